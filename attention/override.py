@@ -1,0 +1,89 @@
+"""The attention override of one model call: it knows theta and where the two texts stand, and picks the equation."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from .coupling import Part, Streams, branched_single, branched_single_plain, log_weights, scaled_keys, weighted_double
+from .kernels import kernel_for
+
+KEY = "optimized_attention_override"
+MODES = ("exact", "paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class CoupledAttention:
+    """Takes the place of the attention in the blocks of one model call; made anew for each call, it holds no state.
+
+    previous: another pack's override, if any. Then every attention inside goes through it.
+    """
+
+    theta: float
+    mode: str
+    streams: Streams
+    previous: Callable | None = None
+
+    @torch.compiler.disable  # theta would be compiled in as a constant
+    def __call__(
+        self, func, q, k, v, heads, mask=None, attn_precision=None,
+        skip_reshape=False, skip_output_reshape=False, **kwargs,
+    ):
+        """The host's override: (func, then the arguments of func, its attention function). Shapes as func's."""
+        options = kwargs.get("transformer_options") or {}
+        kwargs["transformer_options"] = self.without_me(options)
+        kwargs["attn_precision"] = attn_precision
+        call = partial(self.previous, func) if self.previous else func
+        if not self.is_joint(q, k, heads, skip_reshape, options):
+            return call(
+                q, k, v, heads, mask=mask, skip_reshape=skip_reshape, skip_output_reshape=skip_output_reshape, **kwargs
+            )
+        if not skip_reshape:
+            q, k, v = (t.view(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
+        plain = partial(run_plain, call, heads, kwargs)
+        out_BLE = self.couple(Part(q, k, v, additive(mask, q)), options["block_type"], plain, kwargs.get("scale"))
+        if skip_output_reshape:
+            return out_BLE.view(*out_BLE.shape[:2], heads, -1).transpose(1, 2)
+        return out_BLE
+
+    def without_me(self, options: dict) -> dict:
+        """The options as they would be without this override: an attention called from within must not come back."""
+        options = {k: v for k, v in options.items() if k != KEY}
+        return {**options, KEY: self.previous} if self.previous else options
+
+    def is_joint(self, q, k, heads, skip_reshape, options) -> bool:
+        """Whether this is a block's attention over [bg | ent | img], and not one that another pack put beside it."""
+        axis = 2 if skip_reshape else 1
+        same = q.shape == k.shape and q.shape[axis] > self.streams.text
+        return same and options.get("block_type") in ("double", "single")
+
+    def couple(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
+        """The attention of one block, [B, L, H·D]."""
+        theta, s = self.theta, self.streams
+        if block_type == "double" and self.mode == "paper":
+            return plain(qkv.q, scaled_keys(qkv.k, theta, s), qkv.v, qkv.mask)
+        kernel = None if self.previous else kernel_for(qkv.q)
+        if kernel is not None:
+            equation = weighted_double if block_type == "double" else branched_single
+            return equation(qkv, theta, s, partial(kernel, scale=scale)).flatten(2)
+        if block_type == "double":
+            bias = log_weights(qkv.q, theta, s)
+            return plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
+        return branched_single_plain(qkv, theta, s, plain)
+
+
+def run_plain(call: Callable, heads: int, kwargs: dict, q_BHLD, k_BHMD, v_BHMD, mask=None) -> torch.Tensor:
+    """An ordinary attention call of the host (or of another pack's override): [B, L, H·D]."""
+    return call(q_BHLD, k_BHMD, v_BHMD, heads, mask=mask, skip_reshape=True, **kwargs)
+
+
+def additive(mask: torch.Tensor | None, q_BHLD: torch.Tensor) -> torch.Tensor | None:
+    """The host's mask ([L, L], [B, L, L] or [B, H, L, L]; bool or added to the logits), additive with four axes."""
+    if mask is None:
+        return None
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=q_BHLD.dtype).masked_fill(~mask, float("-inf"))
+    while mask.ndim < 4:
+        mask = mask.unsqueeze(0 if mask.ndim == 2 else 1)
+    return mask

@@ -1,0 +1,145 @@
+"""Couples a model: a clone of its ModelPatcher whose blocks attend to a background and an entity text."""
+
+from functools import partial
+
+import torch
+
+from ..schedules import ThetaSchedule
+from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS
+from .coupling import Streams
+from .families import Family, family_of
+from .override import KEY, MODES, CoupledAttention
+from .progress import checked, step_position, theta_at
+
+PATCH = "coupled"  # our key among the model's wrappers
+PROBES = 101
+
+
+def couple(model, theta: ThetaSchedule, mode: str = "exact"):
+    """A clone of `model` (a ModelPatcher) that makes coupled sets; `model` stays as it is.
+
+    A coupled conditioning is attended to with the weights of `theta`; an ordinary one runs as on the stock model.
+    mode: "exact", weights that vanish at theta = 0 and 1, or "paper", Eq. 5 to the letter (METHOD.md).
+    ValueError when the model cannot be coupled, or theta is not in [0, 1] everywhere.
+    """
+    from comfy.patcher_extension import WrappersMP
+
+    if mode not in MODES:
+        raise ValueError(f"Unknown mode {mode!r} of Coupled Attention: choose one of {', '.join(MODES)}.")
+    for i in range(PROBES):
+        checked(theta.at(i / (PROBES - 1)), f"at {i / (PROBES - 1):.0%} of the sampling")
+    family = family_of(model.get_model_object("diffusion_model"))
+    model = model.clone()
+    wrappers = {
+        WrappersMP.OUTER_SAMPLE: check_batch,
+        WrappersMP.APPLY_MODEL: run_uncompiled,
+        WrappersMP.DIFFUSION_MODEL: partial(run_model, family, theta, mode),
+    }
+    for kind, wrapper in wrappers.items():
+        model.remove_wrappers_with_key(kind, PATCH)  # coupled twice: the last one counts
+        model.add_wrapper_with_key(kind, PATCH, wrapper)
+    return model
+
+
+def is_coupled(model) -> bool:
+    """Whether a ModelPatcher was made by `couple`."""
+    from comfy.patcher_extension import WrappersMP
+
+    return bool(model.get_wrappers(WrappersMP.DIFFUSION_MODEL, PATCH))
+
+
+def check_batch(executor, noise, *args, **kwargs):
+    """OUTER_SAMPLE wrapper: ValueError when the latent has another number of images than the coupled set.
+
+    The host would silently repeat or drop texts.
+    """
+    for conds in executor.class_obj.conds.values():
+        for cond in conds:
+            if BACKGROUND_TOKENS in cond["model_conds"] and cond["cross_attn"].shape[0] != noise.shape[0]:
+                n, batch = cond["cross_attn"].shape[0], noise.shape[0]
+                raise ValueError(
+                    f"The coupled conditioning is a set of {n} images, but the latent is a batch of {batch}. Set the "
+                    f"latent's batch_size to {n}, or use Coupled Sampler, which makes the batch itself."
+                )
+    return executor(noise, *args, **kwargs)
+
+
+def run_uncompiled(executor, *args, **kwargs):
+    """APPLY_MODEL wrapper: a coupled call runs without torch.compile where its compiled code could be the wrong one.
+
+    The host's Torch Compile node tells torch not to compare transformer_options, where the attention of the call
+    stands: code compiled for one theta, or for the stock model, would be taken for another.
+    """
+    patcher = executor.class_obj.current_patcher
+    compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
+    if BACKGROUND_TOKENS in kwargs and compiled and "guard_filter_fn" in (compiled.get("options") or {}):
+        with torch.compiler.set_stance("force_eager"):
+            return executor(*args, **kwargs)
+    return executor(*args, **kwargs)
+
+
+def run_model(family: Family, schedule: ThetaSchedule, mode: str, executor, *args, **kwargs):
+    """DIFFUSION_MODEL wrapper: an ordinary conditioning runs untouched, a coupled one with both of its texts."""
+    if BACKGROUND_TOKENS not in kwargs:
+        return executor(*args, **kwargs)
+    return run_coupled(family, schedule, mode, executor, list(args), kwargs)
+
+
+@torch.compiler.disable(recursive=False)
+def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, args: list, kwargs: dict) -> torch.Tensor:
+    """One coupled model call. The lists and dicts of the host are read, not written."""
+    n_bg, pooled = kwargs[BACKGROUND_TOKENS], kwargs.get(ENTITY_POOLED)
+    kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
+    options, context = args[family.options], args[family.context]
+    theta = current_theta(schedule, options)
+    if family.pooled is not None and pooled is not None:
+        args[family.pooled] = mixed(args[family.pooled], pooled, theta)
+    if mode == "exact" and theta in (0, 1) and kwargs.get("attention_mask") is None:
+        # The text of weight 0 gets no attention anywhere: without it, this is the stock model on the other text.
+        args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
+        return run_alike(family, executor, args, kwargs)
+    attention = CoupledAttention(theta, mode, Streams(n_bg, context.shape[1]), options.get(KEY))
+    args[family.options] = {**options, KEY: attention}
+    return executor(*args, **kwargs)
+
+
+def current_theta(schedule: ThetaSchedule, options: dict) -> float:
+    """theta of this model call; the sigmas are read from the device at once."""
+    sigma, sigmas = options.get("sigmas"), options.get("sample_sigmas")
+    if sigma is None or sigmas is None or len(sigmas) < 2:
+        raise ValueError(
+            "Coupled Attention cannot tell the sampling step: the model was called without `sigmas` and "
+            "`sample_sigmas` in transformer_options. Use it with a sampler of the host."
+        )
+    sigma, *sigmas = torch.cat((sigma[:1].to(sigmas), sigmas)).tolist()
+    return theta_at(schedule, step_position(sigma, sigmas), len(sigmas) - 1)
+
+
+def mixed(background: torch.Tensor, entity: torch.Tensor, theta: float) -> torch.Tensor:
+    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent, [B, P]."""
+    if theta in (0, 1):
+        return entity if theta else background
+    return torch.lerp(background.float(), entity.float(), theta).to(background.dtype)
+
+
+def run_alike(family: Family, executor, args: list, kwargs: dict) -> torch.Tensor:
+    """The model on one row when all rows are the same, its result handed to all; else on every row."""
+    n = args[family.x].shape[0]
+    per_image = [i for i in family.per_image if torch.is_tensor(args[i])]
+    if n == 1 or not self_contained(family, executor, args, kwargs):
+        return executor(*args, **kwargs)
+    if not torch.stack([(args[i] == args[i][:1]).all() for i in per_image]).all():
+        return executor(*args, **kwargs)
+    for i in per_image:
+        args[i] = args[i][:1]
+    out = executor(*args, **kwargs)
+    return out.expand(n, *out.shape[1:]).clone()
+
+
+def self_contained(family: Family, executor, args: list, kwargs: dict) -> bool:
+    """Whether nothing but the family's own arguments can make rows differ: no ControlNet, no other pack's patch."""
+    options = args[family.options]
+    images = [args[i] for i in (family.control, family.ref_latents) if i is not None]
+    patched = any(options.get(k) for k in ("patches", "patches_replace", KEY))
+    wrapped = executor.idx + 1 < len(executor.wrappers)
+    return not (patched or wrapped or any(v is not None for v in images) or any(map(torch.is_tensor, kwargs.values())))

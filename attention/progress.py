@@ -1,0 +1,45 @@
+"""theta of a model call, from the sigma it is called with and the sigmas of the run."""
+
+from collections.abc import Sequence
+
+from ..schedules import ThetaSchedule
+
+NEAR = 1e-3  # of a step: a sigma that a sampler took through log and exp still counts as that step's
+
+
+def step_position(sigma: float, sigmas: Sequence[float]) -> float:
+    """The step index of `sigma` among the run's `sigmas`, fractional between two; clamped outside them.
+
+    Of sigmas that stand twice in a row the last one counts: the step between them does nothing.
+    """
+    steps = len(sigmas) - 1
+    for t in range(steps):
+        here, there = sigmas[t], sigmas[t + 1]
+        if here != there and min(here, there) <= sigma <= max(here, there):
+            position = t + (here - sigma) / (here - there)
+            break
+    else:
+        position = min(range(steps + 1), key=lambda t: abs(sigmas[t] - sigma))
+    nearest = round(position)
+    if abs(position - nearest) > NEAR:
+        return position
+    while nearest < steps and sigmas[nearest + 1] == sigmas[nearest]:
+        nearest += 1
+    return nearest
+
+
+def checked(theta: float, where: str) -> float:
+    """`theta` if it is a number in [0, 1]; ValueError otherwise."""
+    if not 0 <= theta <= 1:  # NaN fails too
+        raise ValueError(f"The theta-schedule gives {theta} {where}; theta must be a number from 0 to 1.")
+    return float(theta)
+
+
+def theta_at(schedule: ThetaSchedule, position: float, steps: int) -> float:
+    """theta at a step index 0..steps: the schedule's own value at the steps, linear between them."""
+    low = int(position)
+    theta = checked(schedule.at(low / steps), f"at step {low} of {steps}")
+    if position > low:
+        above = checked(schedule.at((low + 1) / steps), f"at step {low + 1} of {steps}")
+        theta += (position - low) * (above - theta)
+    return theta

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Set-up, demo, tests and a local server for Coupled. Standard library only; needs Python 3.10 or newer.
+
+Set COMFYUI_PATH (and COMFYUI_PYTHON) to use a ComfyUI that you already have; nothing is installed into it.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+
+if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
+    sys.exit(f"dev.py needs Python 3.10 or newer; this is {sys.version.split()[0]}. Try: python3.11 dev.py")
+
+from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
+from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
+from devtools.install import prepare
+
+
+def setup(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    print(f"Ready: Python {environment.python}, ComfyUI {environment.host}")
+    return 0
+
+
+def demo(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    return hand_over([environment.python, "-m", "devtools.demo", "--host", environment.host, *rest])
+
+
+def test(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    """ruff, then pytest, whose closing line ends the output."""
+    if missing := lacks(environment.python, ("pytest", "ruff")):
+        advice = f"Install them there: {environment.python} -m pip install -r {ROOT / 'requirements-dev.txt'}"
+        raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
+    if code := hand_over([environment.python, "-m", "ruff", "check", ROOT]):
+        print("\nThe step 'ruff check' failed: mend the lines above (some by `ruff check --fix`).", file=sys.stderr)
+        return code
+    return hand_over([environment.python, "-m", "pytest", "-q", *rest])
+
+
+def serve(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    """ComfyUI with the pack, for use in a browser; what is made there is kept in .host/user and output/."""
+    OUTPUT.mkdir(exist_ok=True)
+    flags = [*device_options(environment), "--output-directory", str(OUTPUT), "--preview-method", "latent2rgb"]
+    if environment.host != HOST and (environment.host / "models").is_dir():
+        flags += ["--models-directory", str(environment.host / "models")]
+    print("Starting ComfyUI …", flush=True)
+    stop_on_termination()
+    try:
+        with HostServer(environment, ROOT / ".host" / "user", *flags, *rest, port=free_port(options.port)) as server:
+            print(f"ComfyUI with Coupled: {server.url}   (log: {server.log_file}; Ctrl-C stops it)", flush=True)
+            while server.process.poll() is None:
+                time.sleep(0.5)
+            raise HostError(f"ComfyUI ended by itself (exit code {server.process.returncode}).\n{server.tail()}")
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    return 0
+
+
+def hand_over(command: list) -> int:
+    """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time to clean up."""
+    ignored = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        child = subprocess.Popen([str(part) for part in command], cwd=ROOT)
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+
+
+COMMANDS = {
+    "setup": (setup, "install what is needed into .venv and .host (once)"),
+    "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
+    "test": (test, "run the test suite; further options go to pytest"),
+    "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text, description=text)
+    commands.choices["serve"].add_argument("--port", type=int, default=8188, help="8188, or a free one if it is taken")
+    options, rest = parser.parse_known_args()
+    try:
+        return COMMANDS[options.command][0](prepare(), options, rest)
+    except SetupError as error:
+        print(f"\nThe step '{error.step}' failed:\n{error.why}\nWhat to do: {error.advice}", file=sys.stderr)
+    except HostError as error:
+        print(f"\n{error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

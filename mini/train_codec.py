@@ -1,0 +1,80 @@
+"""Stage 1 of the mini model: the VAE. Loss: L1, L1 of the image gradients, a little KL; latents get noise."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from .codec import Codec
+from .dataset import SceneArrays
+
+LATENT_NOISE = 0.1  # of the latents' own spread: the decoder learns to forgive what a sampler leaves
+KL_WEIGHT = 2e-4
+FLUX_SCALE, FLUX_SHIFT = 0.3611, 0.1159  # the host's Flux latent format
+
+
+def pictures(scenes: SceneArrays, index) -> torch.Tensor:
+    """B × 3 × H × W in [-1, 1]."""
+    return torch.from_numpy(scenes.images_NHWC[index]).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def gradients_loss(x, y):
+    dx = F.l1_loss(x[..., 1:] - x[..., :-1], y[..., 1:] - y[..., :-1])
+    dy = F.l1_loss(x[..., 1:, :] - x[..., :-1, :], y[..., 1:, :] - y[..., :-1, :])
+    return dx + dy
+
+
+def loss_of(codec: Codec, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, logvar = codec.moments(x)
+        logvar = logvar.clamp(-12, 4)
+        noise = torch.randn_like(mean) * ((0.5 * logvar).exp() + LATENT_NOISE)
+        y = codec.decode_raw(mean + noise).float()
+    mean, logvar = mean.float(), logvar.float()
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    l1 = F.l1_loss(y, x)
+    return l1 + gradients_loss(y, x) + KL_WEIGHT * kl, l1
+
+
+def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24, rate: float = 2e-3, seed: int = 0):
+    """Train for `minutes`, going on from the weights at `path` where there are any, and write them there as it goes."""
+    torch.manual_seed(seed)
+    codec = Codec()
+    if path.is_file():
+        codec.load_state_dict(torch.load(path, weights_only=True))
+    codec = codec.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
+    average = {k: v.clone() for k, v in codec.state_dict().items()}
+    start, step, sampler = time.time(), 0, torch.Generator().manual_seed(seed)
+    while (progress := (time.time() - start) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1, step / 100) * (1 - progress) ** 0.7
+        index = torch.randint(len(scenes), (batch,), generator=sampler).sort().values.numpy()
+        x = pictures(scenes, index).contiguous(memory_format=torch.channels_last)
+        loss, l1 = loss_of(codec, x)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        decay = min(0.998, step / (step + 20))
+        for k, v in codec.state_dict().items():
+            average[k].lerp_(v, 1 - decay) if v.is_floating_point() else average[k].copy_(v)
+        if step % 50 == 0:
+            print(f"codec step {step} l1 {l1.item():.4f} {step * batch / (time.time() - start):.1f} img/s "
+                  f"{progress:.0%}", flush=True)
+            torch.save(average, path)
+    codec.load_state_dict(average)
+    set_statistics(codec, scenes)
+    torch.save(codec.state_dict(), path)
+    return codec
+
+
+@torch.no_grad()
+def set_statistics(codec: Codec, scenes: SceneArrays, count: int = 1024) -> None:
+    """Scale latents per channel so that the host's Flux latent format brings them to mean 0, deviation 1."""
+    mean = torch.cat([codec.moments(pictures(scenes, slice(i, i + 64)))[0] for i in range(0, count, 64)])
+    deviation, centre = mean.std((0, 2, 3)), mean.mean((0, 2, 3))
+    codec.latent_scale.copy_(1 / (deviation * FLUX_SCALE))
+    codec.latent_shift.copy_(FLUX_SHIFT - centre * codec.latent_scale)

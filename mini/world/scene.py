@@ -1,0 +1,101 @@
+"""One scene: a place, maybe a subject in it, its caption, its picture and the subject's mask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter
+
+from .canvas import PIXELS, SIZE, Canvas, shade
+from .captions import Caption, caption
+from .places import PLACES, Place
+from .subjects import SUBJECTS, Subject, sprite
+
+# The paper's own prompt sets are always trained on; the rule below holds other pairs out.
+PAPER_PAIRS = {("eagle", "meadow"), ("fox", "meadow"), ("saxophonist", "tokyo"), ("woman", "tokyo"),
+               ("deer", "forest"), ("squirrel", "forest")}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """image_HWC: uint8 RGB of SIZE × SIZE; mask_HW: uint8 coverage of the subject, all 0 without one."""
+
+    image_HWC: np.ndarray
+    mask_HW: np.ndarray
+    caption: Caption
+    subject: str | None
+    place: str
+
+
+def held_out(subject: str, place: str) -> bool:
+    """Whether this pair is kept from training: about one in six, so that new combinations can be judged."""
+    i = [s.name for s in SUBJECTS].index(subject)
+    j = [p.name for p in PLACES].index(place)
+    return (5 * i + 7 * j) % 6 == 3 and (subject, place) not in PAPER_PAIRS
+
+
+def framing(rng: np.random.Generator, subject: Subject | None) -> tuple[float, float]:
+    """Horizon height and warmth of the light, in [-1, 1].
+
+    As in photographs, a subject brings its own framing and light: this is what makes a stock model change the
+    background when the subject changes.
+    """
+    own = np.random.default_rng(abs(hash_name(subject.name))).uniform(-1, 1, 2) if subject else np.zeros(2)
+    share = 0.6 if subject else 0.0
+    horizon, warmth = share * own + (1 - share) * rng.uniform(-1, 1, 2)
+    return float(horizon), float(warmth)
+
+
+def hash_name(name: str) -> int:
+    """A hash that is the same in every process."""
+    return int.from_bytes(name.encode()[:7], "little")
+
+
+def draw_scene(rng: np.random.Generator, subject: Subject | None = None, place: Place | None = None,
+               subject_alone: bool = False) -> Scene:
+    """Draw one scene; `subject_alone` gives it a caption that leaves the place open."""
+    place = place or PLACES[rng.integers(len(PLACES))]
+    tilt, warmth = framing(rng, subject)
+    horizon = 0.5 + 0.09 * tilt
+    canvas = Canvas(rng)
+    place.paint(canvas, horizon)
+    light = np.asarray(place.light) * (1 + 0.1 * warmth * np.array([1.0, 0.1, -1.0]))
+    image, mask = canvas.image, Image.new("L", (PIXELS, PIXELS))
+    image = tint(image, 1 + 0.12 * warmth * np.array([1.0, 0.1, -1.0]))
+    if subject:
+        mask = put_subject(canvas, image, subject, light, horizon)
+    small = image.resize((SIZE, SIZE), Image.Resampling.BOX)
+    mask = mask.resize((SIZE, SIZE), Image.Resampling.BOX)
+    words = caption(rng, subject, None if subject_alone and subject else place)
+    return Scene(np.asarray(small), np.asarray(mask), words, subject.name if subject else None, place.name)
+
+
+def tint(image: Image.Image, gain) -> Image.Image:
+    """The picture under a light of the given RGB gain (alpha, where there is one, stays)."""
+    bands = image.split()
+    lit = [band.point([min(255, round(v * g)) for v in range(256)]) for band, g in zip(bands, gain, strict=False)]
+    return Image.merge(image.mode, lit + list(bands[3:]))
+
+
+def put_subject(c: Canvas, image: Image.Image, subject: Subject, light, horizon: float) -> Image.Image:
+    """Paste the subject with its shadow; returns its mask at the canvas's size."""
+    figure = sprite(subject)
+    height = subject.size * c.uniform(0.92, 1.12)
+    scale = height * PIXELS / max(figure.height, figure.width * 0.92)
+    figure = figure.resize((round(figure.width * scale), round(figure.height * scale)), Image.Resampling.LANCZOS)
+    if c.uniform(0, 1) < 0.5:
+        figure = figure.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    figure = tint(figure, light)
+    x = c.uniform(0.3, 0.7)
+    feet = c.uniform(0.56, 0.68) if subject.flies else c.uniform(max(horizon + 0.26, 0.78), 0.92)
+    left, top = round(x * PIXELS - figure.width / 2), round(feet * PIXELS - figure.height)
+    if not subject.flies:
+        shadow = Image.new("L", image.size)
+        box = [(x * PIXELS - figure.width * 0.42, (feet - 0.03) * PIXELS), (x * PIXELS + figure.width * 0.42, (feet + 0.03) * PIXELS)]
+        from PIL import ImageDraw
+
+        ImageDraw.Draw(shadow).ellipse(box, fill=110)
+        image.paste(shade((30, 28, 40), 0.6), mask=shadow.filter(ImageFilter.GaussianBlur(3)))
+    image.paste(figure, (left, top), figure)
+    mask = Image.new("L", image.size)
+    mask.paste(figure.getchannel("A"), (left, top))
+    return ImageChops.lighter(mask, Image.new("L", image.size))

@@ -1,0 +1,11 @@
+"""The pack's nodes, as one extension of the host."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import coupling, images, loaders, prompts, sampling, theta
+
+
+class CoupledExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        rooms = (loaders, prompts, coupling, theta, sampling, images)
+        return [node for room in rooms for node in room.NODES]

@@ -1,0 +1,125 @@
+"""Nodes that encode a coupled set and couple a model."""
+
+from comfy_api.latest import io
+
+ThetaSchedule = io.Custom("THETA_SCHEDULE")
+ENTITY, FULL_PROMPT = "entity", "full prompt"
+
+
+def lines(text: str | None) -> list[str]:
+    """The lines of a text, trimmed, without blank ones."""
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def entity_texts(entities: str, entity_text: str, prompts: str | None) -> list[str]:
+    """The texts that the images go over to, one per image; ValueError when there are none, or too few."""
+    names = lines(entities)
+    if not names:
+        raise ValueError("`entities` is empty: write one entity per line, for example `A red fox sits.`")
+    if entity_text == ENTITY:
+        return names
+    full = lines(prompts)
+    if len(full) != len(names):
+        raise ValueError(
+            f"`entity_text` is `{FULL_PROMPT}`, which needs one prompt per entity: `entities` has {len(names)} lines, "
+            f"`prompts` has {len(full)}. Connect the prompts of Split Prompts, or set `entity_text` to `{ENTITY}`."
+        )
+    return full
+
+
+class CoupledTextEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CoupledTextEncode",
+            display_name="Encode Coupled Prompts",
+            category="coupled/prompts",
+            description="Encodes one background and one entity per image into a conditioning for a coupled set. "
+            "The number of entities is the number of images.",
+            search_aliases=["coupled text encode", "clip text encode", "background prompt", "entity prompt"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."),
+                io.String.Input(
+                    "background", multiline=True, tooltip="What all images share: the place, the light, the style."
+                ),
+                io.String.Input(
+                    "entities",
+                    multiline=True,
+                    tooltip="What each image has of its own, one line per image. Blank lines are skipped.",
+                ),
+                io.Float.Input(
+                    "guidance",
+                    default=3.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Distilled guidance, one value for the whole set. 3.5 is usual for Flux.1-dev.",
+                ),
+                io.Combo.Input(
+                    "entity_text",
+                    options=[ENTITY, FULL_PROMPT],
+                    default=ENTITY,
+                    tooltip="The text that takes over as theta rises: the entity alone, as in the paper, or the full "
+                    "prompt, which keeps naming the background.",
+                ),
+                io.String.Input(
+                    "prompts",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The full prompts, one line per image, in the entities' order. Only for `full prompt`.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    display_name="conditioning", tooltip="The whole set as one conditioning, a batch of n."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip, background, entities, guidance=3.5, entity_text=ENTITY, prompts=None) -> io.NodeOutput:
+        from ..attention import encode_set
+
+        texts = entity_texts(entities, entity_text, prompts)
+        if not background.strip():
+            raise ValueError("`background` is empty: describe what all images share, for example `A sunny meadow.`")
+        if clip is None:
+            raise ValueError("No text encoder is connected: this checkpoint holds none. Load one with a CLIP loader.")
+        return io.NodeOutput(encode_set(clip, background.strip(), texts, guidance))
+
+
+class CoupledModelPatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CoupledModelPatch",
+            display_name="Coupled Attention",
+            category="coupled/sampling",
+            description="Lets the model attend to background and entity with weights that change over the sampling "
+            "steps. Ordinary conditionings run as without it.",
+            search_aliases=["coupled attention", "couple model", "shared background", "theta"],
+            inputs=[
+                io.Model.Input("model", tooltip="A Flux.1 model. It stays as it is; the output is a patched clone."),
+                ThetaSchedule.Input(
+                    "theta", tooltip="The weight of the entity at each step: 0 = background alone, 1 = entity alone."
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=["exact", "paper"],
+                    default="exact",
+                    tooltip="exact: a text of weight 0 truly vanishes, and costs nothing. paper: Eq. 5 to the letter, "
+                    "where keys are scaled and a text of weight 0 still draws some attention.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],
+        )
+
+    @classmethod
+    def execute(cls, model, theta, mode="exact") -> io.NodeOutput:
+        from ..attention import couple
+        from ..sampling import share_noise
+
+        return io.NodeOutput(share_noise(couple(model, theta, mode)))
+
+
+NODES = [CoupledTextEncode, CoupledModelPatch]
