@@ -57,6 +57,14 @@ def serve(environment: Environment, options: argparse.Namespace, rest: list[str]
     return 0
 
 
+def train_mini(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    return hand_over([environment.python, "-m", "mini", "--host", environment.host, *rest])
+
+
+def bench(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    return hand_over([environment.python, "-m", f"benchmarks.{options.what}", "--host", environment.host, *rest])
+
+
 def hand_over(command: list) -> int:
     """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time to clean up."""
     ignored = signal.signal(signal.SIGINT, lambda *_: None)
@@ -72,6 +80,8 @@ COMMANDS = {
     "setup": (setup, "install what is needed into .venv and .host (once)"),
     "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
     "test": (test, "run the test suite; further options go to pytest"),
+    "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
+    "bench": (bench, "measure: `bench mini`; further options go to it"),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
 }
 
@@ -82,6 +92,7 @@ def main() -> int:
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text, description=text)
     commands.choices["serve"].add_argument("--port", type=int, default=8188, help="8188, or a free one if it is taken")
+    commands.choices["bench"].add_argument("what", choices=["mini"])
     options, rest = parser.parse_known_args()
     try:
         return COMMANDS[options.command][0](prepare(), options, rest)

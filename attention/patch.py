@@ -68,11 +68,12 @@ def run_uncompiled(executor, *args, **kwargs):
     """APPLY_MODEL wrapper: a coupled call runs without torch.compile where its compiled code could be the wrong one.
 
     The host's Torch Compile node tells torch not to compare transformer_options, where the attention of the call
-    stands: code compiled for one theta, or for the stock model, would be taken for another.
+    stands: code compiled for one theta, or for the stock model, would be taken for another. It says so in `options`,
+    which torch empties, so any `options` count.
     """
     patcher = executor.class_obj.current_patcher
     compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
-    if BACKGROUND_TOKENS in kwargs and compiled and "guard_filter_fn" in (compiled.get("options") or {}):
+    if BACKGROUND_TOKENS in kwargs and compiled and compiled.get("options") is not None:
         with torch.compiler.set_stance("force_eager"):
             return executor(*args, **kwargs)
     return executor(*args, **kwargs)

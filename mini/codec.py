@@ -28,14 +28,29 @@ class Codec(nn.Module):
         super().__init__()
         wide = 2 * width
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4), nn.Conv2d(48, width, 3, padding=1), *[ResBlock(width) for _ in range(depth)],
-            nn.Conv2d(width, wide, 3, stride=2, padding=1), *[ResBlock(wide) for _ in range(depth)],
-            nn.GroupNorm(8, wide), nn.SiLU(), nn.Conv2d(wide, 2 * LATENT_CHANNELS, 3, padding=1))
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, width, 3, padding=1),
+            *[ResBlock(width) for _ in range(depth)],
+            nn.Conv2d(width, wide, 3, stride=2, padding=1),
+            *[ResBlock(wide) for _ in range(depth)],
+            nn.GroupNorm(8, wide),
+            nn.SiLU(),
+            nn.Conv2d(wide, 2 * LATENT_CHANNELS, 3, padding=1),
+        )
         self.decoder = nn.Sequential(
-            nn.Conv2d(LATENT_CHANNELS, wide, 3, padding=1), *[ResBlock(wide) for _ in range(depth + 1)],
-            nn.Conv2d(wide, 4 * width, 3, padding=1), nn.PixelShuffle(2), *[ResBlock(width) for _ in range(depth + 2)],
-            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 16 * 12, 3, padding=1), nn.PixelShuffle(4))
-        self.finish = nn.Sequential(nn.SiLU(), nn.Conv2d(12, 12, 3, padding=1), nn.SiLU(), nn.Conv2d(12, 3, 3, padding=1))
+            nn.Conv2d(LATENT_CHANNELS, wide, 3, padding=1),
+            *[ResBlock(wide) for _ in range(depth + 1)],
+            nn.Conv2d(wide, 4 * width, 3, padding=1),
+            nn.PixelShuffle(2),
+            *[ResBlock(width) for _ in range(depth + 2)],
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, 16 * 12, 3, padding=1),
+            nn.PixelShuffle(4),
+        )
+        self.finish = nn.Sequential(
+            nn.SiLU(), nn.Conv2d(12, 12, 3, padding=1), nn.SiLU(), nn.Conv2d(12, 3, 3, padding=1)
+        )
         # Set after training, so that latents have the host's Flux latent statistics.
         self.register_buffer("latent_scale", torch.ones(LATENT_CHANNELS))
         self.register_buffer("latent_shift", torch.zeros(LATENT_CHANNELS))

@@ -51,7 +51,9 @@ def render(folder: Path, count: int, seed: int, held: bool = False, workers: int
 
 def _render_chunk(job) -> None:
     folder, start, stop, seed, held = job
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("images", "masks", "subjects", "places")}
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("images", "masks", "subjects", "places")
+    }
     pairs = allowed_pairs(held)
     for i in range(start, stop):
         rng = np.random.default_rng((seed, i))

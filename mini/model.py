@@ -18,9 +18,21 @@ from .text import POOLED_WIDTH, T5_CONFIG, MiniTextEncoder, MiniTokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
 FLUX_CONFIG = {
-    "image_model": "flux", "in_channels": LATENT_CHANNELS, "out_channels": LATENT_CHANNELS, "patch_size": 2,
-    "vec_in_dim": POOLED_WIDTH, "context_in_dim": T5_CONFIG["d_model"], "hidden_size": 256, "mlp_ratio": 4.0, "num_heads": 4,
-    "depth": 2, "depth_single_blocks": 6, "axes_dim": [16, 24, 24], "theta": 10000, "qkv_bias": True, "guidance_embed": True,
+    "image_model": "flux",
+    "in_channels": LATENT_CHANNELS,
+    "out_channels": LATENT_CHANNELS,
+    "patch_size": 2,
+    "vec_in_dim": POOLED_WIDTH,
+    "context_in_dim": T5_CONFIG["d_model"],
+    "hidden_size": 256,
+    "mlp_ratio": 4.0,
+    "num_heads": 4,
+    "depth": 2,
+    "depth_single_blocks": 6,
+    "axes_dim": [16, 24, 24],
+    "theta": 10000,
+    "qkv_bias": True,
+    "guidance_embed": True,
     "txt_ids_dims": [],
 }
 SHIFT = 0.5  # of the noise schedule: few image tokens need less than Flux's 1.15 for 4096
@@ -34,14 +46,16 @@ def load_mini():
 def read(name: str) -> dict[str, torch.Tensor]:
     path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"Mini Flux's weights are not at {path.parent.name}/{path.name} in the pack's folder "
-                                "`mini`. Fetch the pack again, or make them with `python -m mini.train`.")
+        raise FileNotFoundError(
+            f"Mini Flux's weights are not at {path.parent.name}/{path.name} in the pack's folder "
+            "`mini`. Fetch the pack again, or make them with `python -m mini.train`."
+        )
     return comfy.utils.load_torch_file(str(path), safe_load=True)
 
 
 @cache
 def preview_colours() -> tuple[list, list]:
-    """The host's latent preview needs RGB per latent channel [16][3] and a bias [3]; the VAE's own, fitted in training."""
+    """RGB per latent channel [16][3] and a bias [3] for the host's latent preview, fitted when the VAE was trained."""
     weights = read("vae")
     return weights["preview.factors"].tolist(), weights["preview.bias"].tolist()
 
@@ -65,7 +79,9 @@ def mini_model(weights: dict | None = None) -> comfy.model_patcher.ModelPatcher:
     device, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
     config = MiniFlux(dict(FLUX_CONFIG))
     parameters = sum(w.numel() for w in weights.values())
-    dtype = comfy.model_management.unet_dtype(model_params=parameters, supported_dtypes=config.supported_inference_dtypes)
+    dtype = comfy.model_management.unet_dtype(
+        model_params=parameters, supported_dtypes=config.supported_inference_dtypes
+    )
     config.set_inference_dtype(dtype, comfy.model_management.unet_manual_cast(dtype, device))
     model = comfy.model_base.Flux(config, device=offload)
     model.load_model_weights(dict(weights), "")
@@ -84,16 +100,27 @@ def mini_vae(weights: dict | None = None) -> comfy.sd.VAE:
     codec = Codec()
     codec.load_state_dict({k: v.float() for k, v in weights.items()})
     vae.first_stage_model = codec.eval().requires_grad_(False).to(vae.vae_dtype)
-    vae.patcher = comfy.model_patcher.CoreModelPatcher(codec, load_device=vae.device,
-                                                       offload_device=comfy.model_management.vae_offload_device())
+    vae.patcher = comfy.model_patcher.CoreModelPatcher(
+        codec, load_device=vae.device, offload_device=comfy.model_management.vae_offload_device()
+    )
     vae.latent_channels, vae.size = LATENT_CHANNELS, None
     return vae
 
 
 def host_vae() -> comfy.sd.VAE:
     """The host's VAE object around the smallest first-stage model it can build, for the codec to take its place."""
-    sizes = {"double_z": True, "z_channels": LATENT_CHANNELS, "resolution": 8, "in_channels": 3, "out_ch": 3, "ch": 32,
-             "ch_mult": [1], "num_res_blocks": 0, "attn_resolutions": [], "dropout": 0.0}
+    sizes = {
+        "double_z": True,
+        "z_channels": LATENT_CHANNELS,
+        "resolution": 8,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1],
+        "num_res_blocks": 0,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
     params = {"ddconfig": sizes, "embed_dim": LATENT_CHANNELS}
     weights = comfy.ldm.models.autoencoder.AutoencoderKL(**params).state_dict()
     return comfy.sd.VAE(weights, config={"params": params})

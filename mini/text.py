@@ -15,8 +15,17 @@ POOLED_WIDTH = 64
 MIN_TOKENS = 24  # every text is padded to this many, as Flux's T5 pads to 256
 WORDS = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[.,]")
 
-T5_CONFIG = {"num_layers": 2, "d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 384, "dense_act_fn": "gelu_pytorch_tanh",
-             "is_gated_act": True, "model_type": "t5", "vocab_size": 512}
+T5_CONFIG = {
+    "num_layers": 2,
+    "d_model": 128,
+    "d_kv": 32,
+    "num_heads": 4,
+    "d_ff": 384,
+    "dense_act_fn": "gelu_pytorch_tanh",
+    "is_gated_act": True,
+    "model_type": "t5",
+    "vocab_size": 512,
+}
 
 
 def words_of(text: str) -> list[str]:
@@ -29,9 +38,17 @@ class MiniTokenizer:
 
     def __init__(self, embedding_directory=None, tokenizer_data=None):
         self.t5xxl = comfy.sd1_clip.SDTokenizer(
-            str(TOKENIZER), tokenizer_class=PreTrainedTokenizerFast, embedding_key="t5xxl", embedding_size=T5_CONFIG["d_model"],
-            max_length=99999999, min_length=MIN_TOKENS, pad_to_max_length=False, pad_token=PAD, has_start_token=False,
-            tokenizer_data=tokenizer_data or {})
+            str(TOKENIZER),
+            tokenizer_class=PreTrainedTokenizerFast,
+            embedding_key="t5xxl",
+            embedding_size=T5_CONFIG["d_model"],
+            max_length=99999999,
+            min_length=MIN_TOKENS,
+            pad_to_max_length=False,
+            pad_token=PAD,
+            has_start_token=False,
+            tokenizer_data=tokenizer_data or {},
+        )
 
     def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
         unknown = sorted(set(words_of(text)) - self.t5xxl.tokenizer.get_vocab().keys())
@@ -52,8 +69,13 @@ class MiniTextEncoder(torch.nn.Module):
     def __init__(self, device="cpu", dtype=None, model_options=None):
         super().__init__()
         self.t5xxl = comfy.sd1_clip.SDClipModel(
-            device=device, dtype=dtype, model_options=model_options or {}, textmodel_json_config=dict(T5_CONFIG),
-            model_class=comfy.text_encoders.t5.T5, special_tokens={"end": END, "pad": PAD})
+            device=device,
+            dtype=dtype,
+            model_options=model_options or {},
+            textmodel_json_config=dict(T5_CONFIG),
+            model_class=comfy.text_encoders.t5.T5,
+            special_tokens={"end": END, "pad": PAD},
+        )
         self.pool = self.t5xxl.operations.Linear(T5_CONFIG["d_model"], POOLED_WIDTH, device=device, dtype=dtype)
         self.dtypes = {dtype}
 

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -16,7 +17,8 @@ FLUX_SCALE, FLUX_SHIFT = 0.3611, 0.1159  # the host's Flux latent format
 
 def pictures(scenes: SceneArrays, index) -> torch.Tensor:
     """B × 3 × H × W in [-1, 1]."""
-    return torch.from_numpy(scenes.images_NHWC[index]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images_BHWC = torch.from_numpy(np.array(scenes.images_NHWC[index])).to(torch.get_default_device())
+    return images_BHWC.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def gradients_loss(x, y):
@@ -26,7 +28,7 @@ def gradients_loss(x, y):
 
 
 def loss_of(codec: Codec, x):
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(x.device.type, torch.bfloat16):
         mean, logvar = codec.moments(x)
         logvar = logvar.clamp(-12, 4)
         noise = torch.randn_like(mean) * ((0.5 * logvar).exp() + LATENT_NOISE)
@@ -46,11 +48,11 @@ def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24
     codec = codec.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(codec.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
     average = {k: v.clone() for k, v in codec.state_dict().items()}
-    start, step, sampler = time.time(), 0, torch.Generator().manual_seed(seed)
+    start, step, sampler = time.time(), 0, np.random.default_rng(seed)
     while (progress := (time.time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, step / 100) * (1 - progress) ** 0.7
-        index = torch.randint(len(scenes), (batch,), generator=sampler).sort().values.numpy()
+        index = np.sort(sampler.integers(len(scenes), size=batch))
         x = pictures(scenes, index).contiguous(memory_format=torch.channels_last)
         loss, l1 = loss_of(codec, x)
         loss.backward()
@@ -62,8 +64,10 @@ def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24
         for k, v in codec.state_dict().items():
             average[k].lerp_(v, 1 - decay) if v.is_floating_point() else average[k].copy_(v)
         if step % 50 == 0:
-            print(f"codec step {step} l1 {l1.item():.4f} {step * batch / (time.time() - start):.1f} img/s "
-                  f"{progress:.0%}", flush=True)
+            print(
+                f"codec step {step} l1 {l1.item():.4f} {step * batch / (time.time() - start):.1f} img/s {progress:.0%}",
+                flush=True,
+            )
             torch.save(average, path)
     codec.load_state_dict(average)
     set_statistics(codec, scenes)

@@ -5,21 +5,19 @@ now and then. Stage 3 makes the guidance input real, as Flux.1-dev's is: the stu
 teacher's v_empty + g (v_caption - v_empty) in one call.
 """
 
-import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import comfy.ldm.flux.model
 import comfy.model_management
-import comfy.ops
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from .dataset import NONE, SceneArrays
 from .model import FLUX_CONFIG
-from .text import MIN_TOKENS, UNKNOWN, MiniTextEncoder, MiniTokenizer
+from .text import END, MIN_TOKENS, PAD, UNKNOWN, MiniTextEncoder, MiniTokenizer
 from .world import PLACES, SUBJECTS, caption
 
 EMPTY_CAPTION, SUBJECT_ALONE, UNKNOWN_WORD = 0.08, 0.22, 0.01
@@ -28,7 +26,7 @@ NEUTRAL_GUIDANCE = 1.0
 
 
 class Student(torch.nn.Module):
-    """Text encoder and Flux, trained together."""
+    """Text encoder (float32) and Flux (bfloat16, for speed), trained together."""
 
     def __init__(self):
         super().__init__()
@@ -40,13 +38,15 @@ class Student(torch.nn.Module):
         for module in self.modules():  # the host adds in place, which would spoil what a norm saved for its gradient
             if type(module).__name__ in ("LayerNorm", "T5LayerNorm"):
                 module.register_forward_pre_hook(lambda _, args: (args[0].clone(),))
+        self.flux.bfloat16()
 
     def forward(self, x, sigma, ids_BT, guidance):
         """Velocity of x [B, 16, H, W] at sigma [B], for token ids [B, T] and guidance [B]."""
         states_BTD = self.text.t5xxl.transformer(ids_BT, None, dtype=torch.float32)[0]
-        end = (ids_BT == 1).int().argmax(1)
+        end = (ids_BT == END).int().argmax(1)
         pooled = self.text.pool(states_BTD[torch.arange(len(end)), end])
-        return self.flux._forward(x, sigma, states_BTD, pooled, guidance)
+        x, states_BTD, pooled = x.bfloat16(), states_BTD.bfloat16(), pooled.bfloat16()
+        return self.flux._forward(x, sigma, states_BTD, pooled, guidance).float()
 
 
 def initialise(student: Student) -> None:
@@ -79,26 +79,48 @@ class Captions:
         return caption(self.rng, subject, None if alone else PLACES[self.place[i]]).text
 
     def ids(self, index) -> torch.Tensor:
-        """B × T token ids, padded to MIN_TOKENS or the longest."""
-        return self.encode([self.text(i) for i in index])
+        """B × MIN_TOKENS token ids of fresh captions; a caption too long for that is drawn again."""
+        rows = [self.row(i) for i in index]
+        lost = self.rng.random((len(rows), MIN_TOKENS)) < UNKNOWN_WORD
+        ids = np.array(rows)
+        return torch.from_numpy(np.where(lost & (ids > UNKNOWN), UNKNOWN, ids))
 
-    def encode(self, texts: list[str]) -> torch.Tensor:
-        rows = self.tokenizer(texts)["input_ids"]
-        ids = np.zeros((len(rows), max(MIN_TOKENS, *map(len, rows))), np.int64)
-        for i, row in enumerate(rows):
-            ids[i, :len(row)] = row
-        lost = (self.rng.random(ids.shape) < UNKNOWN_WORD) & (ids > UNKNOWN)
-        return torch.from_numpy(np.where(lost, UNKNOWN, ids))
+    def row(self, i: int) -> list[int]:
+        while len(row := self.padded(self.text(i))) > MIN_TOKENS:
+            pass
+        return row
+
+    def padded(self, text: str) -> list[int]:
+        ids = self.tokenizer(text)["input_ids"]
+        return ids + [PAD] * (MIN_TOKENS - len(ids))
 
 
-def optimizers(student: Student, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, AdamW for all else."""
-    inside = lambda n: "_blocks." in n or ".block." in n  # noqa: E731
-    matrices = [p for n, p in student.named_parameters() if p.ndim == 2 and inside(n) and "relative" not in n]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in student.parameters() if id(p) not in chosen and p.requires_grad]
-    return [torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
+class Masters:
+    """float32 copies of the weights, which the optimizers move: Muon for the blocks' matrices, AdamW for all else."""
+
+    def __init__(self, student: Student, rate: float):
+        named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
+        self.rate, self.weights = rate, [p for _, p in named]
+        self.masters = [p.detach().float().clone().requires_grad_(True) for p in self.weights]
+        blocks = [("_blocks." in n or ".block." in n) and "relative" not in n and p.ndim == 2 for n, p in named]
+        matrices = [m for m, block in zip(self.masters, blocks, strict=True) if block]
+        rest = [m for m, block in zip(self.masters, blocks, strict=True) if not block]
+        self.optimizers = [
+            torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
+
+    def step(self, scale: float) -> None:
+        """One step at `scale` times the learning rate; the gradients are spent."""
+        for master, weight in zip(self.masters, self.weights, strict=True):
+            master.grad, weight.grad = weight.grad.float(), None
+        torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate * scale
+            optimizer.step()
+        with torch.no_grad():
+            torch._foreach_copy_(self.weights, self.masters)
 
 
 def draw_times(count: int) -> torch.Tensor:
@@ -109,7 +131,7 @@ def draw_times(count: int) -> torch.Tensor:
 
 @dataclass
 class Run:
-    """One stage's training run; `losses` maps (student, teacher, x0, ids) to a loss."""
+    """One stage: `train` takes a loss of (student, x0 [B, 16, H, W], ids [B, T])."""
 
     student: Student
     latents: torch.Tensor
@@ -118,65 +140,55 @@ class Run:
     minutes: float
     batch: int = 64
     rate: float = 2e-3
-    warmup: int = 200
-    start_decay: float = 0.0
+    warmup: int = 100
+    seed: int = 0
 
-    def train(self, loss_fn, name: str) -> Student:
-        """Train for `minutes`; returns the exponential moving average, written to `path` as it goes."""
-        average = copy.deepcopy(self.student).requires_grad_(False)
-        opts, start, step, seen = optimizers(self.student, self.rate), time.time(), 0, 0.0
+    def train(self, loss_of, name: str) -> dict[str, torch.Tensor]:
+        """Train for `minutes`; returns the moving average of the weights, also written to `path` now and then."""
+        masters = Masters(self.student, self.rate)
+        average = [m.detach().clone() for m in masters.masters]
+        sampler, device = np.random.default_rng(self.seed), torch.get_default_device()
+        start, step, seen = time.time(), 0, None
         while (progress := (time.time() - start) / (60 * self.minutes)) < 1:
-            scale = min(1, step / self.warmup) * min(1, (1 - progress) / (1 - self.start_decay))
-            index = torch.randint(len(self.latents), (self.batch,)).numpy()
-            loss = loss_fn(self.student, self.latents[index].float(), self.captions.ids(index))
+            index = sampler.integers(len(self.latents), size=self.batch)
+            x0, ids = self.latents[index].to(device).float(), self.captions.ids(index).to(device)
+            loss = loss_of(self.student, x0, ids)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
-            for opt in opts:
-                for group in opt.param_groups:
-                    group["lr"] = self.rate * scale
-                opt.step()
-                opt.zero_grad(set_to_none=True)
-            step += 1
-            seen = loss.item() if step == 1 else 0.98 * seen + 0.02 * loss.item()
-            follow(average, self.student, min(0.999, step / (step + 50)))
-            if step % 100 == 0:
+            masters.step(min(1, step / self.warmup) * (1 - progress))
+            step, seen = step + 1, loss.item() if seen is None else 0.98 * seen + 0.02 * loss.item()
+            torch._foreach_lerp_(average, [m.detach() for m in masters.masters], 1 - min(0.999, step / (step + 50)))
+            if step % 50 == 0:
                 rate = step * self.batch / (time.time() - start)
                 print(f"{name} step {step} loss {seen:.4f} {rate:.0f} img/s {progress:.1%}", flush=True)
-            if step % 500 == 0:
-                torch.save(average.state_dict(), self.path)
-        torch.save(average.state_dict(), self.path)
-        return average
+            if step % 400 == 0:
+                self.save(average)
+        return self.save(average)
 
-
-@torch.no_grad()
-def follow(average: torch.nn.Module, student: torch.nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(student.parameters()), 1 - decay)
+    def save(self, average) -> dict[str, torch.Tensor]:
+        names = [n for n, p in self.student.named_parameters() if p.requires_grad]
+        state = {n: a.cpu() for n, a in zip(names, average, strict=True)}
+        torch.save(state, self.path)
+        return state
 
 
 def flow_loss(student: Student, x0, ids):
     """Mean squared error of the velocity."""
     sigma, noise = draw_times(len(x0)), torch.randn_like(x0)
-    x = torch.lerp(x0, noise, sigma[:, None, None, None])
-    with torch.autocast("cpu", torch.bfloat16):
-        v = student(x, sigma, ids, torch.full((len(x0),), NEUTRAL_GUIDANCE))
-    return F.mse_loss(v.float(), noise - x0)
+    v = student(torch.lerp(x0, noise, sigma[:, None, None, None]), sigma, ids, torch.full_like(sigma, NEUTRAL_GUIDANCE))
+    return F.mse_loss(v, noise - x0)
 
 
 def guided_loss(teacher: Student, empty: torch.Tensor):
-    """Loss that distils classifier-free guidance of the frozen teacher into the student's guidance input."""
+    """Loss that distils the frozen teacher's classifier-free guidance into the guidance input; `empty`: ids [1, T]."""
 
     def loss(student: Student, x0, ids):
-        sigma, noise, count = draw_times(len(x0)), torch.randn_like(x0), len(x0)
-        x = torch.lerp(x0, noise, sigma[:, None, None, None])
-        guidance = torch.empty(count).uniform_(*GUIDANCE)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                both = torch.cat([ids, empty.expand(count, -1)[:, :ids.shape[1]]]) if ids.shape[1] == empty.shape[1] \
-                    else torch.cat([ids, F.pad(empty, (0, ids.shape[1] - empty.shape[1])).expand(count, -1)])
-                v = teacher(x.repeat(2, 1, 1, 1), sigma.repeat(2), both, torch.full((2 * count,), NEUTRAL_GUIDANCE)).float()
-                conditional, unconditional = v.chunk(2)
-                target = torch.lerp(unconditional, conditional, guidance[:, None, None, None])
-            v = student(x, sigma, ids, guidance)
-        return F.mse_loss(v.float(), target)
+        sigma, noise = draw_times(len(x0)), torch.randn_like(x0)
+        x, guidance = torch.lerp(x0, noise, sigma[:, None, None, None]), torch.empty_like(sigma).uniform_(*GUIDANCE)
+        with torch.no_grad():
+            both = torch.cat([ids, empty.expand_as(ids)])
+            v = teacher(x.repeat(2, 1, 1, 1), sigma.repeat(2), both, torch.full((2 * len(x),), NEUTRAL_GUIDANCE))
+            conditional, unconditional = v.chunk(2)
+            target = torch.lerp(unconditional, conditional, guidance[:, None, None, None])
+        return F.mse_loss(student(x, sigma, ids, guidance), target)
 
     return loss

@@ -10,8 +10,8 @@ class CoupledLoadMini(io.ComfyNode):
             node_id="CoupledLoadMini",
             display_name="Load Mini Flux",
             category="coupled/loaders",
-            description="A small Flux that ships with the pack and paints 128 × 128 scenes on a CPU in seconds. It knows the "
-                        "places and subjects listed in mini/README.md; to paint anything else, load a real Flux instead.",
+            description="A small Flux that ships with the pack and paints 128 × 128 scenes on a CPU in seconds. It "
+            "knows the places and subjects listed in mini/README.md; for anything else, load a real Flux instead.",
             search_aliases=["coupled model", "mini flux", "tiny flux", "demo model"],
             inputs=[],
             outputs=[

@@ -1,12 +1,7 @@
-"""Puts the host on the path (CPU mode) and the pack under the package name `coupled`.
-
-The pack's root holds folders called `nodes` and `tests`, which would shadow the host's `nodes.py`
-when the root is on `sys.path`; so the root is taken off and an alias package takes its place.
-"""
+"""The host and the pack (as the package `coupled`) for the tests, in CPU mode, and one server for the whole run."""
 
 import os
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -14,17 +9,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
 
-sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT]
-sys.path.insert(0, str(HOST))
+sys.path.insert(0, str(ROOT))
+from devtools.pack import load_pack  # noqa: E402
+
+load_pack(HOST, cpu=True)
 sys.path.insert(0, str(Path(__file__).parent))
-
-pack = types.ModuleType("coupled")
-pack.__path__ = [str(ROOT)]
-sys.modules["coupled"] = pack
-
-from comfy.cli_args import args  # noqa: E402
-
-args.cpu = True
 
 
 @pytest.fixture(scope="session")

@@ -59,8 +59,9 @@ class Canvas:
             ys = y - height * self.rng.uniform(0.1, 1.0, len(xs)) * (0.4 + 0.6 * (np.arange(len(xs)) % 2))
         else:
             phase, second = self.rng.uniform(0, 2 * np.pi, 2)
-            ys = y - height * (0.5 + 0.35 * np.sin(2 * np.pi * waves * xs + phase)
-                               + 0.15 * np.sin(4.3 * np.pi * waves * xs + second))
+            ys = y - height * (
+                0.5 + 0.35 * np.sin(2 * np.pi * waves * xs + phase) + 0.15 * np.sin(4.3 * np.pi * waves * xs + second)
+            )
         self.polygon([(0, 1), *zip(xs, ys, strict=True), (1, 1)], colour)
 
     def glow(self, x, y, radius, colour, strength: float = 1.0) -> None:

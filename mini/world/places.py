@@ -1,16 +1,16 @@
-"""The places. Each function paints one on a canvas, around a horizon, and every detail comes from the canvas's rng."""
+"""The places of the mini world, with the words that name them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .canvas import Canvas, mix, shade
-
-WHITE = (255, 255, 255)
+from .canvas import Canvas
+from .enclosed import forest, room, tokyo
+from .landscapes import beach, desert, lake, meadow, mountains, park
 
 
 @dataclass(frozen=True)
 class Place:
-    """`paint(canvas, horizon)` draws it; subjects stand on `ground` below the horizon and take the `light` (RGB gain)."""
+    """`paint(canvas, horizon)` draws it; subjects stand below the horizon and take the `light` (a gain per RGB)."""
 
     name: str
     paint: Callable[[Canvas, float], None]
@@ -19,284 +19,107 @@ class Place:
     tails: tuple[str, ...]
 
 
-def clouds(c: Canvas, horizon: float, colour, count: int) -> None:
-    for _ in range(count):
-        x, y, size = c.uniform(0, 1), c.uniform(0.05, horizon * 0.7), c.uniform(0.05, 0.1)
-        for dx, dy, r in ((-1, 0.15, 0.6), (0, -0.1, 0.9), (1, 0.15, 0.65), (0.3, 0.25, 0.8)):
-            c.ellipse(x + dx * size, y + dy * size, size * r, size * r * 0.55, colour)
-
-
-def tree(c: Canvas, x, base, height, trunk, leaves) -> None:
-    c.rectangle(x - height * 0.05, base - height * 0.5, x + height * 0.05, base, trunk)
-    for dx, dy, r in ((-0.22, 0.6, 0.24), (0.22, 0.62, 0.24), (0, 0.8, 0.28), (0, 0.55, 0.26)):
-        c.ellipse(x + dx * height, base - dy * height, r * height, r * height, shade(leaves, c.uniform(0.85, 1.1)))
-
-
-def pine(c: Canvas, x, base, height, colour) -> None:
-    for i in range(3):
-        top, width = base - height * (1 - 0.22 * i), height * (0.14 + 0.07 * i)
-        c.polygon([(x, top), (x - width, top + height * 0.42), (x + width, top + height * 0.42)], colour)
-
-
-def meadow(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (52, 128, 226), (176, 220, 250))
-    sun = c.uniform(0.1, 0.9)
-    c.glow(sun, c.uniform(0.08, 0.18), 0.12, (255, 240, 170))
-    clouds(c, horizon, (250, 252, 255), int(c.rng.integers(2, 5)))
-    c.ridge(horizon + 0.02, c.uniform(0.08, 0.16), (104, 168, 92), c.uniform(0.8, 2))
-    c.ridge(horizon + 0.06, c.uniform(0.05, 0.1), (122, 190, 76), c.uniform(1, 2.5))
-    c.gradient(horizon + 0.05, 1, (126, 196, 74), (62, 140, 44))
-    flower = c.choice([(255, 226, 70), (240, 90, 110), (250, 250, 250), (190, 110, 230)])
-    for _ in range(34):
-        y = c.uniform(horizon + 0.08, 1)
-        r = 0.006 + 0.012 * (y - horizon)
-        c.ellipse(c.uniform(0, 1), y, r, r, flower)
-    if c.uniform(0, 1) < 0.6:
-        tree(c, c.choice([c.uniform(0.05, 0.2), c.uniform(0.8, 0.95)]), horizon + 0.08, c.uniform(0.2, 0.32),
-             (110, 80, 50), (70, 145, 60))
-
-
-def tokyo(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (24, 18, 60), (112, 52, 120))
-    neon = [(255, 60, 150), (60, 220, 255), (255, 210, 60), (150, 110, 255), (80, 255, 150), (255, 90, 60)]
-    street = horizon + 0.02
-    for i in (3, 2, 1, 0):
-        for side in (0, 1):
-            near, far = 0.13 * i - 0.02, 0.13 * (i + 1)
-            left, right = (near, far) if side == 0 else (1 - far, 1 - near)
-            _tower(c, left, right, max(-0.02, street * (0.04 + 0.19 * i) * c.uniform(0.4, 1.2)), street + 0.1 - 0.025 * i)
-    c.polygon([(0, 1), (0, street + 0.1), (0.44, street), (0.56, street), (1, street + 0.1), (1, 1)], (42, 38, 64))
-    for side in (0, 1):
-        for i in range(3):
-            colour, width = c.choice(neon), 0.1 - 0.02 * i
-            x = 0.02 + 0.15 * i + c.uniform(0, 0.03)
-            x = x if side == 0 else 1 - x - width
-            y = c.uniform(0.03 + 0.06 * i, 0.12 + 0.06 * i)
-            height = c.uniform(0.17, 0.24) - 0.03 * i
-            c.glow(x + width / 2, y + height / 2, 0.11, colour, 0.5)
-            _sign(c, x, y, width, height, colour)
-            c.polygon([(x, street + 0.12), (x + width, street + 0.12), (x + width, 1), (x, 1)], mix((42, 38, 64), colour, 0.22))
-    c.polygon([(0.495, street + 0.02), (0.505, street + 0.02), (0.53, 1), (0.47, 1)], (206, 196, 214))
-
-
-def _tower(c: Canvas, left, right, top, base) -> None:
-    wall = shade((78, 66, 118), c.uniform(0.6, 1.15))
-    c.rectangle(left, top, right, base, wall)
-    lit = c.choice([(255, 226, 150), (150, 214, 250)])
-    y = top + 0.03
-    while y < base - 0.05:
-        for x in (left + 0.02, left + 0.06, left + 0.1):
-            c.rectangle(x, y, x + 0.022, y + 0.026, lit if c.uniform(0, 1) < 0.55 else shade(wall, 0.6))
-        y += 0.055
-
-
-def _sign(c: Canvas, x, y, width, height, colour) -> None:
-    c.rectangle(x, y, x + width, y + height, shade(colour, 0.35))
-    c.rectangle(x + 0.008, y + 0.008, x + width - 0.008, y + height - 0.008, colour)
-    rows = 3
-    for j in range(rows):
-        top = y + 0.02 + (height - 0.03) * j / rows
-        c.rectangle(x + 0.024, top, x + width - 0.024, top + height / rows - 0.028, mix(colour, WHITE, 0.75))
-
-
-def forest(c: Canvas, horizon: float) -> None:
-    c.gradient(0, 1, (214, 206, 176), (150, 168, 140))
-    c.glow(c.uniform(0.2, 0.8), c.uniform(0.1, 0.3), 0.2, (255, 226, 150), 0.9)
-    for layer in range(3):
-        colour = mix((172, 182, 160), (46, 62, 46), (layer + 1) / 3)
-        for _ in range(6 - layer):
-            x, width = c.uniform(0, 1), 0.012 + 0.016 * layer * c.uniform(0.8, 1.3)
-            lean = c.uniform(-0.02, 0.02)
-            base = horizon + 0.06 * layer
-            c.polygon([(x + lean, 0), (x + lean + width, 0), (x + width * 1.5, base), (x - width * 0.5, base)], colour)
-            for _ in range(2):
-                y = c.uniform(0.08, base - 0.15)
-                c.line([(x, y), (x + c.choice([-1, 1]) * c.uniform(0.05, 0.14), y - 0.07)], colour, 0.008)
-        c.veil(horizon - 0.3, horizon + 0.16, (226, 222, 200), 0.35)
-    c.gradient(horizon + 0.12, 1, (118, 136, 88), (58, 76, 44))
-    for _ in range(16):
-        x, y = c.uniform(0, 1), c.uniform(horizon + 0.14, 1)
-        c.polygon([(x, y - 0.05), (x - 0.012, y), (x + 0.012, y)], shade((70, 104, 56), c.uniform(0.8, 1.2)))
-    x = c.uniform(-0.1, 0.6)
-    c.image.paste((255, 244, 206), mask=_ray(c, x))
-
-
-def _ray(c: Canvas, x: float):
-    from PIL import Image, ImageDraw, ImageFilter
-
-    mask = Image.new("L", (64, 64))
-    draw = ImageDraw.Draw(mask)
-    for i in range(3):
-        start = (x + 0.16 * i) * 64
-        draw.polygon([(start, 0), (start + 5, 0), (start + 26, 60), (start + 14, 60)], fill=48)
-    return mask.filter(ImageFilter.GaussianBlur(1.5)).resize(c.image.size)
-
-
-def room(c: Canvas, horizon: float) -> None:
-    wall = c.choice([(236, 204, 160), (228, 190, 150), (240, 216, 178)])
-    c.gradient(0, horizon, shade(wall, 1.04), shade(wall, 0.9))
-    c.gradient(horizon, 1, (176, 116, 66), (142, 88, 46))
-    for i in range(7):
-        x = 0.5 + (i - 3) * 0.12
-        c.line([(x, horizon), (0.5 + (i - 3) * 0.34, 1)], (120, 74, 40), 0.006)
-    c.rectangle(0, horizon - 0.02, 1, horizon, (250, 240, 222))
-    x, width = c.uniform(0.06, 0.6), c.uniform(0.24, 0.32)
-    c.rectangle(x - 0.015, 0.08, x + width + 0.015, 0.42, (252, 246, 234))
-    c.rectangle(x, 0.095, x + width, 0.405, (168, 216, 246))
-    c.ellipse(x + width * 0.3, 0.4, 0.07, 0.05, (120, 180, 100))
-    c.rectangle(x, 0.36, x + width, 0.405, (132, 190, 104))
-    c.rectangle(x + width / 2 - 0.008, 0.09, x + width / 2 + 0.008, 0.41, (252, 246, 234))
-    curtain = c.choice([(214, 110, 84), (96, 140, 170), (226, 176, 84), (150, 110, 160)])
-    for left in (x - 0.07, x + width - 0.01):
-        c.rectangle(left, 0.06, left + 0.08, 0.47, curtain)
-    shelf = 0.72 if x < 0.35 else 0.04
-    c.rectangle(shelf, 0.2, shelf + 0.22, horizon, (130, 84, 48))
-    for row in range(3):
-        y = 0.23 + row * 0.13
-        c.rectangle(shelf + 0.015, y, shelf + 0.205, y + 0.105, (94, 58, 34))
-        for i in range(7):
-            book = c.choice([(200, 70, 60), (70, 120, 170), (230, 190, 80), (90, 150, 100), (220, 214, 200)])
-            c.rectangle(shelf + 0.02 + 0.026 * i, y + c.uniform(0.01, 0.04), shelf + 0.04 + 0.026 * i, y + 0.105, book)
-    c.ellipse(c.uniform(0.35, 0.65), 0.88, 0.3, 0.075, c.choice([(190, 80, 70), (90, 120, 150), (210, 170, 110)]))
-    c.glow(x + width / 2, 0.25, 0.25, (255, 220, 150), 0.45)
-
-
-def beach(c: Canvas, horizon: float) -> None:
-    sea = horizon + 0.16
-    c.gradient(0, horizon, (70, 170, 240), (200, 236, 250))
-    c.glow(c.uniform(0.1, 0.9), 0.14, 0.1, (255, 244, 190))
-    clouds(c, horizon, (250, 253, 255), int(c.rng.integers(1, 4)))
-    c.gradient(horizon, sea + 0.04, (24, 110, 176), (80, 206, 214))
-    for _ in range(12):
-        x, y = c.uniform(0, 1), c.uniform(horizon + 0.02, sea)
-        c.line([(x, y), (x + c.uniform(0.04, 0.12), y)], (196, 236, 240), 0.006)
-    if c.uniform(0, 1) < 0.5:
-        x = c.uniform(0.1, 0.9)
-        c.polygon([(x, horizon - 0.1), (x, horizon - 0.01), (x + 0.07, horizon - 0.01)], (250, 250, 246))
-        c.polygon([(x - 0.05, horizon), (x + 0.07, horizon), (x + 0.04, horizon + 0.025), (x - 0.02, horizon + 0.025)],
-                  (190, 70, 60))
-    c.ridge(sea + 0.03, 0.03, (244, 250, 248), c.uniform(1, 2.5))
-    c.ridge(sea + 0.06, 0.03, (236, 210, 150), c.uniform(1, 2.5))
-    c.gradient(sea + 0.06, 1, (240, 214, 156), (222, 186, 122))
-    side = c.choice([0.04, 0.96])
-    lean = 0.12 if side < 0.5 else -0.12
-    top = (side + lean, c.uniform(0.22, 0.34))
-    c.line([(side, 0.85), (side + lean * 0.4, 0.55), top], (134, 96, 58), 0.03)
-    for dx, dy in ((-0.16, 0.02), (0.16, 0.02), (-0.12, -0.08), (0.12, -0.08), (-0.1, 0.11), (0.1, 0.11)):
-        c.polygon([top, (top[0] + dx * 0.6, top[1] + dy - 0.05), (top[0] + dx, top[1] + dy + 0.03)], (54, 140, 66))
-    for _ in range(9):
-        c.ellipse(c.uniform(0, 1), c.uniform(sea + 0.12, 1), 0.008, 0.006, (250, 240, 220))
-
-
-def mountains(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (96, 158, 220), (218, 234, 248))
-    clouds(c, horizon * 0.7, (246, 250, 255), int(c.rng.integers(1, 3)))
-    for _ in range(4):
-        x, h, w = c.uniform(0, 1), c.uniform(0.25, 0.45), c.uniform(0.22, 0.34)
-        top = horizon + 0.04 - h
-        c.polygon([(x, top), (x - w, horizon + 0.06), (x + w, horizon + 0.06)], (112, 130, 162))
-        c.polygon([(x, top), (x + w, horizon + 0.06), (x + w * 0.15, horizon + 0.06)], (86, 102, 138))
-        c.polygon([(x, top), (x - w * 0.36, top + h * 0.4), (x - w * 0.1, top + h * 0.32), (x + w * 0.08, top + h * 0.44),
-                   (x + w * 0.36, top + h * 0.4)], (248, 252, 255))
-    c.ridge(horizon + 0.06, 0.06, (222, 234, 246), c.uniform(0.8, 2))
-    c.gradient(horizon + 0.06, 1, (228, 238, 248), (248, 252, 255))
-    for _ in range(int(c.rng.integers(5, 9))):
-        x, h = c.uniform(0, 1), c.uniform(0.1, 0.22)
-        pine(c, x, horizon + c.uniform(0.05, 0.14), h, (46, 92, 84))
-    for _ in range(26):
-        c.ellipse(c.uniform(0, 1), c.uniform(0, 1), 0.006, 0.006, WHITE)
-
-
-def desert(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (226, 92, 70), (255, 206, 110))
-    x = c.uniform(0.15, 0.85)
-    c.glow(x, horizon - 0.12, 0.2, (255, 200, 110), 0.8)
-    c.ellipse(x, horizon - c.uniform(0.04, 0.18), 0.09, 0.09, (255, 238, 170))
-    for i in range(4):
-        y = horizon + 0.03 + i * 0.11
-        colour = mix((214, 130, 72), (238, 170, 92), i / 3)
-        c.ridge(y, 0.09, shade(colour, 0.86), c.uniform(0.6, 1.4))
-        c.ridge(y + 0.035, 0.07, colour, c.uniform(0.6, 1.4))
-    for _ in range(int(c.rng.integers(1, 4))):
-        x, base, h = c.choice([c.uniform(0.04, 0.26), c.uniform(0.74, 0.96)]), horizon + c.uniform(0.05, 0.2), 0.2
-        green = (64, 112, 70)
-        c.rectangle(x - 0.018, base - h, x + 0.018, base, green)
-        c.ellipse(x, base - h, 0.018, 0.018, green)
-        for sign in (-1, 1):
-            y = base - h * c.uniform(0.35, 0.6)
-            c.line([(x, y), (x + sign * 0.05, y), (x + sign * 0.05, y - 0.07)], green, 0.024)
-
-
-def park(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (226, 214, 186), (250, 236, 206))
-    autumn = [(226, 120, 40), (206, 74, 40), (240, 176, 56), (186, 96, 44)]
-    for _ in range(7):
-        tree(c, c.uniform(0, 1), horizon + 0.03, c.uniform(0.22, 0.34), (120, 84, 56), mix(c.choice(autumn), (250, 236, 206), 0.4))
-    c.gradient(horizon, 1, (176, 164, 76), (150, 132, 56))
-    x = c.uniform(0.35, 0.65)
-    c.polygon([(x - 0.04, horizon), (x + 0.04, horizon), (x + 0.34, 1), (x - 0.3, 1)], (216, 196, 160))
-    for side in (c.uniform(0.04, 0.2), c.uniform(0.8, 0.96)):
-        tree(c, side, horizon + 0.16, c.uniform(0.42, 0.56), (98, 64, 40), c.choice(autumn))
-    for _ in range(40):
-        c.ellipse(c.uniform(0, 1), c.uniform(horizon + 0.04, 1), 0.012, 0.007, c.choice(autumn))
-    if c.uniform(0, 1) < 0.6:
-        x, y = c.choice([0.2, 0.72]) + c.uniform(-0.05, 0.05), horizon + 0.12
-        c.rectangle(x - 0.09, y - 0.015, x + 0.09, y + 0.01, (126, 76, 44))
-        c.rectangle(x - 0.09, y - 0.07, x + 0.09, y - 0.04, (126, 76, 44))
-        for dx in (-0.08, 0.07):
-            c.rectangle(x + dx, y, x + dx + 0.012, y + 0.05, (60, 50, 46))
-
-
-def lake(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (10, 16, 52), (54, 72, 134))
-    for _ in range(46):
-        r = c.choice([0.003, 0.003, 0.006])
-        c.ellipse(c.uniform(0, 1), c.uniform(0, horizon), r, r, (238, 240, 255))
-    moon, y = c.uniform(0.12, 0.88), c.uniform(0.1, 0.24)
-    c.glow(moon, y, 0.12, (190, 200, 255), 0.7)
-    c.ellipse(moon, y, 0.065, 0.065, (250, 248, 226))
-    c.ridge(horizon + 0.01, c.uniform(0.1, 0.2), (24, 34, 66), c.uniform(0.8, 1.8))
-    shore = horizon + 0.2
-    c.gradient(horizon, shore, (34, 52, 106), (62, 86, 150))
-    for _ in range(12):
-        dx, dy = c.uniform(-0.07, 0.07), c.uniform(0.01, 0.19)
-        c.line([(moon + dx - 0.04, horizon + dy), (moon + dx + 0.04, horizon + dy)], (206, 212, 240), 0.007)
-    c.gradient(shore, 1, (40, 62, 62), (24, 42, 42))
-    for _ in range(int(c.rng.integers(3, 7))):
-        pine(c, c.choice([c.uniform(0, 0.25), c.uniform(0.75, 1)]), shore + 0.02, c.uniform(0.2, 0.34), (16, 34, 40))
-    for _ in range(12):
-        x, y = c.uniform(0, 1), c.uniform(shore + 0.02, 1)
-        c.ellipse(x, y, c.uniform(0.01, 0.03), 0.01, (84, 98, 104))
-
-
 PLACES = (
-    Place("meadow", meadow, (1.0, 1.0, 0.97),
-          ("in a vibrant meadow under a clear blue sky", "in a green meadow under a blue sky", "in a sunny meadow full of flowers",
-           "in a meadow"),
-          ("bathed in sunlight", "with flowers in the grass", "on a bright day")),
-    Place("tokyo", tokyo, (0.86, 0.72, 1.0),
-          ("on Tokyo night street", "on a Tokyo street at night", "on a neon street in Tokyo at night", "on a city street at night"),
-          ("adorned with neon lights and billboards", "with glowing neon signs", "between tall buildings")),
-    Place("forest", forest, (0.93, 0.95, 0.84),
-          ("in a misty forest at dawn", "in a forest in the morning mist", "among the trees of a misty forest", "in a forest"),
-          ("sunlight through trees", "with soft golden light", "with fog between the trees")),
-    Place("room", room, (1.04, 0.95, 0.82),
-          ("in a cozy room bathed in warm sunshine", "on the floor of a cozy room bathed in warm sunshine",
-           "in a warm room with a bookshelf", "in a cozy room"),
-          ("the room has wooden flooring and a peaceful, homely atmosphere", "with wooden flooring", "beside a bright window")),
-    Place("beach", beach, (1.02, 1.0, 0.95),
-          ("on a sandy beach by the sea", "on a tropical beach under a palm tree", "on a beach with gentle waves", "on a beach"),
-          ("under a sunny sky", "with turquoise water", "on a summer day")),
-    Place("mountains", mountains, (0.95, 1.0, 1.06),
-          ("in front of snowy mountains", "in the snow below high mountains", "on a snowy field in the mountains", "in the mountains"),
-          ("in fresh white snow", "with pine trees", "on a cold winter day")),
-    Place("desert", desert, (1.06, 0.9, 0.74),
-          ("in a desert at sunset", "among the sand dunes of a desert", "in a hot desert with cacti", "in the desert"),
-          ("under an orange sky", "with a low sun", "in the evening light")),
-    Place("park", park, (1.03, 0.95, 0.84),
-          ("in an autumn park", "in a park with orange trees", "on a path through an autumn park", "in a park"),
-          ("with fallen leaves", "on a calm afternoon", "covered in golden leaves")),
-    Place("lake", lake, (0.62, 0.7, 0.98),
-          ("beside a lake under a starry sky", "at a quiet lake by moonlight", "on the shore of a moonlit lake", "by a lake at night"),
-          ("with a bright moon", "under the stars", "with calm dark water")),
+    Place(
+        "meadow",
+        meadow,
+        (1.0, 1.0, 0.97),
+        (
+            "in a vibrant meadow under a clear blue sky",
+            "in a green meadow under a blue sky",
+            "in a sunny meadow full of flowers",
+            "in a meadow",
+        ),
+        ("bathed in sunlight", "with flowers in the grass", "on a bright day"),
+    ),
+    Place(
+        "tokyo",
+        tokyo,
+        (0.86, 0.72, 1.0),
+        (
+            "on Tokyo night street",
+            "on a Tokyo street at night",
+            "on a neon street in Tokyo at night",
+            "on a city street at night",
+        ),
+        ("adorned with neon lights and billboards", "with glowing neon signs", "between tall buildings"),
+    ),
+    Place(
+        "forest",
+        forest,
+        (0.93, 0.95, 0.84),
+        (
+            "in a misty forest at dawn",
+            "in a forest in the morning mist",
+            "among the trees of a misty forest",
+            "in a forest",
+        ),
+        ("sunlight through trees", "with soft golden light", "with fog between the trees"),
+    ),
+    Place(
+        "room",
+        room,
+        (1.04, 0.95, 0.82),
+        (
+            "in a cozy room bathed in warm sunshine",
+            "on the floor of a cozy room bathed in warm sunshine",
+            "in a warm room with a bookshelf",
+            "in a cozy room",
+        ),
+        (
+            "the room has wooden flooring and a peaceful, homely atmosphere",
+            "with wooden flooring",
+            "beside a bright window",
+        ),
+    ),
+    Place(
+        "beach",
+        beach,
+        (1.02, 1.0, 0.95),
+        (
+            "on a sandy beach by the sea",
+            "on a tropical beach under a palm tree",
+            "on a beach with gentle waves",
+            "on a beach",
+        ),
+        ("under a sunny sky", "with turquoise water", "on a summer day"),
+    ),
+    Place(
+        "mountains",
+        mountains,
+        (0.95, 1.0, 1.06),
+        (
+            "in front of snowy mountains",
+            "in the snow below high mountains",
+            "on a snowy field in the mountains",
+            "in the mountains",
+        ),
+        ("in fresh white snow", "with pine trees", "on a cold winter day"),
+    ),
+    Place(
+        "desert",
+        desert,
+        (1.06, 0.9, 0.74),
+        ("in a desert at sunset", "among the sand dunes of a desert", "in a hot desert with cacti", "in the desert"),
+        ("under an orange sky", "with a low sun", "in the evening light"),
+    ),
+    Place(
+        "park",
+        park,
+        (1.03, 0.95, 0.84),
+        ("in an autumn park", "in a park with orange trees", "on a path through an autumn park", "in a park"),
+        ("with fallen leaves", "on a calm afternoon", "covered in golden leaves"),
+    ),
+    Place(
+        "lake",
+        lake,
+        (0.62, 0.7, 0.98),
+        (
+            "beside a lake under a starry sky",
+            "at a quiet lake by moonlight",
+            "on the shore of a moonlit lake",
+            "by a lake at night",
+        ),
+        ("with a bright moon", "under the stars", "with calm dark water"),
+    ),
 )

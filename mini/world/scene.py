@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from .canvas import PIXELS, SIZE, Canvas, shade
 from .captions import Caption, caption
@@ -11,8 +11,14 @@ from .places import PLACES, Place
 from .subjects import SUBJECTS, Subject, sprite
 
 # The paper's own prompt sets are always trained on; the rule below holds other pairs out.
-PAPER_PAIRS = {("eagle", "meadow"), ("fox", "meadow"), ("saxophonist", "tokyo"), ("woman", "tokyo"),
-               ("deer", "forest"), ("squirrel", "forest")}
+PAPER_PAIRS = {
+    ("eagle", "meadow"),
+    ("fox", "meadow"),
+    ("saxophonist", "tokyo"),
+    ("woman", "tokyo"),
+    ("deer", "forest"),
+    ("squirrel", "forest"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,9 @@ def hash_name(name: str) -> int:
     return int.from_bytes(name.encode()[:7], "little")
 
 
-def draw_scene(rng: np.random.Generator, subject: Subject | None = None, place: Place | None = None,
-               subject_alone: bool = False) -> Scene:
+def draw_scene(
+    rng: np.random.Generator, subject: Subject | None = None, place: Place | None = None, subject_alone: bool = False
+) -> Scene:
     """Draw one scene; `subject_alone` gives it a caption that leaves the place open."""
     place = place or PLACES[rng.integers(len(PLACES))]
     tilt, warmth = framing(rng, subject)
@@ -90,12 +97,13 @@ def put_subject(c: Canvas, image: Image.Image, subject: Subject, light, horizon:
     left, top = round(x * PIXELS - figure.width / 2), round(feet * PIXELS - figure.height)
     if not subject.flies:
         shadow = Image.new("L", image.size)
-        box = [(x * PIXELS - figure.width * 0.42, (feet - 0.03) * PIXELS), (x * PIXELS + figure.width * 0.42, (feet + 0.03) * PIXELS)]
-        from PIL import ImageDraw
-
+        box = [
+            (x * PIXELS - figure.width * 0.42, (feet - 0.03) * PIXELS),
+            (x * PIXELS + figure.width * 0.42, (feet + 0.03) * PIXELS),
+        ]
         ImageDraw.Draw(shadow).ellipse(box, fill=110)
         image.paste(shade((30, 28, 40), 0.6), mask=shadow.filter(ImageFilter.GaussianBlur(3)))
     image.paste(figure, (left, top), figure)
     mask = Image.new("L", image.size)
     mask.paste(figure.getchannel("A"), (left, top))
-    return ImageChops.lighter(mask, Image.new("L", image.size))
+    return mask

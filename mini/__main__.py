@@ -1,0 +1,30 @@
+"""`python -m mini --host FOLDER`: trains the mini model, on a GPU where there is one (`dev.py train-mini`)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="mini", description=__doc__)
+    parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    parser.add_argument(
+        "--work", type=Path, default=Path(__file__).parent.parent / ".work" / "mini", help="scenes, checkpoints"
+    )
+    for stage, minutes in (("codec", 60), ("flow", 240), ("guidance", 45)):
+        parser.add_argument(f"--{stage}-minutes", type=float, default=minutes)
+    options = parser.parse_args()
+    sys.path.insert(0, str(options.host))
+    import torch
+    from comfy.cli_args import args
+
+    args.cpu, args.use_pytorch_cross_attention = not torch.cuda.is_available(), True
+    torch.set_default_device("cpu" if args.cpu else "cuda")
+    from .train import train
+
+    options.work.mkdir(parents=True, exist_ok=True)
+    train(options.work, options.codec_minutes, options.flow_minutes, options.guidance_minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""torch.compile on the patched model, as the host's own wrapper sets it. Backend `eager`: all of torch's tracing and
+guarding, without the minutes that generating code takes."""
+
+import comfy_extras.nodes_torch_compile as host_node
+import pytest
+import torch
+from comfy_api.torch_helpers import set_torch_compile_wrapper
+from coupled.attention import couple
+from coupled.schedules import constant, sin
+from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_flux(depth=1, depth_single_blocks=1)
+
+
+def compiled(model, guards):
+    """As the host's Torch Compile node does it: "node" leaves transformer_options out of the guards, "all" does not."""
+    model = model.clone()
+    options = {"guard_filter_fn": host_node.skip_torch_compile_dict} if guards == "node" else None
+    set_torch_compile_wrapper(model=model, backend="eager", options=options)
+    return model
+
+
+def error(a, b):
+    return float((a - b).abs().max() / b.abs().max())
+
+
+@pytest.mark.parametrize("guards", ["node", "all"])
+@pytest.mark.parametrize("first", ["compile", "couple"])
+def test_compiled_model_keeps_theta_apart(model, guards, first):
+    """Several thetas, and stock calls between them, on code that is compiled once and taken again."""
+    conditioning = tiny_coupled(2, 5, 7)
+    schedules = [constant(0.3), constant(0.8)] if guards == "all" else [constant(0.3), sin(1.5, 0.8, 4), constant(1.0)]
+    for schedule in schedules:
+        if first == "compile":
+            patched = couple(compiled(model, guards), schedule)
+        else:
+            patched = compiled(couple(model, schedule), guards)
+        ours = tiny_sample(patched, conditioning, batch=2, steps=2)
+        assert error(ours, tiny_sample(couple(model, schedule), conditioning, batch=2, steps=2)) <= 1e-5
+
+
+def test_uncoupled_calls_stay_compiled_beside_coupled_ones(model):
+    """cfg with a negative of the coupled text's length, the case in which the two calls look most alike."""
+    from torch._dynamo.utils import counters
+
+    conditioning, negative = tiny_coupled(2, 5, 7), tiny_conditioning(12, seed=50)
+    settings = {"negative": negative, "cfg": 2.0, "batch": 2}
+    patched = compiled(couple(model, sin(1.5, 0.8, 4)), "node")
+    counters.clear()
+    tiny_sample(patched, conditioning, batch=2)
+    assert not counters["stats"]
+    ours = tiny_sample(patched, conditioning, **settings)
+    assert counters["stats"]["unique_graphs"] > 0
+    assert error(ours, tiny_sample(couple(model, sin(1.5, 0.8, 4)), conditioning, **settings)) <= 1e-5
+    bypassed = compiled(model, "node")
+    assert error(tiny_sample(bypassed, conditioning, batch=2), tiny_sample(model, conditioning, batch=2)) <= 1e-5
+    again = tiny_sample(patched, conditioning, **settings)
+    assert torch.equal(again, ours)
