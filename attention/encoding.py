@@ -16,9 +16,10 @@ def encode_set(clip, background: str, entities: Sequence[str], guidance: float |
 
     `clip` is a CLIP of the host; its hooks (LoRA) work, schedules of them too. The background keeps its own length.
     """
-    texts = list(dict.fromkeys(entities))
-    lengths = longest([clip.tokenize(text) for text in texts])
-    encoded = {text: clip.encode_from_tokens_scheduled(tokenize_to(clip, text, lengths)) for text in texts}
+    tokens = {text: clip.tokenize(text) for text in dict.fromkeys(entities)}
+    lengths = longest(list(tokens.values()))
+    tokens = {text: padded(clip, text, t, lengths) for text, t in tokens.items()}
+    encoded = {text: clip.encode_from_tokens_scheduled(t) for text, t in tokens.items()}
     return couple_conditioning(
         clip.encode_from_tokens_scheduled(clip.tokenize(background)), [encoded[text] for text in entities], guidance
     )
@@ -37,10 +38,10 @@ def longest(tokens: Sequence[Tokens]) -> dict[str, int]:
     return lengths
 
 
-def tokenize_to(clip, text: str, lengths: dict[str, int]) -> Tokens:
-    """The tokens of `text`, filled up to at least `lengths` by the host's own option, else with the pad token."""
-    if not lengths:
-        return clip.tokenize(text)
+def padded(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Tokens:
+    """The tokens of `text`, filled up to `lengths` by the host's own option, else with the tokenizer's pad token."""
+    if all(len(tokens[key][0]) >= length for key, length in lengths.items()):
+        return tokens
     by_key = {key: sub_tokenizer(clip.tokenizer, key) for key in lengths}
     options = {f"{getattr(by_key[key], 'embedding_key', key)}_min_length": n for key, n in lengths.items()}
     tokens = clip.tokenize(text, tokenizer_options=options)

@@ -33,6 +33,7 @@ class Student(torch.nn.Module):
         comfy.model_management.in_training = True  # the host then takes its differentiable RoPE
         config = {k: v for k, v in FLUX_CONFIG.items() if k != "image_model"}
         self.text = MiniTextEncoder(dtype=torch.float32).requires_grad_(True)
+        self.text.t5xxl.logit_scale.requires_grad_(False)  # not used
         self.flux = comfy.ldm.flux.model.Flux(operations=torch.nn, dtype=torch.float32, **config)
         initialise(self)
         for module in self.modules():  # the host adds in place, which would spoil what a norm saved for its gradient
