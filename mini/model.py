@@ -24,12 +24,12 @@ FLUX_CONFIG = {
     "patch_size": 2,
     "vec_in_dim": POOLED_WIDTH,
     "context_in_dim": T5_CONFIG["d_model"],
-    "hidden_size": 256,
-    "mlp_ratio": 4.0,
+    "hidden_size": 192,
+    "mlp_ratio": 3.0,
     "num_heads": 4,
     "depth": 2,
-    "depth_single_blocks": 6,
-    "axes_dim": [16, 24, 24],
+    "depth_single_blocks": 5,
+    "axes_dim": [12, 18, 18],
     "theta": 10000,
     "qkv_bias": True,
     "guidance_embed": True,
@@ -48,7 +48,7 @@ def read(name: str) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise FileNotFoundError(
             f"Mini Flux's weights are not at {path.parent.name}/{path.name} in the pack's folder "
-            "`mini`. Fetch the pack again, or make them with `python -m mini.train`."
+            "`mini`. Fetch the pack again, or make them with `python3 dev.py train-mini`."
         )
     return comfy.utils.load_torch_file(str(path), safe_load=True)
 

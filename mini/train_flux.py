@@ -139,7 +139,7 @@ class Run:
     captions: Captions
     path: Path
     minutes: float
-    batch: int = 64
+    batch: int = 48
     rate: float = 2e-3
     warmup: int = 100
     seed: int = 0
@@ -158,7 +158,7 @@ class Run:
             masters.step(min(1, step / self.warmup) * (1 - progress))
             step, seen = step + 1, loss.item() if seen is None else 0.98 * seen + 0.02 * loss.item()
             torch._foreach_lerp_(average, [m.detach() for m in masters.masters], 1 - min(0.999, step / (step + 50)))
-            if step % 50 == 0:
+            if step % 100 == 0:
                 rate = step * self.batch / (time.time() - start)
                 print(f"{name} step {step} loss {seen:.4f} {rate:.0f} img/s {progress:.1%}", flush=True)
             if step % 400 == 0:

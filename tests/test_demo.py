@@ -1,0 +1,54 @@
+"""The mini workflow, run by the real server from the file that users open."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from coupled.devtools.demo import WORKFLOW
+from coupled.devtools.sheet import contact_sheet
+from coupled.devtools.workflow import to_prompt
+from PIL import Image
+
+
+def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server, tmp_path):
+    client = host_server.client
+    prompt = to_prompt(json.loads(Path(WORKFLOW).read_text()), client.object_info())
+    for node in prompt.values():
+        if "steps" in node["inputs"] and node["class_type"] != "CoupledThetaPlot":
+            node["inputs"]["steps"] = 16
+    outputs = client.queue(prompt)
+    pictures = {
+        prompt[node]["inputs"]["filename_prefix"]: [Image.open(io.BytesIO(client.file(i))) for i in found["images"]]
+        for node, found in outputs.items()
+        if prompt[node]["class_type"] == "SaveImage"
+    }
+    assert {name: [p.size for p in found] for name, found in pictures.items()} == {
+        "coupled": [(128, 128)] * 2,
+        "same_seed": [(128, 128)] * 2,
+    }
+    assert edge_difference(pictures["coupled"]) < 0.5 * edge_difference(pictures["same_seed"])
+    rows = [(name, found) for name, found in pictures.items()]
+    assert contact_sheet(rows, ["an eagle", "a fox"], tmp_path / "sheet.png").stat().st_size > 10_000
+    plots = [found for node, found in outputs.items() if prompt[node]["class_type"] == "CoupledThetaPlot"]
+    assert plots and plots[0]["images"]
+
+
+def edge_difference(pictures: list[Image.Image]) -> float:
+    """Mean squared difference of two pictures along their upper and side edges, where no subject stands."""
+    a, b = (np.asarray(p.convert("RGB"), np.float32) / 255 for p in pictures)
+    edge = np.ones(a.shape[:2], bool)
+    edge[20:, 10:-10] = False
+    return float(np.square(a - b)[edge].mean())
+
+
+def test_a_picture_carries_the_workflow_that_made_it(host_server):
+    client = host_server.client
+    prompt = to_prompt(json.loads(Path(WORKFLOW).read_text()), client.object_info())
+    for node in prompt.values():
+        if "steps" in node["inputs"] and node["class_type"] != "CoupledThetaPlot":
+            node["inputs"]["steps"] = 2
+    outputs = client.queue(prompt)
+    image = next(f["images"][0] for node, f in outputs.items() if prompt[node]["class_type"] == "SaveImage")
+    saved = json.loads(Image.open(io.BytesIO(client.file(image))).text["prompt"])
+    assert {n["class_type"] for n in saved.values()} == {n["class_type"] for n in prompt.values()}
