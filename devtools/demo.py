@@ -68,9 +68,9 @@ def _pictures(server: HostServer, client: Client, prompt: dict) -> dict[str, lis
         except HostError as error:
             raise HostError(f"{error}\n{server.tail()}") from error
     pictures = {
-        prompt[node]["inputs"].get("filename_prefix", node): [_open(client, entry) for entry in found["images"]]
+        prompt[node]["inputs"]["filename_prefix"]: [_open(client, entry) for entry in found["images"]]
         for node, found in outputs.items()
-        if "images" in found
+        if "images" in found and "filename_prefix" in prompt[node]["inputs"]
     }
     if not pictures:
         raise HostError("The workflow saved no images: it needs a Save Image node.")

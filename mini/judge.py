@@ -37,7 +37,7 @@ class Judge(nn.Module):
         return self.subject(coarse.amax((2, 3))), self.place(coarse.mean((2, 3))), self.mask(both)[:, 0]
 
 
-def train_judge(scenes: SceneArrays, steps: int = 1500, batch: int = 48, seed: int = 5) -> Judge:
+def train_judge(scenes: SceneArrays, steps: int = 800, batch: int = 48, seed: int = 5) -> Judge:
     """Train on the scenes, with some blur and noise so that it judges the content, not the rendering."""
     torch.manual_seed(seed)
     judge = Judge()

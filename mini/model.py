@@ -35,7 +35,6 @@ FLUX_CONFIG = {
     "guidance_embed": True,
     "txt_ids_dims": [],
 }
-SHIFT = 0.5  # of the noise schedule: few image tokens need less than Flux's 1.15 for 4096
 
 
 def load_mini():
@@ -71,7 +70,6 @@ class MiniLatents(comfy.supported_models.latent_formats.Flux):
 
 class MiniFlux(comfy.supported_models.Flux):
     latent_format = MiniLatents
-    sampling_settings = {"shift": SHIFT}
 
 
 def mini_model(weights: dict | None = None) -> comfy.model_patcher.ModelPatcher:

@@ -14,6 +14,7 @@ from coupled.schedules.families import constant, sin
 from PIL import Image
 
 BACKGROUND = "A vibrant meadow under a clear blue sky, bathed in sunlight."
+SIDES = [*range(14), *range(-14, 0)]
 ENTITIES = ["An eagle soars gracefully.", "A red fox runs."]
 
 
@@ -87,17 +88,17 @@ def test_theta_zero_gives_one_picture_n_times(mini):
 
 
 def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
-    """The sky in the top corners, where no subject stands: nearer to equal when coupled than when not."""
-    coupled = paint(mini, sin(center=15))
-    stock = torch.cat([paint(mini, constant(1.0), entities=[f"{e[:-1]} in {BACKGROUND[2:]}"]) for e in ENTITIES])
+    """The sides of the pictures, where no subject stands: nearer to equal when coupled than when not."""
+    prompts = [f"{entity[:-1]} in {BACKGROUND[0].lower()}{BACKGROUND[1:]}" for entity in ENTITIES]
+    coupled = paint(mini, sin(center=18), entities=prompts, steps=20, seed=5)
+    stock = paint(mini, constant(1.0), entities=prompts, steps=20, seed=5)
 
     def drift(images):
-        frame = torch.cat([images[:, :, :10].flatten(1), images[:, :, -10:].flatten(1), images[:, :16].flatten(1)], 1)
-        return (frame[0] - frame[1]).square().mean().item()
+        return (images[0] - images[1])[:, SIDES].square().mean().item()
 
     assert drift(coupled) < 0.5 * drift(stock)
     middle = (coupled[0] - coupled[1])[32:112, 32:96].square().mean().item()
-    assert middle > 4 * drift(coupled), "the subjects are the same"
+    assert middle > 2 * drift(coupled), "the subjects are the same"
 
 
 def test_the_world_holds_enough_and_keeps_pairs_for_judging():
