@@ -40,11 +40,13 @@ class MiniBench:
     """The mini model, its judge and the held-out texts."""
 
     def __init__(self, work: Path):
+        import comfy.utils
         import torch
         from coupled.mini import judge, world
         from coupled.mini.dataset import SceneArrays
         from coupled.mini.model import load_mini
 
+        comfy.utils.set_progress_bar_enabled(False)
         self.model, self.clip, self.vae = load_mini()
         self.world, self.verdicts = world, judge.verdicts
         self.judge = judge.Judge()
