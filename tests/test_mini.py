@@ -1,6 +1,7 @@
 """The model that ships with the pack, through the host's own objects."""
 
 import logging
+import statistics
 
 import numpy as np
 import pytest
@@ -88,17 +89,23 @@ def test_theta_zero_gives_one_picture_n_times(mini):
 
 
 def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
-    """The sides of the pictures, where no subject stands: nearer to equal when coupled than when not."""
-    prompts = [f"{entity[:-1]} in {BACKGROUND[0].lower()}{BACKGROUND[1:]}" for entity in ENTITIES]
-    coupled = paint(mini, sin(center=18), entities=prompts, steps=20, seed=5)
-    stock = paint(mini, constant(1.0), entities=prompts, steps=20, seed=5)
+    """The sides of the pictures, where no subject stands: nearer to equal when coupled, in the median of twelve seeds.
 
-    def drift(images):
+    Not at every seed: of these twelve, two came out no better than uncoupled when this was written.
+    """
+    prompts = [f"{entity[:-1]} in {BACKGROUND[0].lower()}{BACKGROUND[1:]}" for entity in ENTITIES]
+
+    def drift(theta, seed):
+        images = paint(mini, theta, entities=prompts, steps=20, seed=seed)
         return (images[0] - images[1])[:, SIDES].square().mean().item()
 
-    assert drift(coupled) < 0.5 * drift(stock)
-    middle = (coupled[0] - coupled[1])[32:112, 32:96].square().mean().item()
-    assert middle > 2 * drift(coupled), "the subjects are the same"
+    ratios = [drift(sin(center=18), seed) / drift(constant(1.0), seed) for seed in range(1, 13)]
+    assert statistics.median(ratios) < 0.5
+
+
+def test_coupled_pictures_show_different_subjects(mini):
+    first, second = paint(mini, sin(center=12), steps=20)
+    assert (first - second)[32:112, 32:96].square().mean() > 1e-3
 
 
 def test_the_world_holds_enough_and_keeps_pairs_for_judging():
