@@ -1,8 +1,8 @@
-"""What the mini model can do: `python3 dev.py bench mini`, written to docs/mini.json.
+"""What the mini models can do: `python3 dev.py bench mini`, written to docs/mini.json.
 
-On held-out pairs of subject and place: the share whose subject and place a separately trained judge finds right.
-On sets of two subjects in one place: f_bg (Eq. 13-15 of the paper, with the judge's masks) at the same seed, stock and
-coupled at several centers.
+On held-out pairs of subject and place: the share whose subject and place a separately trained judge finds right, and
+how well Mini SAM and Mini CLIP do on drawn scenes. On sets of two subjects in one place: f_bg at the same seed, stock
+and coupled at several centers.
 """
 
 import argparse
@@ -29,7 +29,9 @@ def main() -> int:
     options = parser.parse_args()
     load_pack(options.host)
     bench = MiniBench(options.work)
-    report = {"steps": STEPS, "guidance": GUIDANCE, **bench.alignment(options.seeds), **bench.backgrounds(options.sets)}
+    report = {"steps": STEPS, "guidance": GUIDANCE, **bench.alignment(options.seeds),
+              "sets": bench.backgrounds(options.sets), **bench.measuring_models()}
+    report = rounded(report)
     print(json.dumps(report, indent=2))
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "mini.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -37,80 +39,57 @@ def main() -> int:
 
 
 class MiniBench:
-    """The mini model, its judge and the held-out texts."""
+    """The mini models, the judge and the held-out texts."""
 
     def __init__(self, work: Path):
         import comfy.utils
-        import torch
-        from coupled.mini import judge, world
-        from coupled.mini.dataset import SceneArrays
+        from coupled.metrics.clip import ClipModel, Preprocessing
+        from coupled.metrics.segment import Segmenter
+        from coupled.mini import world
+        from coupled.mini.clip import load_mini_clip
+        from coupled.mini.judge import judge_of
         from coupled.mini.model import load_mini
+        from coupled.mini.sam import load_mini_sam
 
         comfy.utils.set_progress_bar_enabled(False)
         self.model, self.clip, self.vae = load_mini()
-        self.world, self.verdicts = world, judge.verdicts
-        self.judge = judge.Judge()
-        path = work / "judge.pt"
-        if not path.is_file():
-            self.judge = judge.train_judge(SceneArrays(work / "train"))
-            torch.save(self.judge.state_dict(), path)
-        self.judge.load_state_dict(torch.load(path, weights_only=True))
-        self.judge.eval()
+        self.world, self.judge, self.segmenter = world, judge_of(work), Segmenter(load_mini_sam())
+        module, tokenize = load_mini_clip()
+        self.clip_model = ClipModel(module, tokenize, Preprocessing(size=module.visual.image_size))
 
     def stock(self, prompts: list[str], seed: int):
         """Images [n, 128, 128, 3] of the unpatched model, each from the same noise."""
-        import comfy.sample
-        import torch
-        from coupled.sampling import shared_noise
+        from coupled.baselines import random_seed
 
-        latent = {"samples": torch.zeros(1, 16, 16, 16)}
-        images = []
-        for prompt in prompts:
-            (tokens, values), *_ = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(prompt))
-            positive = [[tokens, {**values, "guidance": GUIDANCE}]]
-            x = comfy.sample.sample(
-                self.model,
-                shared_noise(latent, seed, 1),
-                STEPS,
-                1.0,
-                "euler",
-                "simple",
-                positive,
-                positive,
-                latent["samples"],
-                seed=seed,
-                disable_pbar=True,
-            )
-            images.append(self.vae.decode(x))
-        return torch.cat(images)
+        latent = random_seed(self.model, self.clip, prompts, empty_latent(), seed, STEPS, guidance=GUIDANCE)
+        return self.vae.decode(latent["samples"])
 
     def coupled(self, background: str, entities: list[str], seed: int, center: float):
         """Images [n, 128, 128, 3] of a coupled set, sin k = 0.8."""
-        import torch
         from coupled.attention import couple, encode_set
         from coupled.sampling import sample_set
         from coupled.schedules.families import family
 
-        theta = family("sin", center=center, k=0.8, reference_steps=50)
+        model = couple(self.model, family("sin", center=center, k=0.8, reference_steps=50))
         positive = encode_set(self.clip, background, entities, GUIDANCE)
-        latent = {"samples": torch.zeros(1, 16, 16, 16)}
-        return self.vae.decode(sample_set(couple(self.model, theta), positive, latent, seed, STEPS)["samples"])
+        return self.vae.decode(sample_set(model, positive, empty_latent(), seed, STEPS)["samples"])
 
     def alignment(self, seeds: int) -> dict:
         """Shares of held-out prompts whose subject, place, and both are right."""
+        from coupled.mini.judge import verdicts
+
         pairs = [(s, p) for s in self.world.SUBJECTS for p in self.world.PLACES if self.world.held_out(s.name, p.name)]
         right, started = [], time.time()
         for seed, (s, p) in itertools.product(range(seeds), pairs):
-            prompt = f"{s.nouns[0].capitalize()} {s.verbs[0]} {p.phrases[0]}, {p.tails[0]}."
-            subjects, places, _ = self.verdicts(self.judge, self.stock([" ".join(prompt.split())], seed))
-            right.append((subjects[0] == s.name, places[0] == p.name))
-        share = lambda hits: round(sum(hits) / len(right), 3)  # noqa: E731
+            image = self.stock([prompt_of(s, p)], seed)
+            ((subject, place),) = verdicts(self.judge, image)
+            right.append((subject == s.name, place == p.name))
         return {
             "held_out_images": len(right),
-            "subject_right": share(a for a, _ in right),
-            "place_right": share(b for _, b in right),
-            "both_right": share(a and b for a, b in right),
-            "seconds_per_image": round((time.time() - started) / len(right), 2),
+            "subject_right": statistics.mean(a for a, _ in right),
+            "place_right": statistics.mean(b for _, b in right),
+            "both_right": statistics.mean(a and b for a, b in right),
+            "seconds_per_image": (time.time() - started) / len(right),
         }
 
     def backgrounds(self, count: int) -> dict:
@@ -119,37 +98,66 @@ class MiniBench:
         for i in range(count):
             place = self.world.PLACES[i % len(self.world.PLACES)]
             pair = [self.world.SUBJECTS[(5 * i + k) % len(self.world.SUBJECTS)] for k in (0, 11)]
-            who = [f"{s.nouns[0].capitalize()} {s.verbs[0]}".strip() for s in pair]
-            where = f"{place.phrases[0]}, {place.tails[0]}"
-            methods = {"same seed": self.stock([f"{w} {where}." for w in who], i)}
-            background = where.split(" ", 1)[1]
+            methods = {"same seed": self.stock([prompt_of(s, place) for s in pair], i)}
+            entities = [prompt_of(s) for s in pair]
             for center in CENTERS:
-                methods[f"coupled, center {center}"] = self.coupled(
-                    background[0].upper() + background[1:] + ".", [f"{w}." for w in who], i, center
-                )
+                methods[f"coupled, center {center}"] = self.coupled(prompt_of(place=place), entities, i, center)
             for name, images in methods.items():
                 rows.setdefault(name, []).append(self.score(images, [s.name for s in pair]))
-        return {"sets": {name: summary(scores) for name, scores in rows.items()}}
+        return {name: summary(scores) for name, scores in rows.items()}
 
-    def score(self, images, names: list[str]) -> tuple[float | None, float]:
-        """(f_bg, or None when a subject is missing or nothing is visible; share of subjects right)."""
-        subjects, _, masks = self.verdicts(self.judge, images)
-        visible = 1 - masks.amax(0)
-        hits = sum(a == b for a, b in zip(subjects, names, strict=True)) / len(names)
-        if visible.mean() < 0.1 or masks.sum((1, 2)).min() < 60:
-            return None, hits
-        squares = (images[0] - images[1]).square().mean(-1) * visible
-        return -float(squares.sum() / visible.sum()), hits
+    def score(self, images, names: list[str]) -> tuple[float, float]:
+        """(f_bg, NaN where it must not score; share of subjects right)."""
+        from coupled.metrics import background_similarity
+        from coupled.metrics.segment import segment_entities
+        from coupled.mini.judge import verdicts
+
+        hits = [subject == name for (subject, _), name in zip(verdicts(self.judge, images), names, strict=True)]
+        return background_similarity(images, segment_entities(self.segmenter, images)).f_bg, statistics.mean(hits)
+
+    def measuring_models(self) -> dict:
+        """How Mini SAM and Mini CLIP do on drawn scenes of held-out pairs."""
+        from coupled.metrics.alignment import text_alignment
+        from coupled.metrics.segment import segment_entities
+        from coupled.mini.train_clip import held_out_ranking
+        from coupled.mini.train_sam import held_out_iou
+
+        return {
+            "mini_sam": held_out_iou(lambda images: segment_entities(self.segmenter, images)),
+            "mini_clip": held_out_ranking(lambda images, texts: text_alignment(self.clip_model, images, texts)),
+        }
 
 
-def summary(scores: list[tuple[float | None, float]]) -> dict:
-    known = [f for f, _ in scores if f is not None]
+def empty_latent() -> dict:
+    import torch
+
+    return {"samples": torch.zeros(1, 16, 16, 16)}
+
+
+def prompt_of(subject=None, place=None) -> str:
+    """The plainest prompt of a subject, a place, or both."""
+    from coupled.mini.world.captions import sentence
+
+    who = f"{subject.nouns[0]} {subject.verbs[0]}" if subject else ""
+    where = f"{place.phrases[0]}, {place.tails[0]}" if place else ""
+    return sentence(f"{who} {where}" if subject else where.split(" ", 1)[1])
+
+
+def summary(scores: list[tuple[float, float]]) -> dict:
+    known = [1e4 * f for f, _ in scores if f == f]
     return {
-        "f_bg_e4": round(1e4 * statistics.mean(known), 2) if known else None,
-        "f_bg_e4_spread": round(1e4 * statistics.pstdev(known), 2) if known else None,
+        "f_bg_e4": statistics.mean(known) if known else None,
+        "f_bg_e4_spread": statistics.pstdev(known) if known else None,
         "scored": f"{len(known)} of {len(scores)}",
-        "subject_right": round(statistics.mean(h for _, h in scores), 3),
+        "subject_right": statistics.mean(hits for _, hits in scores),
     }
+
+
+def rounded(value):
+    """A report with three decimals."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return round(float(value), 3) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

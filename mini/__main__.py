@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+MINUTES = {"codec": 60, "flow": 240, "guidance": 45, "sam": 20, "clip": 20}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="mini", description=__doc__)
@@ -11,7 +13,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path(__file__).parent.parent / ".work" / "mini", help="scenes, checkpoints"
     )
-    for stage, minutes in (("codec", 60), ("flow", 240), ("guidance", 45)):
+    for stage, minutes in MINUTES.items():
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes)
     options = parser.parse_args()
     sys.path.insert(0, str(options.host))
@@ -23,7 +25,7 @@ def main() -> None:
     from .train import train
 
     options.work.mkdir(parents=True, exist_ok=True)
-    train(options.work, options.codec_minutes, options.flow_minutes, options.guidance_minutes)
+    train(options.work, {stage: getattr(options, f"{stage}_minutes") for stage in MINUTES})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A judge of what the mini model paints, trained apart from it: which subject, which place, where the subject is."""
+"""A judge of what the mini model paints, trained apart from it: which subject, which place."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,23 +19,28 @@ class Down(nn.Sequential):
 
 
 class Judge(nn.Module):
-    """Logits of subject (the last class: none), place and mask [B, 32, 32] for pictures [B, 3, 128, 128] in [-1, 1]."""
+    """Logits of subject (the last class: none) and place for pictures [B, 3, 128, 128] in [-1, 1]."""
 
     def __init__(self, width: int = 32):
         super().__init__()
-        self.fine = nn.Sequential(Down(3, width), Down(width, 2 * width))
-        self.coarse = nn.Sequential(Down(2 * width, 4 * width), Down(4 * width, 4 * width))
+        self.features = nn.Sequential(
+            Down(3, width), Down(width, 2 * width), Down(2 * width, 4 * width), Down(4 * width, 4 * width)
+        )
         self.subject = nn.Linear(4 * width, len(SUBJECTS) + 1)
         self.place = nn.Linear(4 * width, len(PLACES))
-        self.mask = nn.Sequential(
-            nn.Conv2d(6 * width, 2 * width, 3, padding=1), nn.SiLU(), nn.Conv2d(2 * width, 1, 3, padding=1)
-        )
 
     def forward(self, x):
-        fine = self.fine(x)
-        coarse = self.coarse(fine)
-        both = torch.cat([fine, F.interpolate(coarse, fine.shape[-2:], mode="bilinear")], 1)
-        return self.subject(coarse.amax((2, 3))), self.place(coarse.mean((2, 3))), self.mask(both)[:, 0]
+        features = self.features(x)
+        return self.subject(features.amax((2, 3))), self.place(features.mean((2, 3)))
+
+
+def judge_of(work: Path) -> Judge:
+    """The judge trained on the scenes in `work`, which it is kept beside."""
+    judge, path = Judge(), work / "judge.pt"
+    if not path.is_file():
+        torch.save(train_judge(SceneArrays(work / "train")).state_dict(), path)
+    judge.load_state_dict(torch.load(path, weights_only=True))
+    return judge.eval()
 
 
 def train_judge(scenes: SceneArrays, steps: int = 800, batch: int = 48, seed: int = 5) -> Judge:
@@ -60,23 +66,15 @@ def train_judge(scenes: SceneArrays, steps: int = 800, batch: int = 48, seed: in
 
 
 def loss_of(judge: Judge, x, scenes: SceneArrays, index):
-    def labels(array):
-        return torch.from_numpy(np.array(array[index])).to(x.device)
-
-    subject, place, mask = judge(x)
-    truth = F.avg_pool2d(labels(scenes.masks_NHW).float()[:, None] / 255, 4)[:, 0]
-    which = labels(scenes.subject_N).long() % (len(SUBJECTS) + 1)
-    return (
-        F.cross_entropy(subject, which)
-        + F.cross_entropy(place, labels(scenes.place_N).long())
-        + F.binary_cross_entropy_with_logits(mask, truth)
-    )
+    subject, place = judge(x)
+    names, places = (torch.from_numpy(np.array(a[index])).long().to(x.device)
+                     for a in (scenes.subject_N, scenes.place_N))
+    return F.cross_entropy(subject, names % (len(SUBJECTS) + 1)) + F.cross_entropy(place, places)
 
 
 @torch.no_grad()
-def verdicts(judge: Judge, images_BHWC: torch.Tensor) -> tuple[list[str | None], list[str], torch.Tensor]:
-    """Subjects (None: nothing there), places, and masks [B, 128, 128] in {0, 1} of host IMAGEs [B, H, W, 3]."""
-    subject, place, mask = judge(images_BHWC.permute(0, 3, 1, 2) * 2 - 1)
+def verdicts(judge: Judge, images_BHWC: torch.Tensor) -> list[tuple[str | None, str]]:
+    """(subject, or None where there is none; place) of host IMAGEs [B, H, W, 3]."""
+    subject, place = judge(images_BHWC.permute(0, 3, 1, 2) * 2 - 1)
     names = [*(s.name for s in SUBJECTS), None]
-    mask = F.interpolate(mask[:, None], images_BHWC.shape[1:3], mode="bilinear")[:, 0] > 0
-    return [names[i] for i in subject.argmax(1)], [PLACES[i].name for i in place.argmax(1)], mask.float()
+    return [(names[i], PLACES[j].name) for i, j in zip(subject.argmax(1), place.argmax(1), strict=True)]

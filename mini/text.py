@@ -50,10 +50,13 @@ class MiniTokenizer:
             tokenizer_data=tokenizer_data or {},
         )
 
-    def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
+    def warn_unknown(self, text: str) -> None:
         unknown = sorted(set(words_of(text)) - self.t5xxl.tokenizer.get_vocab().keys())
         if unknown:
             logging.warning("Mini Flux does not know these words and passes over them: %s", ", ".join(unknown))
+
+    def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
+        self.warn_unknown(text)
         return {"t5xxl": self.t5xxl.tokenize_with_weights(text, return_word_ids, **kwargs)}
 
     def untokenize(self, token_weight_pair):

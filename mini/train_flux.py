@@ -23,6 +23,7 @@ from .world import PLACES, SUBJECTS, caption
 EMPTY_CAPTION, SUBJECT_ALONE, UNKNOWN_WORD = 0.08, 0.22, 0.01
 GUIDANCE = (1.0, 5.0)
 NEUTRAL_GUIDANCE = 1.0
+SUBJECT_WEIGHT = 2.0  # more that a subject's pixels count: they are few, and the hardest to learn
 
 
 class Student(torch.nn.Module):
@@ -130,12 +131,25 @@ def draw_times(count: int) -> torch.Tensor:
     return torch.where(torch.rand(count) < 0.1, torch.rand(count), sigma).clamp(1e-3, 1)
 
 
+def loss_weights(scenes: SceneArrays) -> torch.Tensor:
+    """Weight of each latent pixel [N, 1, H, W], float16, mean 1."""
+    cells = [cell_means(scenes.masks_NHW[i : i + 1000]) for i in range(0, len(scenes), 1000)]
+    weights = 1 + SUBJECT_WEIGHT * torch.cat(cells)
+    return (weights / weights.mean())[:, None].half()
+
+
+def cell_means(masks_NHW: np.ndarray) -> torch.Tensor:
+    """Share of each 8 × 8 cell that the mask covers, in [0, 1]."""
+    return F.avg_pool2d(torch.from_numpy(np.array(masks_NHW)).float() / 255, 8)
+
+
 @dataclass
 class Run:
-    """One stage: `train` takes a loss of (student, x0 [B, 16, H, W], ids [B, T])."""
+    """One stage: `train` takes a loss of (student, x0 [B, 16, H, W], ids [B, T], weight [B, 1, H, W])."""
 
     student: Student
     latents: torch.Tensor
+    weights: torch.Tensor
     captions: Captions
     path: Path
     minutes: float
@@ -152,8 +166,8 @@ class Run:
         start, step, seen = time.time(), 0, None
         while (progress := (time.time() - start) / (60 * self.minutes)) < 1:
             index = sampler.integers(len(self.latents), size=self.batch)
-            x0, ids = self.latents[index].to(device).float(), self.captions.ids(index).to(device)
-            loss = loss_of(self.student, x0, ids)
+            x0, weight = (array[index].to(device).float() for array in (self.latents, self.weights))
+            loss = loss_of(self.student, x0, self.captions.ids(index).to(device), weight)
             loss.backward()
             masters.step(min(1, step / self.warmup) * (1 - progress))
             step, seen = step + 1, loss.item() if seen is None else 0.98 * seen + 0.02 * loss.item()
@@ -172,17 +186,21 @@ class Run:
         return state
 
 
-def flow_loss(student: Student, x0, ids):
-    """Mean squared error of the velocity."""
+def weighted_error(v, target, weight):
+    return (weight * F.mse_loss(v, target, reduction="none")).mean()
+
+
+def flow_loss(student: Student, x0, ids, weight):
+    """Weighted mean squared error of the velocity."""
     sigma, noise = draw_times(len(x0)), torch.randn_like(x0)
     v = student(torch.lerp(x0, noise, sigma[:, None, None, None]), sigma, ids, torch.full_like(sigma, NEUTRAL_GUIDANCE))
-    return F.mse_loss(v, noise - x0)
+    return weighted_error(v, noise - x0, weight)
 
 
 def guided_loss(teacher: Student, empty: torch.Tensor):
     """Loss that distils the frozen teacher's classifier-free guidance into the guidance input; `empty`: ids [1, T]."""
 
-    def loss(student: Student, x0, ids):
+    def loss(student: Student, x0, ids, weight):
         sigma, noise = draw_times(len(x0)), torch.randn_like(x0)
         x, guidance = torch.lerp(x0, noise, sigma[:, None, None, None]), torch.empty_like(sigma).uniform_(*GUIDANCE)
         with torch.no_grad():
@@ -190,6 +208,6 @@ def guided_loss(teacher: Student, empty: torch.Tensor):
             v = teacher(x.repeat(2, 1, 1, 1), sigma.repeat(2), both, torch.full((2 * len(x),), NEUTRAL_GUIDANCE))
             conditional, unconditional = v.chunk(2)
             target = torch.lerp(unconditional, conditional, guidance[:, None, None, None])
-        return F.mse_loss(student(x, sigma, ids, guidance), target)
+        return weighted_error(student(x, sigma, ids, guidance), target, weight)
 
     return loss

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
 
 # A room imports from rooms below it, never from one beside or above it.
-LEVELS = {"nodes": 3, "sampling": 2, "metrics": 2, "prompts": 2, "optimise": 2, "baselines": 2, "mini": 2,
+LEVELS = {"nodes": 4, "optimise": 3, "baselines": 3, "sampling": 2, "metrics": 2, "prompts": 2, "mini": 2,
           "attention": 1, "schedules": 0}
 HOST_FREE = ("schedules", "prompts")
 HOST_MODULES = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "execution",

@@ -1,0 +1,7 @@
+"""What the paper compares itself with: the same seed, Prompt-to-Prompt and RF-inversion, on the stock model."""
+
+from .p2p import p2p
+from .random_seed import random_seed
+from .rf_inversion import rf_inversion
+
+__all__ = ["p2p", "random_seed", "rf_inversion"]

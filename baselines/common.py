@@ -1,0 +1,76 @@
+"""What all baselines share: their checks, and a run with the noise and sampler that a coupled set would have."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import comfy.model_management
+import comfy.samplers
+import torch
+
+from ..attention import is_coupled
+from ..attention.conditioning import Conditioning
+from ..sampling.checks import check_latent, check_names, check_result, check_settings
+from ..sampling.lockstep import DROPPED, Run, mask_rows, prepared
+from ..sampling.noise import shared_noise
+
+
+def started(
+    model, clip, prompts: Sequence[str], latent: dict, seed: int, steps: int, sampler_name: str, scheduler: str,
+    guidance: float, at_least: int = 2,
+) -> Run:
+    """The run of a baseline, still without a text. ValueError when something is unfit, before anything is computed."""
+    check_inputs(model, clip, prompts, guidance, at_least)
+    check_settings(steps, denoise=1.0, images_per_pass=0, cfg=1.0)
+    check_names(sampler_name, scheduler)
+    if "cfg_pp" in sampler_name:
+        raise ValueError(f"The sampler {sampler_name} needs a negative prompt, which the baselines have not. Choose "
+                         "another sampler, such as euler.")
+    n = len(prompts)
+    check_latent(latent["samples"], n)
+    images = prepared(model, latent, n)
+    sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler, 1.0,
+                                     model.model_options).sigmas
+    return Run(model, [], None, 1.0, sampler_name, sigmas, seed, images,
+               shared_noise({**latent, "samples": images}, seed, n), mask_rows(latent.get("noise_mask"), images))
+
+
+def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least: int) -> None:
+    """ValueError unless the model is a stock one, there is a text encoder, and there are enough prompts."""
+    if is_coupled(model):
+        raise ValueError("The model is patched by Coupled Attention, but a baseline shows what happens without it: "
+                         "connect the unpatched MODEL.")
+    if clip is None:
+        raise ValueError("No text encoder is connected: this checkpoint holds none. Load one with a CLIP loader.")
+    if len(prompts) < at_least:
+        raise ValueError(f"There must be at least {at_least} prompts, one per line; there are {len(prompts)}."
+                         + (" The first one makes the source, which the others edit." if at_least > 1 else ""))
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance must be a finite number; it is {guidance}.")
+
+
+def check_share(name: str, value: float) -> None:
+    """ValueError unless `value` is a number from 0 to 1; NaN passes the host's own minimum and maximum."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1; it is {value}.")
+
+
+def encode(clip, prompt: str, guidance: float) -> Conditioning:
+    """A prompt as the host's CLIP Text Encode and Flux Guidance give it."""
+    return guided(clip.encode_from_tokens_scheduled(clip.tokenize(prompt)), guidance)
+
+
+def guided(conditioning: Conditioning, guidance: float) -> Conditioning:
+    return [[context, {**values, "guidance": guidance}] for context, values in conditioning]
+
+
+def stock_image(run: Run, i: int, positive: Conditioning, callback: Callable) -> torch.Tensor:
+    """Image i of a run, made alone from an ordinary conditioning of one row: [1, C, H, W]."""
+    return dataclasses.replace(run, positive=positive).sample(range(i, i + 1), callback)
+
+
+def finished(latent: dict, samples: torch.Tensor) -> dict:
+    """The samples as a LATENT. ValueError when they are not finite."""
+    check_result(samples)
+    samples = samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
+    return {**{k: v for k, v in latent.items() if k not in DROPPED}, "samples": samples}

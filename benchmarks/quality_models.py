@@ -1,0 +1,107 @@
+"""What a benchmark paints and measures with: the mini models, or a user's own files of Flux.1-dev, SAM and CLIP."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .quality_run import Meter, Painter
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`name` stands for all that changes the results, so that results of other models are not taken for these."""
+
+    name: str
+    title: str
+    painter: Painter
+    meter: Meter
+
+
+def mini_bench(steps: int) -> Bench:
+    """The models that ship with the pack, 128 × 128."""
+    from coupled.metrics.clip import ClipModel, Preprocessing
+    from coupled.metrics.segment import Segmenter
+    from coupled.mini.clip import load_mini_clip
+    from coupled.mini.model import WEIGHTS, load_mini
+    from coupled.mini.sam import load_mini_sam
+
+    module, tokenize = load_mini_clip()
+    clip_model = ClipModel(module, tokenize, Preprocessing(size=tuple(module.visual.image_size)))
+    painter = Painter(*load_mini(), empty_latent(128), steps)
+    name = f"mini-{steps}-{digest(sorted(WEIGHTS.glob('*.safetensors')))}"
+    return Bench(name, f"Mini Flux, 128 × 128, {steps} steps", painter, Meter(Segmenter(load_mini_sam()), clip_model))
+
+
+@dataclass(frozen=True)
+class FluxFiles:
+    """Names in the host's model folders, or paths. clip_model: open_clip's name of the model in `clip_weights`."""
+
+    unet: str
+    clip_l: str
+    t5: str
+    vae: str
+    sam: str
+    clip_weights: str
+    clip_model: str = "ViT-B-32-quickgelu"
+    weight_dtype: str = "default"
+
+
+def flux_bench(files: FluxFiles, size: int, steps: int) -> Bench:
+    """A user's own models, through the host's own loaders."""
+    from coupled.metrics.clip import load_open_clip
+    from coupled.metrics.segment import load_sam
+
+    import nodes as host
+
+    sam, clip_weights = located("sams", files.sam), located("open_clip", files.clip_weights)
+    unet, vae = named("diffusion_models", files.unet), named("vae", files.vae)
+    texts = [named("text_encoders", name) for name in (files.clip_l, files.t5)]
+    (model,) = host.UNETLoader().load_unet(unet, files.weight_dtype)
+    (clip,) = host.DualCLIPLoader().load_clip(*texts, "flux")
+    (decoder,) = host.VAELoader().load_vae(vae)
+    painter = Painter(model, clip, decoder, empty_latent(size), steps)
+    names = "-".join([Path(unet).stem, files.weight_dtype, sam.stem, clip_weights.stem]).replace(" ", "_")
+    title = f"{Path(unet).name}, {size} × {size}, {steps} steps"
+    return Bench(f"flux-{size}-{steps}-{names}", title, painter,
+                 Meter(load_sam(sam), load_open_clip(files.clip_model, clip_weights)))
+
+
+def empty_latent(size: int) -> dict:
+    """Flux's own: 16 channels at an eighth of the size."""
+    return {"samples": torch.zeros(1, 16, size // 8, size // 8)}
+
+
+def located(folder: str, name: str) -> Path:
+    """A file by its path, or by its name in a folder of the host. FileNotFoundError says where it was looked for."""
+    import folder_paths
+
+    if Path(name).expanduser().is_file():
+        return Path(name).expanduser().resolve()
+    found = folder_paths.get_full_path(folder, name) if folder in folder_paths.folder_names_and_paths else None
+    beside = Path(folder_paths.models_dir) / folder / name
+    if found is None and not beside.is_file():
+        raise FileNotFoundError(f"{name!r} is neither a file nor in ComfyUI's models/{folder}.")
+    return Path(found or beside)
+
+
+def named(folder: str, name: str) -> str:
+    """The name by which the host's loaders know a file; a path's own folder is made known to them."""
+    import folder_paths
+
+    path = located(folder, name)
+    if folder_paths.get_full_path(folder, name) is None:
+        folder_paths.add_model_folder_path(folder, str(path.parent))
+        return path.name
+    return name
+
+
+def digest(files: list[Path]) -> str:
+    """Eight letters that change with the files' contents."""
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest()[:8]

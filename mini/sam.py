@@ -1,0 +1,47 @@
+"""Mini SAM: Segment Anything's own classes in small sizes, for pictures of the mini world, with the weights beside."""
+
+from functools import partial
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+from .model import read
+from .world import SIZE
+
+PATCH, WIDTH, DEPTH, HEADS = 8, 192, 4, 6  # a patch of 8 × 8 × 3 numbers fits into its token whole
+EMBEDDING, DECODER_HEADS = 128, 4
+
+
+def build_mini_sam() -> Sam:
+    """The untrained model. Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 128 × 128."""
+    grid = SIZE // PATCH
+    encoder = ImageEncoderViT(
+        img_size=SIZE,
+        patch_size=PATCH,
+        embed_dim=WIDTH,
+        depth=DEPTH,
+        num_heads=HEADS,
+        mlp_ratio=3.0,
+        out_chans=EMBEDDING,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )
+    decoder = MaskDecoder(
+        num_multimask_outputs=1,  # the world's subjects have no parts worth a mask of their own
+        transformer=TwoWayTransformer(
+            depth=2, embedding_dim=EMBEDDING, mlp_dim=2 * EMBEDDING, num_heads=DECODER_HEADS
+        ),
+        transformer_dim=EMBEDDING,
+        iou_head_depth=3,
+        iou_head_hidden_dim=EMBEDDING,
+    )
+    prompts = PromptEncoder(
+        embed_dim=EMBEDDING, image_embedding_size=(grid, grid), input_image_size=(SIZE, SIZE), mask_in_chans=16
+    )
+    return Sam(encoder, prompts, decoder)
+
+
+def load_mini_sam() -> Sam:
+    """The trained model in float32, on the CPU. FileNotFoundError when the weights are not where the pack put them."""
+    sam = build_mini_sam()
+    sam.load_state_dict({name: weight.float() for name, weight in read("sam").items()})
+    return sam.eval().requires_grad_(False)
