@@ -13,12 +13,14 @@ import time
 if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
     sys.exit(f"dev.py needs Python 3.10 or newer; this is {sys.version.split()[0]}. Try: python3.11 dev.py")
 
+from devtools.browser import provide_browser
 from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
 from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
 from devtools.install import prepare
 
 
 def setup(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    provide_browser(environment)
     print(f"Ready: Python {environment.python}, ComfyUI {environment.host}")
     return 0
 
@@ -32,6 +34,7 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
     if missing := lacks(environment.python, ("pytest", "ruff")):
         advice = f"Install them there: {environment.python} -m pip install -r {ROOT / 'requirements-dev.txt'}"
         raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
+    provide_browser(environment)
     if code := hand_over([environment.python, "-m", "ruff", "check", ROOT]):
         print("\nThe step 'ruff check' failed: mend the lines above (some by `ruff check --fix`).", file=sys.stderr)
         return code
@@ -65,6 +68,10 @@ def bench(environment: Environment, options: argparse.Namespace, rest: list[str]
     return hand_over([environment.python, "-m", f"benchmarks.{options.what}", "--host", environment.host, *rest])
 
 
+def optimise(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    return hand_over([environment.python, "-m", "benchmarks.optimise", "--host", environment.host, *rest])
+
+
 def hand_over(command: list) -> int:
     """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time to clean up."""
     ignored = signal.signal(signal.SIGINT, lambda *_: None)
@@ -82,6 +89,7 @@ COMMANDS = {
     "test": (test, "run the test suite; further options go to pytest"),
     "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
     "bench": (bench, "measure: `bench mini` or `bench quality`; further options go to it"),
+    "optimise": (optimise, "learn theta on the mini model, or help to (--worker); further options go to it"),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
 }
 

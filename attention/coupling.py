@@ -5,9 +5,12 @@ Legend: B images, H heads, L tokens in the order [bg | ent | img], D head width.
 """
 
 import dataclasses
-import math
+from collections.abc import Callable
 
 import torch
+
+Theta = float | torch.Tensor  # a tensor of no axes, float32, on the device
+ROWS = 1024  # queries merged at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Part:
 
     def __init__(self, q_BHLD, k_BHLD, v_BHLD, mask=None):
         self.q, self.k, self.v, self.mask = q_BHLD, k_BHLD, v_BHLD, mask
+        self.length = q_BHLD.shape[2]
 
     def attend(self, attend, queries: slice, keys: slice):
         """Attention of some queries over some keys, all views."""
@@ -53,11 +57,7 @@ def masked(mask: torch.Tensor | None, queries: slice, keys: slice) -> torch.Tens
     return (mask[:, :, queries] if mask.shape[2] > 1 else mask)[..., keys]
 
 
-def log_weight(weight: float) -> float:
-    return math.log(weight) if weight > 0 else -math.inf
-
-
-def scaled_keys(k_BHLD: torch.Tensor, theta: float, s: Streams) -> torch.Tensor:
+def scaled_keys(k_BHLD: torch.Tensor, theta: Theta, s: Streams) -> torch.Tensor:
     """Eq. 5: K_joint(theta) = [(1-theta)·K_bg | theta·K_ent | K_img]."""
     k_BHLD = k_BHLD.clone()
     k_BHLD[:, :, s.bg] *= 1 - theta
@@ -65,65 +65,88 @@ def scaled_keys(k_BHLD: torch.Tensor, theta: float, s: Streams) -> torch.Tensor:
     return k_BHLD
 
 
-def log_weights(q_BHLD: torch.Tensor, theta: float, s: Streams) -> torch.Tensor:
+def log_weights(q_BHLD: torch.Tensor, theta: Theta, s: Streams) -> torch.Tensor:
     """log(1-theta) for bg keys, log(theta) for ent keys, 0 for img keys: a mask [1, 1, L, L] in O(L) memory."""
+    theta = as_tensor(theta, q_BHLD)
     bias_L = q_BHLD.new_zeros(q_BHLD.shape[2])
-    bias_L[s.bg] = log_weight(1 - theta)
-    bias_L[s.ent] = log_weight(theta)
+    bias_L[s.bg] = torch.log(1 - theta)
+    bias_L[s.ent] = torch.log(theta)
     return bias_L.expand(1, 1, bias_L.shape[0], bias_L.shape[0])
 
 
-def weighted_double(qkv: Part, theta: float, s: Streams, attend) -> torch.Tensor:
+def as_tensor(theta: Theta, like: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(theta, dtype=torch.float32, device=like.device)
+
+
+class OverImage:
+    """The attention of all queries over the image keys, and what it becomes when attentions over texts are added.
+
+    out: [B, H, L, D]. It takes the place of the attention itself where no gradient needs that any more.
+    """
+
+    def __init__(self, qkv: Part, s: Streams, attend: Callable):
+        self.qkv, self.attend = qkv, attend
+        self.alone, self.lse_BHL = qkv.attend(attend, slice(None), s.img)
+        self.out = self.alone.clone() if self.alone.requires_grad else self.alone
+
+    def add(self, rows: slice, texts: tuple[slice, ...], weights: Callable) -> None:
+        """Makes rows of `out` the weighted sum with their attentions over some texts.
+
+        weights(log-sum-exp over the image, over each text) -> a weight [B, H, rows] for each; they sum to 1. The sum is
+        in float32 and taken in pieces, so that what stands beside the result for it stays small.
+        """
+        for start in range(rows.start, rows.stop, ROWS):
+            piece = slice(start, min(start + ROWS, rows.stop))
+            parts = [self.qkv.attend(self.attend, piece, keys) for keys in texts]
+            w_img, *w_texts = weights(self.lse_BHL[:, :, piece], *(lse for _, lse in parts)).unsqueeze(-1)
+            mix = w_img * self.alone[:, :, piece]
+            for w, (o_text, _) in zip(w_texts, parts, strict=True):
+                mix += w * o_text
+            self.out[:, :, piece] = mix
+
+
+def weighted_double(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
     """Double blocks, exact mode: one softmax over all keys, with mass 1-theta on bg, theta on ent. [B, L, H, D]."""
-    every = slice(None)
-    (o_b, l_b), (o_e, l_e), (o_i, l_i) = (qkv.attend(attend, every, keys) for keys in (s.bg, s.ent, s.img))
-    lse = torch.stack((l_b + log_weight(1 - theta), l_e + log_weight(theta), l_i))
-    w_b, w_e, w_i = lse.softmax(0).unsqueeze(-1)
-    out_BHLD = w_i * o_i
-    out_BHLD += w_b * o_b
-    out_BHLD += w_e * o_e
-    return out_BHLD.to(qkv.q.dtype).transpose(1, 2)
+    theta = as_tensor(theta, qkv.q)
+
+    def weights(l_i, l_b, l_e):
+        return torch.stack((l_i, l_b + torch.log(1 - theta), l_e + torch.log(theta))).softmax(0)
+
+    attention = OverImage(qkv, s, attend)
+    attention.add(slice(0, qkv.length), (s.bg, s.ent), weights)
+    return attention.out.transpose(1, 2)
 
 
-def share(lse: torch.Tensor, lse_img: torch.Tensor) -> torch.Tensor:
-    """w = sigmoid(l - l_i): what a text's keys get of the attention that text and image keys share. [B, H, L, 1]."""
-    return torch.sigmoid(lse - lse_img).unsqueeze(-1)
-
-
-def merged(o_img: torch.Tensor, lse_img: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """One branch: attention over [text, img] from the two attentions over text and over img, in float32."""
-    o_text, lse_text = text
-    return torch.lerp(o_img.float(), o_text.float(), share(lse_text, lse_img))
-
-
-def branched_single(qkv: Part, theta: float, s: Streams, attend) -> torch.Tensor:
+def branched_single(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
     """Single blocks, Eq. 6-11: bg sees [bg, img], ent sees [ent, img], img the mix of both branches. [B, L, H, D].
 
     out_img = (1-theta)·w_b·o_b + theta·w_e·o_e + (1 - (1-theta)·w_b - theta·w_e)·o_i, image over image once.
     """
-    n_ent = s.text - s.background
-    o_i, l_i = qkv.attend(attend, slice(None), s.img)
-    o_e, l_e = qkv.attend(attend, s.ent_img, s.ent)
-    o_b, l_b = qkv.attend(attend, s.img, s.bg)
-    B, H, L, D = qkv.q.shape
-    out_BLHD = qkv.q.new_empty(B, L, H, D)
-    bg = merged(o_i[:, :, s.bg], l_i[:, :, s.bg], qkv.attend(attend, s.bg, s.bg))
-    ent = merged(o_i[:, :, s.ent], l_i[:, :, s.ent], (o_e[:, :, :n_ent], l_e[:, :, :n_ent]))
-    o_i, l_i = o_i[:, :, s.img].float(), l_i[:, :, s.img]
-    img = o_i + (1 - theta) * share(l_b, l_i) * (o_b - o_i)
-    img += theta * share(l_e[:, :, n_ent:], l_i) * (o_e[:, :, n_ent:] - o_i)
-    for rows, part in ((s.bg, bg), (s.ent, ent), (s.img, img)):
-        out_BLHD[:, rows] = part.transpose(1, 2)
-    return out_BLHD
+    theta = as_tensor(theta, qkv.q)
+
+    def mixed_branches(l_i, l_b, l_e):
+        (i_b, w_b), (i_e, w_e) = one_branch(l_i, l_b), one_branch(l_i, l_e)
+        return torch.stack((torch.lerp(i_b, i_e, theta), (1 - theta) * w_b, theta * w_e))
+
+    attention = OverImage(qkv, s, attend)
+    attention.add(s.bg, (s.bg,), one_branch)
+    attention.add(s.ent, (s.ent,), one_branch)
+    attention.add(slice(s.text, qkv.length), (s.bg, s.ent), mixed_branches)
+    return attention.out.transpose(1, 2)
 
 
-def branched_single_plain(qkv: Part, theta: float, s: Streams, plain) -> torch.Tensor:
+def one_branch(l_i: torch.Tensor, l_text: torch.Tensor) -> torch.Tensor:
+    """What image keys and a text's keys each get of an attention over both, from their log-sum-exps; [2, B, H, L]."""
+    return torch.stack((l_i, l_text)).softmax(0)
+
+
+def branched_single_plain(qkv: Part, theta: Theta, s: Streams, plain) -> torch.Tensor:
     """Eq. 6-11 from two ordinary attention calls, over [bg, img] and [ent, img]. Same result, slower. [B, L, H·D]."""
     n_bg, n_ent = s.background, s.text - s.background
     q_b, k_b, v_b = (torch.cat((t[:, :, s.bg], t[:, :, s.img]), 2) for t in (qkv.q, qkv.k, qkv.v))
     bg = plain(q_b, k_b, v_b, without(qkv.mask, s.ent))
     ent = qkv.attend(plain, s.ent_img, s.ent_img)
-    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), theta).to(bg.dtype)
+    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), as_tensor(theta, ent)).to(bg.dtype)
     return torch.cat((bg[:, :n_bg], ent[:, :n_ent], img), 1)
 
 

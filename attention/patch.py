@@ -99,8 +99,17 @@ def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, ar
         # The text of weight 0 gets no attention anywhere: without it, this is the stock model on the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
-    attention = CoupledAttention(theta, mode, Streams(n_bg, context.shape[1]), options.get(KEY))
-    args[family.options] = {**options, KEY: attention}
+    on_device = torch.full((), theta, dtype=torch.float32, device=args[family.x].device)  # a copy would wait for it
+    return run_mixed(family, on_device, mode, Streams(n_bg, context.shape[1]), executor, args, kwargs)
+
+
+def run_mixed(
+    family: Family, theta: torch.Tensor, mode: str, streams: Streams, executor, args: list, kwargs: dict
+) -> torch.Tensor:
+    """The model with the coupled attention in its blocks."""
+    options = args[family.options]
+    attention = CoupledAttention(theta, mode, streams, options.get(KEY))
+    args = [*args[: family.options], {**options, KEY: attention}, *args[family.options + 1 :]]
     return executor(*args, **kwargs)
 
 

@@ -9,7 +9,7 @@ from .model import read
 from .text import END, PAD, T5_CONFIG, MiniTokenizer
 from .world import SIZE
 
-CONTEXT = 48
+CONTEXT = 40
 
 
 def build_mini_clip() -> open_clip.CLIP:

@@ -80,13 +80,10 @@ def numbers(images_NHWC, found) -> str:
 
     region_HW = found.joint_region_HW
     perceptual = lpips(images_NHWC, region_HW)
-    parts = [
-        f"f_bg {found.f_bg:.3e}",
-        f"R {found.validity_ratio:.3f}",
-        f"PSNR {psnr(images_NHWC, region_HW):.2f} dB",
-        f"SSIM {ssim(images_NHWC, region_HW):.4f}",
-    ]
-    return "\n".join(parts if perceptual is None else [*parts, f"LPIPS {perceptual:.4f}"])
+    parts = [f"PSNR {psnr(images_NHWC, region_HW):.2f} dB", f"SSIM {ssim(images_NHWC, region_HW):.4f}"]
+    parts += [] if perceptual is None else [f"LPIPS {perceptual:.4f}"]
+    # Two lines: the node shows no more of them in one renderer, and runs them together in the other.
+    return f"f_bg {found.f_bg:.3e}, R {found.validity_ratio:.3f},\n{', '.join(parts)}"
 
 
 def show_on_node(cls: type[io.ComfyNode], text: str) -> dict:

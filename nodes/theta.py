@@ -1,25 +1,21 @@
 """The nodes that make, keep and show theta-schedules."""
 
+import json
 import logging
 import os
 import re
+from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..schedules import (
-    ThetaSchedule,
-    family,
-    from_curve,
-    from_values,
-    parse_values,
-    read_schedule,
-    write_schedule,
-)
+from ..schedules import ThetaSchedule, family, from_curve, from_values, parse_values, read_schedule, write_schedule
 
 CATEGORY = "coupled/theta"
 FOLDER = "theta"  # models/theta and output/theta
 SAVED = " [output]"  # marks the files of output/theta in the list, as the host marks its own
+LEARNED = " [learned]"  # marks those that ship with the pack
+SHIPPED = Path(__file__).resolve().parent.parent / "schedules" / "learned"
 MAX_PREFIX = 200
 
 ThetaType = io.Custom("THETA_SCHEDULE")
@@ -68,8 +64,13 @@ class CoupledThetaSchedule(io.ComfyNode):
                     io.DynamicCombo.Option("constant", [io.Float.Input(
                         "value", default=0.5, min=0.0, max=1.0, step=0.01,
                         tooltip="theta at every step: 0 = background text alone, 1 = entity text alone.")]),
+                    io.DynamicCombo.Option("drawn", [io.String.Input(
+                        "values", default="0, 0, 0, 0.15, 0.85, 1, 1, 1, 1, 1",
+                        tooltip="theta at points spread evenly over the steps, as Theta From Values takes them. "
+                                "Drawing on the curve writes them.",
+                        extra_dict={"learned": learned_values()})]),  # for the page: the curve's presets
                 ], tooltip="sin: a smooth hand-over that ends at 0 and 1. arctan: smooth, never quite 0 or 1. "
-                           "01: all at once. constant: the same weight at every step."),
+                           "01: all at once. constant: the same weight at every step. drawn: by hand, on the curve."),
                 io.Int.Input("reference_steps", default=50, min=1, max=10000, tooltip=(
                     "The number of steps that center and k are meant for. "
                     "At another number of sampling steps the shape scales with them.")),
@@ -79,10 +80,18 @@ class CoupledThetaSchedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, shape: dict, reference_steps: int) -> io.NodeOutput:
+        if shape.get("shape") == "drawn":
+            return with_note(*from_values(parse_values(shape.get("values", "")), name="drawn"))
         parameters = {key: value for key, value in shape.items() if key != "shape"}
         if shape.get("shape") != "constant":
             parameters["reference_steps"] = reference_steps
         return io.NodeOutput(family(shape.get("shape"), **parameters))
+
+
+def learned_values() -> dict[str, str]:
+    """The schedules that ship with the pack, by name, as the text of `values`."""
+    files = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(SHIPPED.glob("*.json"))}
+    return {name: ", ".join(f"{theta:.4g}" for theta in file["values"]) for name, file in files.items()}
 
 
 def _k_input(default: float) -> io.Float.Input:
@@ -162,14 +171,21 @@ class CoupledThetaSave(io.ComfyNode):
 
     @classmethod
     def execute(cls, theta: ThetaSchedule, filename_prefix: str) -> io.NodeOutput:
-        schedule = checked_theta(theta)
-        root = os.path.join(folder_paths.get_output_directory(), FOLDER)
-        prefix = checked_prefix(filename_prefix, root)
-        folder, filename, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
-        path = os.path.join(folder, f"{filename}_{counter:05}_.json")
-        write_schedule(schedule, path)
-        shown = os.path.relpath(path, folder_paths.get_output_directory())
-        return io.NodeOutput(ui=ui.PreviewText(f"Saved {shown}"))
+        return io.NodeOutput(ui=ui.PreviewText(f"Saved {save_schedule(checked_theta(theta), filename_prefix)}"))
+
+
+def save_schedule(schedule: ThetaSchedule, filename_prefix: str) -> str:
+    """Writes a new file into output/theta; its path from the output folder on."""
+    root = schedule_root()
+    folder, filename, counter, _, _ = folder_paths.get_save_image_path(checked_prefix(filename_prefix, root), root)
+    path = os.path.join(folder, f"{filename}_{counter:05}_.json")
+    write_schedule(schedule, path)
+    return os.path.relpath(path, folder_paths.get_output_directory())
+
+
+def schedule_root() -> str:
+    """The folder of the schedules that were saved."""
+    return os.path.join(folder_paths.get_output_directory(), FOLDER)
 
 
 def checked_prefix(prefix: str, root: str) -> str:
@@ -191,11 +207,12 @@ class CoupledThetaLoad(io.ComfyNode):
             node_id="CoupledThetaLoad",
             display_name="Load Theta",
             category=CATEGORY,
-            description="Reads a schedule from the folder models/theta, or one that Save Theta wrote.",
+            description="Reads a schedule from the folder models/theta, one that Save Theta or Optimize Theta wrote, "
+                        "or one that was learnt and ships with the pack.",
             search_aliases=["load theta", "import schedule", "theta preset"],
             inputs=[io.Combo.Input("schedule", options=list_schedules(), tooltip=(
-                "A JSON file of models/theta or, marked [output], of output/theta. "
-                "Press R to see files that are new."))],
+                "A JSON file of models/theta or, marked [output], of output/theta; those marked [learned] ship with "
+                "the pack. Press R to see files that are new."))],
             outputs=[theta_output()],
         )
 
@@ -209,19 +226,17 @@ class CoupledThetaLoad(io.ComfyNode):
         return f"{schedule} {state.st_mtime_ns} {state.st_size}"
 
 
-def schedule_folders(saved: bool) -> list[str]:
-    """Where schedules lie: output/theta, or the host's folders of the model type theta."""
-    if saved:
-        return [os.path.join(folder_paths.get_output_directory(), FOLDER)]
-    return folder_paths.get_folder_paths(FOLDER)
+def schedule_folders() -> dict[str, list[str]]:
+    """Where schedules lie, by the mark that their names get: models/theta, output/theta, and the pack's own."""
+    return {"": folder_paths.get_folder_paths(FOLDER), SAVED: [schedule_root()], LEARNED: [str(SHIPPED)]}
 
 
 def list_schedules() -> list[str]:
-    """The JSON files of models/theta, then those of output/theta marked [output]."""
+    """The JSON files of models/theta, then those of output/theta marked [output], then the pack's marked [learned]."""
     names = []
-    for saved, mark in ((False, ""), (True, SAVED)):
+    for mark, folders in schedule_folders().items():
         # A model folder added by a pack takes files of every kind: only .json may be offered.
-        found = {file.replace(os.sep, "/") for folder in schedule_folders(saved)
+        found = {file.replace(os.sep, "/") for folder in folders
                  for file in folder_paths.recursive_search(folder, [".git"])[0] if file.lower().endswith(".json")}
         names += [file + mark for file in sorted(found)]
     return names
@@ -229,13 +244,14 @@ def list_schedules() -> list[str]:
 
 def schedule_path(name: str) -> str:
     """The file that a name of `list_schedules` stands for. ValueError for a path that leaves its folder."""
-    saved, file = name.endswith(SAVED), name.removesuffix(SAVED)
-    for folder in schedule_folders(saved):
+    mark = next((mark for mark in (SAVED, LEARNED) if name.endswith(mark)), "")
+    file = name.removesuffix(mark)
+    for folder in schedule_folders()[mark]:
         path = os.path.join(folder, file)
         inside = file.lower().endswith(".json") and folder_paths.is_within_directory(folder, path)
         if inside and os.path.isfile(path):
             return path
-    raise ValueError(f"There is no schedule {name[:80]!r} in models/{FOLDER} or output/{FOLDER}. "
+    raise ValueError(f"There is no schedule {name[:80]!r} in models/{FOLDER}, in output/{FOLDER}, or in the pack. "
                      "Press R to refresh the list, and choose one from it.")
 
 

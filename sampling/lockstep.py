@@ -74,12 +74,13 @@ class Run:
     noise_NCHW: torch.Tensor
     mask: torch.Tensor | None  # [N, 1, H, W]; of videos as the host takes it
 
-    def sample(self, images: range, callback: Callable) -> torch.Tensor:
-        """The latents of some images, [len(images), C, H, W]."""
+    def sample(self, images: range, callback: Callable, sampler: comfy.samplers.Sampler | None = None) -> torch.Tensor:
+        """The latents of some images, [len(images), C, H, W]; by another SAMPLER than the one named, if given."""
         rows = slice(images.start, images.stop)
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
         samples = self.guider(images).sample(
-            self.noise_NCHW[rows], self.latent_NCHW[rows], comfy.samplers.sampler_object(self.sampler_name),
+            self.noise_NCHW[rows], self.latent_NCHW[rows],
+            sampler or comfy.samplers.sampler_object(self.sampler_name),
             self.sigmas.clone(),  # uni_pc writes into them
             denoise_mask=mask, callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=self.seed)
         return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())

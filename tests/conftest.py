@@ -16,6 +16,17 @@ load_pack(HOST, cpu=True)
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_addoption(parser):
+    text = "write the copies of the nodes' schemas anew: locales/en and tests/data/schemas.json"
+    parser.addoption("--renew", action="store_true", help=text)
+
+
+@pytest.fixture(scope="session")
+def renew(request) -> bool:
+    """Whether the tests of a kept copy should write it anew, after a change that was meant."""
+    return request.config.getoption("--renew")
+
+
 @pytest.fixture(scope="session")
 def host_server(tmp_path_factory):
     """One real ComfyUI server for the whole run, with the pack loaded: `.url`, `.log`, `.client.queue(prompt)`."""

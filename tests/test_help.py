@@ -18,6 +18,7 @@ WEB = ROOT / ENTRY.WEB_DIRECTORY
 PAGES = {path.parent.name: path.read_text(encoding="utf-8") for path in WEB.glob("docs/*/en.md")}
 NODES = {node.define_schema().node_id: node for node in asyncio.run(CoupledExtension().get_node_list())}
 HOSTS = {"arxiv.org", "127.0.0.1", "localhost"}  # the paper, and this machine
+SCRIPTS = {"theta.js", "theta_picture.js", "theta_widget.js"}  # the curve on Theta Schedule
 
 each_node = pytest.mark.parametrize("node_id", sorted(NODES))
 
@@ -83,7 +84,8 @@ def test_page_explains_the_choices_of_its_own_combos(node_id):
         keys = [option.key for option in dynamic_options(one)] or getattr(one, "options", None) or []
         if one.id in ("sampler_name", "scheduler", "schedule"):  # the host's lists, and the user's files
             continue
-        (row,) = [row for row in rows(PAGES[node_id], "Inputs") if row[0].startswith(f"`{one.id}`")]
+        (row,) = [row for row in rows(PAGES[node_id], "Inputs")
+                  if row[0].startswith(f"`{one.id}`") and "(`" not in row[0]]  # not one of an option's own inputs
         assert all(f"`{key}`" in row[1] for key in keys), one.id
 
 
@@ -107,9 +109,10 @@ def test_page_leads_to_no_other_host(node_id):
     assert {urlsplit(url).hostname for url in found} <= HOSTS
 
 
-def test_web_directory_holds_nothing_to_import():
+def test_web_directory_holds_the_curve_and_nothing_else_to_import():
+    """The browser imports every .js file of the folder."""
     assert (WEB / "docs").is_dir() and WEB.parent.resolve() == ROOT
-    assert {path.suffix for path in WEB.rglob("*") if path.is_file()} == {".md"}
+    assert {path.name for path in WEB.rglob("*.js")} == SCRIPTS
 
 
 def test_host_serves_each_page_where_the_browser_looks(host_server):
@@ -119,4 +122,5 @@ def test_host_serves_each_page_where_the_browser_looks(host_server):
         with urlopen(f"{host_server.url}/extensions/{pack}/docs/{node_id}/en.md", timeout=60) as answer:
             assert answer.read().decode("utf-8") == page
             assert "text/html" not in answer.headers.get("Content-Type", "")  # which the frontend takes for "no page"
-    assert not [path for path in host_server.client.get("/extensions") if path.startswith("/extensions/coupled/")]
+    loaded = [path for path in host_server.client.get("/extensions") if path.startswith("/extensions/coupled/")]
+    assert {path.rsplit("/")[-1] for path in loaded} == SCRIPTS

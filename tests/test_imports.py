@@ -19,7 +19,7 @@ HOST_FREE = ("schedules", "prompts")
 HOST_MODULES = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "execution",
                 "server", "node_helpers", "latent_preview"}
 HEAVY = {"transformers", "segment_anything", "open_clip", "scipy", "matplotlib", "pandas", "sklearn", "diffusers",
-         "cv2", "lpips", "requests"}
+         "cv2", "lpips", "requests", "optuna", "sqlalchemy"}
 RUNS_TEXT = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 FILES = sorted(path for room in LEVELS for path in (ROOT / room).rglob("*.py")) + [ROOT / "__init__.py"]

@@ -8,6 +8,7 @@ import folder_paths
 import numpy as np
 import pytest
 import torch
+from coupled.nodes import theta
 from coupled.nodes.theta import (
     NODES,
     CoupledThetaCurve,
@@ -30,6 +31,7 @@ def folders(tmp_path, monkeypatch):
     models = tmp_path / "models" / "theta"
     models.mkdir(parents=True)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "theta", ([str(models)], set()))
+    monkeypatch.setattr("coupled.nodes.theta.SHIPPED", tmp_path / "learned")
     return tmp_path
 
 
@@ -51,10 +53,10 @@ def test_schemas_are_whole(node):
 def test_defaults_follow_the_contract():
     required = CoupledThetaSchedule.INPUT_TYPES()["required"]
     options = {o["key"]: o["inputs"]["required"] for o in required["shape"][1]["options"]}
-    assert list(options) == ["sin", "arctan", "01", "constant"]
+    assert list(options) == ["sin", "arctan", "01", "constant", "drawn"]
     assert {k: v[1]["default"] for k, v in options["sin"].items()} == {"center": 12, "k": 0.8}
     assert {k: v[1]["default"] for k, v in options["arctan"].items()} == {"center": 12, "k": 0.5}
-    assert list(options["01"]) == ["center"] and list(options["constant"]) == ["value"]
+    assert [list(options[key]) for key in ("01", "constant", "drawn")] == [["center"], ["value"], ["values"]]
     assert required["reference_steps"][1]["default"] == 50
     assert CoupledThetaPlot.INPUT_TYPES()["required"]["steps"][1]["default"] == 50
     assert [list(n.INPUT_TYPES()["required"]) for n in NODES] == [
@@ -81,6 +83,32 @@ def test_the_schedule_node_makes_each_family():
 def test_nan_and_unknown_shapes_are_refused(shape):
     with pytest.raises(ValueError):
         CoupledThetaSchedule.execute(shape, 50)
+
+
+def test_a_drawn_schedule_is_that_of_its_values():
+    assert make("drawn", values="0, 0.25, 1").values(6) == CoupledThetaValues.execute("0, 0.25, 1")[0].values(6)
+    drawn, _ = from_values([0, 1], "drawn")
+    assert make("drawn", values="0 1") == make("drawn", values="0 1", reference_steps=7) == drawn
+    default = CoupledThetaSchedule.INPUT_TYPES()["required"]["shape"][1]["options"][-1]["inputs"]["required"]["values"]
+    assert CoupledThetaSchedule.execute({"shape": "drawn", "values": default[1]["default"]}, 50).ui is None
+    fallen = CoupledThetaSchedule.execute({"shape": "drawn", "values": "0, 0.6, 0.2, 1"}, 50)
+    assert fallen[0].values(4) == pytest.approx([0, 0.4, 0.4, 1]) and "2 of 4" in fallen.ui.as_dict()["text"][0]
+
+
+@pytest.mark.parametrize("drawn", [{}, {"values": ""}, {"values": "0, half"}, {"values": "0, nan"}])
+def test_a_drawn_schedule_without_numbers_is_refused(drawn):
+    with pytest.raises(ValueError, match="values|number"):
+        CoupledThetaSchedule.execute({"shape": "drawn", **drawn}, 50)
+
+
+def test_the_curve_gets_the_learned_schedules_as_text(tmp_path, monkeypatch):
+    learned, _ = from_values([0, 0.12345, 1], "learned")
+    (tmp_path / "hills.json").write_text(to_json(learned))
+    monkeypatch.setattr(theta, "SHIPPED", tmp_path)
+    (text,) = theta.learned_values().values()
+    assert list(theta.learned_values()) == ["hills"] and make("drawn", values=text).values(3) == [0, 0.1235, 1]
+    inputs = CoupledThetaSchedule.define_schema().inputs[0].options[-1].inputs
+    assert inputs[0].as_dict()["learned"] == {"hills": text}
 
 
 def test_values_say_what_the_projection_changed(caplog):

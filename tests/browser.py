@@ -1,0 +1,125 @@
+"""The real page in a real Chromium, for the browser tests: one renderer, its nodes, its messages, its pictures."""
+
+import json
+import re
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOTS = ROOT / "output" / "browser"  # every screenshot of the last run
+SIZE = {"width": 1600, "height": 1000}
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SETTLED = 250  # ms: the page draws and lays out a few frames after each change
+READY = "window.app?.extensionManager && window.app.graph?._nodes.length > 0"  # the host's own workflow, or the last
+FRAME = """(ids) => {
+  const nodes = app.graph._nodes.filter((node) => !ids || ids.includes(node.id)), [w, h] = [innerWidth, innerHeight];
+  const sides = nodes.map((n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
+  const [x0, y0] = [0, 1].map((i) => Math.min(...sides.map((s) => s[i])));
+  const [x1, y1] = [2, 3].map((i) => Math.max(...sides.map((s) => s[i])));
+  const scale = Math.min(1.5, (w - 200) / (x1 - x0), (h - 180) / (y1 - y0));
+  app.canvas.ds.scale = scale;
+  app.canvas.ds.offset = [(w + 60) / 2 / scale - (x0 + x1) / 2, (h + 60) / 2 / scale - (y0 + y1) / 2];
+  app.canvas.setDirty(true, true);
+}"""
+
+
+ONLY = """async (types) => {
+  const empty = { version: 0.4, last_node_id: 0, last_link_id: 0, nodes: [], links: [] };
+  await app.loadGraphData({ id: crypto.randomUUID(), ...empty });
+  const nodes = types.map((type) => LiteGraph.createNode(type));
+  let x = 0;
+  for (const node of nodes) {
+    app.graph.add(node);
+    node.pos = [x, 0];
+    x += node.size[0] + 60;
+  }
+  app.canvas.ds.scale = 1.2;
+  app.canvas.ds.offset = [200, 150];
+  return nodes.map((node) => node.id);
+}"""
+
+
+def set_setting(url: str, key: str, value: object) -> None:
+    body, kind = json.dumps(value).encode(), {"Content-Type": "application/json"}
+    urlopen(Request(f"{url}/settings/{key}", body, kind, method="POST"), timeout=30).close()
+
+
+class Canvas:
+    """ComfyUI's page, opened with the classic canvas or with Nodes 2.0."""
+
+    def __init__(self, browser, url: str, nodes2: bool):
+        self.url, self.nodes2, self.messages = url, nodes2, []
+        for key, value in {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes2}.items():
+            set_setting(url, key, value)
+        self.page = browser.new_page(viewport=SIZE)
+        self.page.set_default_timeout(60_000)
+        self.page.on("console", lambda message: message.type == "error" and self.note(message.text))
+        self.page.on("pageerror", lambda error: self.note(str(error)))
+        self.page.goto(url)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        self.page.wait_for_function(READY)
+        self.page.wait_for_timeout(2 * SETTLED)
+
+    def note(self, text: str) -> None:
+        """Keeps an error of the console; addresses and line numbers differ between servers."""
+        self.messages.append(re.sub(r"https?://\S+|\d+", "…", text.partition("\n")[0]))
+
+    def run(self, script: str, argument: object = None):
+        """The value of JavaScript in the page, once the page has settled."""
+        value = self.page.evaluate(script, argument)
+        self.page.wait_for_timeout(SETTLED)
+        return value
+
+    def open(self, workflow: dict) -> None:
+        self.run("(workflow) => app.loadGraphData(workflow)", workflow)
+
+    def only(self, *types: str) -> list[int]:
+        """A graph of new nodes of these types, in a row; their ids."""
+        ids = self.run(ONLY, types)
+        self.page.evaluate("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+        return ids
+
+    def inputs(self, kind: str) -> dict:
+        """{name: value} of the widgets that the first node of a type saves."""
+        return self.page.evaluate("""(kind) => Object.fromEntries(app.graph._nodes.find((n) => n.type === kind).widgets
+            .filter((widget) => widget.serialize !== false).map(({ name, value }) => [name, value]))""", kind)
+
+    def put(self, kind: str, **values: object) -> None:
+        """Sets widgets of every node of a type."""
+        self.run("""([kind, values]) => { for (const node of app.graph._nodes.filter((n) => n.type === kind))
+            for (const [name, value] of Object.entries(values)) node.widgets.find((w) => w.name === name).value = value;
+            }""", [kind, values])
+
+    def undo_steps(self) -> int:
+        return self.page.evaluate("app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.page.wait_for_timeout(SETTLED)
+
+    def overlaps(self) -> list[str]:
+        """Pairs of nodes that lie over each other, as large as the page makes them."""
+        corners = "[n.title, ...n.pos, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]"
+        boxes = self.page.evaluate(f"app.graph._nodes.map((n) => {corners})")
+        return [f"{a[0]} over {b[0]}" for i, a in enumerate(boxes) for b in boxes[:i]
+                if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]]
+
+    def drop(self, png: bytes) -> None:
+        """Drops a file onto the page, as a hand does."""
+        files = self.page.evaluate_handle("""(bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "shared.png", { type: "image/png" }));
+            return transfer }""", list(png))
+        self.page.dispatch_event("#graph-canvas", "drop", {"dataTransfer": files})
+
+    def shot(self, name: str, *ids: int) -> Path:
+        """A screenshot with all nodes in view, or those of `ids`."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.evaluate(FRAME, list(ids) or None)
+        self.page.wait_for_timeout(SETTLED)
+        path = SHOTS / f"{name}_{'nodes2' if self.nodes2 else 'classic'}.png"
+        self.page.screenshot(path=path)
+        return path

@@ -1,0 +1,263 @@
+/**
+ * The curve on the Theta Schedule node: it shows theta over the steps, and a drag draws it by hand.
+ *
+ * The node's own inputs stay the only truth. This widget reads them at every frame, keeps what is being drawn to
+ * itself until the hand lets go, and then writes the input `shape.values` once: one change, one undo.
+ */
+import { app } from "../../scripts/app.js";
+import { clamp, course, format, parse, project, pull, sample, table } from "./theta.js";
+import { html, MAX_POINTS, picture, spot, svg } from "./theta_picture.js";
+
+const NODE = "CoupledThetaSchedule";
+const WIDTH = 340, HEIGHT = 190; // the least, in pixels; the height with the row of presets
+const GRIP = 3; // pixels that the pointer must move before it draws: a click only chooses a step
+const TURNS = { ArrowLeft: -1, ArrowRight: 1 }; // keys that choose a step
+const MOVES = { // keys that move it
+    ArrowUp: (theta, shift) => theta + (shift ? 0.1 : 0.01), ArrowDown: (theta, shift) => theta - (shift ? 0.1 : 0.01),
+    PageUp: (theta) => theta + 0.1, PageDown: (theta) => theta - 0.1, Home: () => 0, End: () => 1,
+};
+
+/** {name: [[input, value], ...]} of the paper's shapes, and the same of the learned curves that the server lists. */
+function presets(node) {
+    const options = node.constructor.nodeData.input.required.shape[1].options;
+    const inputs = (shape) => Object.entries(options.find(({ key }) => key === shape).inputs.required);
+    const paper = (shape) => inputs(shape).map(([name, [, { default: value }]]) => [`shape.${name}`, value]);
+    const shapes = ["sin", "arctan", "01"].map((shape) => [shape, [["shape", shape], ...paper(shape)]]);
+    const [[, [, { learned = {} }]]] = inputs("drawn");
+    const drawn = (values) => [["shape", "drawn"], ["shape.values", values]];
+    const curves = Object.entries(learned).map(([name, values]) => [name, drawn(values)]);
+    return [shapes, curves].map(Object.fromEntries);
+}
+
+/** Calls `act` after each call of a method, with the same arguments. */
+function after(object, method, act) {
+    const before = object[method];
+    object[method] = function () {
+        const result = before?.apply(this, arguments);
+        act(...arguments);
+        return result;
+    };
+}
+
+let count = 0; // of the widgets made
+const WIDGETS = new Map(); // node: its widget
+
+class ThetaWidget {
+    step = null; // the chosen point
+    hovered = null; // the point under the pointer
+    shown = []; // the values at the points, as they are drawn
+    draft = null; // the values while they are being drawn
+    grip = null; // the hand on the curve
+    size = [0, 0]; // of the plot
+
+    constructor(node) {
+        this.node = node;
+        this.gradient = `coupled-theta-${++count}`;
+        this.readout = html("output", {});
+        this.plot = svg("svg", { tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": 1,
+            "aria-label": "theta. Left and right choose a step, up and down move it." });
+        const [shapes, learned] = presets(node);
+        this.buttons = Object.entries(shapes).map(([name, changes]) => this.button(name, changes));
+        const header = html("header", {}, ...this.buttons, ...this.menu(learned), this.readout);
+        this.element = html("div", { class: "coupled-theta" }, header, this.plot);
+        const view = node.addDOMWidget("curve", "COUPLED_THETA", this.element, {
+            serialize: false, hideOnZoom: false, getMinHeight: () => HEIGHT + 20, // and the host's margins
+        });
+        view.serialize = false; // a view: nothing of it is saved or sent
+        this.input("shape").value = this.shape; // a new node has its inputs in another order than a loaded one: the same
+        this.keep(node.size);
+        this.listen();
+    }
+
+    // ---- the node's inputs
+
+    input(name) {
+        return this.node.widgets.find((widget) => widget.name === name);
+    }
+
+    get shape() {
+        return this.input("shape").value;
+    }
+
+    get steps() {
+        return this.input("reference_steps").value;
+    }
+
+    /** What the node makes: {theta, values}, `values` at the points that can be moved; or {error, values: []}. */
+    made() {
+        if (this.draft) return { theta: table(this.draft), values: this.draft };
+        const { shape, steps } = this, parameters = { steps };
+        for (const { name, value } of this.node.widgets) parameters[name.replace(/^shape\./, "")] = value;
+        try {
+            const theta = course(shape, parameters);
+            const count = shape === "drawn" ? parse(parameters.values).length : Math.min(steps, MAX_POINTS);
+            return { theta, values: sample(theta, count) };
+        } catch (error) {
+            return { error: error.message, values: [] };
+        }
+    }
+
+    write(...changes) {
+        const size = [...this.node.size];
+        for (const [name, value] of changes) if (this.input(name).value !== value) this.input(name).value = value;
+        this.keep(size);
+        app.canvas.setDirty(true, true);
+    }
+
+    /** Gives the node its size back: a shape that is set, also when a workflow is read, makes it small. */
+    keep([width, height]) {
+        this.node.setSize([Math.max(width, WIDTH), Math.max(height, this.node.computeSize()[1])]);
+    }
+
+    /** Writes inputs as one change of the workflow: one step of the page's undo. */
+    commit(...changes) {
+        app.canvas.emitBeforeChange();
+        this.write(...changes);
+        app.canvas.emitAfterChange();
+    }
+
+    commitValues(values) {
+        this.shown = values; // quick keys need not wait for the next frame
+        if (values.length) this.commit(["shape", "drawn"], ["shape.values", format(values)]);
+    }
+
+    /** A drawn curve gets one point for each of `steps`, always from what was drawn: turning back brings it back. */
+    resample(steps) {
+        if (this.shape !== "drawn" || !this.shown.length) return;
+        const written = this.input("shape.values").value;
+        if (written !== this.resampled) this.original = project(parse(written));
+        this.resampled = format(sample(table(this.original), Math.min(steps, MAX_POINTS)));
+        this.write(["shape.values", this.resampled]);
+    }
+
+    // ---- the hand
+
+    button(name, changes) {
+        const button = html("button", { type: "button", title: `The paper's ${name}` }, name);
+        button.onclick = () => this.commit(...changes);
+        return button;
+    }
+
+    /** The learned curves, if there are any, to choose from. */
+    menu(learned) {
+        const names = Object.keys(learned), items = ["learned", ...names].map((name) => html("option", {}, name));
+        const menu = html("select", { title: "Curves that were learned, as a start" }, ...items);
+        menu.onchange = () => {
+            this.commit(...learned[menu.value]);
+            menu.selectedIndex = 0;
+        };
+        return names.length ? [menu] : [];
+    }
+
+    listen() {
+        const { plot, node } = this;
+        const on = (type, act) => plot.addEventListener(type, act);
+        on("pointerdown", (event) => event.button === 0 && this.grasp(event));
+        on("pointermove", (event) => (this.grip ? this.drag(event) : (this.hovered = this.place(event).step)));
+        on("pointerleave", () => (this.hovered = null));
+        on("lostpointercapture", () => this.release());
+        on("focus", () => (this.step ??= Math.max(0, this.shown.findIndex((theta) => theta >= 0.5))));
+        on("keydown", (event) => this.key(event));
+        for (const type of ["keyup", "blur"]) on(type, () => this.grip || this.release());
+        // On the classic canvas only: in Nodes 2.0 the page takes the wheel before it comes here.
+        this.element.addEventListener("wheel", (event) => app.canvas.processMouseWheel(event));
+        after(this.input("reference_steps"), "callback", (steps) => this.resample(steps));
+        after(this.input("shape"), "callback", (shape) => shape === "drawn" && this.commitValues(this.shown));
+        new ResizeObserver(([{ contentRect: { width, height } }]) => (this.size = [width, height])).observe(plot);
+        after(node, "onConfigure", ({ size }) => size && this.keep(size));
+        after(node, "onAdded", () => (WIDGETS.set(node, this), this.looking || this.look()));
+        after(node, "onRemoved", () => WIDGETS.delete(node));
+    }
+
+    /** Inputs change by hand, by undo, by other code, in two renderers: looking is the one way that sees them all. */
+    look() {
+        const present = WIDGETS.has(this.node), shown = this.element.isConnected;
+        if (present && shown) this.draw();
+        // Nodes 2.0 still shows the element of a node that undo has replaced by a new one of the same id.
+        const heir = !present && WIDGETS.get(app.canvas.graph?.getNodeById(this.node.id));
+        if (heir && !heir.element.isConnected) this.element.replaceWith(heir.element);
+        this.looking = present || this.element.isConnected;
+        if (this.looking) requestAnimationFrame(() => this.look());
+    }
+
+    /** {step, theta} under the pointer. */
+    place(event) {
+        const box = this.plot.getBoundingClientRect(); // as large as the canvas is zoomed
+        const across = (event.clientX - box.left) / box.width, down = (event.clientY - box.top) / box.height;
+        const { progress, theta } = spot(across, down, this.size), count = this.shown.length;
+        return { step: clamp(Math.round(progress * count), 0, count - 1), theta: clamp(theta, 0, 1) };
+    }
+
+    grasp(event) {
+        if (!this.shown.length) return;
+        this.plot.setPointerCapture(event.pointerId);
+        this.plot.focus();
+        this.grip = { ...this.place(event), base: this.shown, x: event.clientX, y: event.clientY };
+        this.step = this.grip.step;
+        this.hovered = null;
+    }
+
+    drag(event) {
+        const { grip } = this;
+        if (!this.draft && Math.hypot(event.clientX - grip.x, event.clientY - grip.y) < GRIP) return;
+        const to = this.place(event), way = to.step - grip.step;
+        // Steps passed on the way are drawn for good; the one under the pointer is free to go up and down.
+        for (let i = 0; i !== way; i += Math.sign(way))
+            grip.base = pull(grip.base, grip.step + i, grip.theta + ((to.theta - grip.theta) * i) / way);
+        Object.assign(grip, to);
+        this.step = to.step;
+        this.draft = pull(grip.base, to.step, to.theta);
+    }
+
+    key(event) {
+        const { key, shiftKey } = event, values = this.draft ?? this.shown, theta = values[this.step];
+        if (key === "Escape" && this.draft) this.draft = this.grip = null;
+        else if (key in TURNS && values.length) this.step = clamp(this.step + TURNS[key], 0, values.length - 1);
+        else if (key in MOVES && values.length)
+            this.draft = pull(values, this.step, clamp(MOVES[key](theta, shiftKey), 0, 1));
+        else return;
+        event.preventDefault();
+        event.stopPropagation();
+    }
+
+    /** The hand lets go: what it drew becomes the node's. */
+    release() {
+        const { draft } = this;
+        this.draft = this.grip = null;
+        if (draft) this.commitValues(draft);
+    }
+
+    // ---- what is seen
+
+    draw() {
+        const { theta, values, error } = this.made(), { steps, size, gradient } = this, at = this.hovered ?? this.step;
+        const linked = this.node.inputs.filter(({ link }) => link != null).map(({ name }) => name.split(".").pop());
+        const state = JSON.stringify([this.shape, steps, values, error, linked, at, size]);
+        if (state === this.state || !size[0]) return;
+        this.state = state;
+        this.shown = values;
+        if (this.step !== null) this.step = clamp(this.step, 0, Math.max(0, values.length - 1));
+        this.say(values, at, linked);
+        const faint = linked.length > 0;
+        this.plot.replaceChildren(...picture({ theta, values, error, steps, size, at, faint, gradient }));
+    }
+
+    /** The numbers, for the eye and for a screen reader. */
+    say(values, at, linked) {
+        const step = +((at / values.length) * this.steps).toFixed(1);
+        const said = at in values ? `step ${step} · θ ${values[at].toFixed(2)}` : "";
+        this.readout.textContent = linked.length ? `${linked.join(", ")} linked: not shown` : said || "drag to draw";
+        this.plot.setAttribute("aria-valuenow", values[at] ?? 0);
+        this.plot.setAttribute("aria-valuetext", said || "no step chosen");
+        for (const button of this.buttons)
+            button.setAttribute("aria-pressed", !this.draft && button.textContent === this.shape);
+    }
+}
+
+document.head.append(html("link", { rel: "stylesheet", href: new URL("theta.css", import.meta.url) }));
+app.registerExtension({
+    name: "Coupled.Theta",
+    nodeCreated(node) {
+        if (node.comfyClass === NODE) new ThetaWidget(node);
+    },
+});
