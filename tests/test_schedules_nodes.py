@@ -31,7 +31,7 @@ def folders(tmp_path, monkeypatch):
     models = tmp_path / "models" / "theta"
     models.mkdir(parents=True)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "theta", ([str(models)], set()))
-    monkeypatch.setattr("coupled.nodes.theta.SHIPPED", tmp_path / "learned")
+    monkeypatch.setattr(theta, "SHIPPED", tmp_path / "learned")
     return tmp_path
 
 
