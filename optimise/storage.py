@@ -18,6 +18,7 @@ STUDY_URL = "COUPLED_STUDY_URL"  # the environment variable; never a widget, for
 JOURNALS = (".journal", ".log")
 HEARTBEAT, GRACE = 20, 90  # seconds between signs of life, and of silence until a worker counts as gone
 RETRIES = 3
+WAITS = (0.5, 1, 2)  # seconds
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
 
@@ -79,10 +80,18 @@ def retry() -> Callable:
 
 def database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorage":
     from optuna.storages import RDBStorage
+    from sqlalchemy.exc import DBAPIError, IntegrityError
 
     arguments = {"timeout": 60} if url.startswith("sqlite") else {}  # while another worker writes
-    return RDBStorage(url, {"connect_args": arguments, "pool_pre_ping": True}, heartbeat_interval=heartbeat,
-                      grace_period=grace, heartbeat_stale_trial_callback=retry())
+    options = {"heartbeat_interval": heartbeat, "grace_period": grace, "heartbeat_stale_trial_callback": retry()}
+    for wait in (*WAITS, None):
+        try:
+            return RDBStorage(url, {"connect_args": arguments, "pool_pre_ping": True}, **options)
+        except DBAPIError as error:
+            made_at_once = isinstance(error, IntegrityError) or "exists" in str(error)
+            if wait is None or not made_at_once:
+                raise
+            time.sleep(wait)  # another worker makes the tables of a new study at this moment
 
 
 def journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalStorage":

@@ -65,7 +65,10 @@ def share_a_study(place: str, folder: Path) -> None:
     assert again == [TrialState.COMPLETE]
     # A set is measured before it is written down: of the killed worker's sets the last one may have to be done anew.
     lines = measured(log)
-    twice = [m for m, n in collections.Counter(m[1:] for m in lines).items() if n > 1]
+    # At so few steps two candidates may be one theta, and two workers may try them at the same time.
+    tried = collections.Counter(tuple(round(v, 6) for v in t.user_attrs["theta"])
+                                for found in trials.values() for t in found if t.state == TrialState.COMPLETE)
+    twice = [m for m, n in collections.Counter(m[1:] for m in lines).items() if n > max(1, tried[m[1]])]
     assert len(twice) <= 1 and all((killed, *m) == [line for line in lines if line[0] == killed][-1] for m in twice)
     assert learning.run().finished and measured(log) == lines
 
@@ -83,10 +86,10 @@ def test_a_silent_worker_is_replaced_on_a_journal(tmp_path):
     theta = stage.suggest(trial)
     images = gone.task.painter.paint((0, 0), theta, callback=int)
     trial.set_user_attr("set 0", gone.task.meter(images, None).as_list())
-    assert gone.left("sin") == 2 and gone.count("sin", "RUNNING") == 1
+    assert gone.left("sin") == gone.budget("sin") - 1 and gone.count("sin", "RUNNING") == 1
     time.sleep(1.2)
     other = Learning(toy_task(sets=SETS, candidates=11, log=log), open_storage(path, HEARTBEAT, grace=1), "shared")
-    assert other.left("sin") == 3 and other.count("sin", "RUNNING") == 0
+    assert other.left("sin") == other.budget("sin") and other.count("sin", "RUNNING") == 0
     other.run()
     places = [place for _, place, thetas in measured(log) if thetas == tuple(round(v, 6) for v in theta.values(8))]
     assert sorted(places) == [1, 2, 3]  # set 0 was measured by the one that fell silent
