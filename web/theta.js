@@ -15,7 +15,7 @@ const SHAPES = {
     drawn: ({ values }) => table(project(parse(values))),
 };
 
-/** progress => theta for a shape and its parameters. Error, for people, when the numbers of `drawn` are none. */
+/** progress => theta for a shape and its parameters. Error when the numbers of `drawn` are none: see `parse`. */
 export function course(shape, parameters) {
     return SHAPES[shape](parameters);
 }
@@ -35,12 +35,14 @@ export function table(knots) {
 /** theta of each of `steps` sampling steps. */
 export const sample = (theta, steps) => Array.from({ length: steps }, (_, i) => theta(i / steps));
 
-/** Numbers from text, parted by commas, semicolons, spaces or lines; one pair of brackets around them is fine. */
+/**
+ * Numbers from text, parted by commas, semicolons, spaces or lines; one pair of brackets around them is fine.
+ * Error when there are none; its cause is the first word that is no number, if there is a word.
+ */
 export function parse(text) {
     const words = String(text).trim().replace(/^\[(.*)\]$/s, "$1").split(/[\s,;]+/).filter(Boolean);
     const wrong = words.find((word) => !Number.isFinite(Number(word)));
-    if (wrong !== undefined) throw new Error(`“${wrong.slice(0, 20)}” is not a number`);
-    if (!words.length) throw new Error("there are no values");
+    if (wrong !== undefined || !words.length) throw new Error("not a list of numbers", { cause: wrong });
     return words.map(Number);
 }
 

@@ -7,6 +7,7 @@
 import { app } from "../../scripts/app.js";
 import { clamp, course, format, parse, project, pull, sample, table } from "./theta.js";
 import { html, MAX_POINTS, picture, spot, svg } from "./theta_picture.js";
+import { words } from "./words.js";
 
 const NODE = "CoupledThetaSchedule";
 const WIDTH = 340, HEIGHT = 190; // the least, in pixels; the height with the row of presets
@@ -55,7 +56,7 @@ class ThetaWidget {
         this.gradient = `coupled-theta-${++count}`;
         this.readout = html("output", {});
         this.plot = svg("svg", { tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": 1,
-            "aria-label": "theta. Left and right choose a step, up and down move it." });
+            "aria-label": words.slider });
         const [shapes, learned] = presets(node);
         this.buttons = Object.entries(shapes).map(([name, changes]) => this.button(name, changes));
         const header = html("header", {}, ...this.buttons, ...this.menu(learned), this.readout);
@@ -93,7 +94,8 @@ class ThetaWidget {
             const count = shape === "drawn" ? parse(parameters.values).length : Math.min(steps, MAX_POINTS);
             return { theta, values: sample(theta, count) };
         } catch (error) {
-            return { error: error.message, values: [] };
+            const { cause } = error;
+            return { error: cause ? `“${cause.slice(0, 20)}” ${words.notNumber}` : words.empty, values: [] };
         }
     }
 
@@ -133,15 +135,15 @@ class ThetaWidget {
     // ---- the hand
 
     button(name, changes) {
-        const button = html("button", { type: "button", title: `The paper's ${name}` }, name);
+        const button = html("button", { type: "button", title: words.paper }, name);
         button.onclick = () => this.commit(...changes);
         return button;
     }
 
     /** The learned curves, if there are any, to choose from. */
     menu(learned) {
-        const names = Object.keys(learned), items = ["learned", ...names].map((name) => html("option", {}, name));
-        const menu = html("select", { title: "Curves that were learned, as a start" }, ...items);
+        const names = Object.keys(learned), items = [words.learned, ...names].map((name) => html("option", {}, name));
+        const menu = html("select", { title: words.start }, ...items);
         menu.onchange = () => {
             this.commit(...learned[menu.value]);
             menu.selectedIndex = 0;
@@ -245,10 +247,10 @@ class ThetaWidget {
     /** The numbers, for the eye and for a screen reader. */
     say(values, at, linked) {
         const step = +((at / values.length) * this.steps).toFixed(1);
-        const said = at in values ? `step ${step} · θ ${values[at].toFixed(2)}` : "";
-        this.readout.textContent = linked.length ? `${linked.join(", ")} linked: not shown` : said || "drag to draw";
+        const said = at in values ? `${words.step} ${step} · θ ${values[at].toFixed(2)}` : "";
+        this.readout.textContent = linked.length ? `${linked.join(", ")} ${words.linked}` : said || words.draw;
         this.plot.setAttribute("aria-valuenow", values[at] ?? 0);
-        this.plot.setAttribute("aria-valuetext", said || "no step chosen");
+        this.plot.setAttribute("aria-valuetext", said || words.none);
         for (const button of this.buttons)
             button.setAttribute("aria-pressed", !this.draft && button.textContent === this.shape);
     }
