@@ -1,6 +1,7 @@
 """The method's equations, on tensors alone.
 
-Legend: B images, H heads, L tokens in the order [bg | ent | img], D head width. theta: weight of the entity text.
+Legend: B images, H heads, L tokens in the order [bg | ent | img], S image tokens, D head width. theta: weight of the
+entity text.
 `attend(q, k, v, mask) -> (out_BHLD, lse_BHL)` is a kernel of kernels.py; `plain(q, k, v, mask) -> out` an ordinary one.
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-Theta = float | torch.Tensor  # a tensor of no axes, float32, on the device
+Theta = float | torch.Tensor  # a tensor of no axes, float32, on the device; branched: or one for each image token
 ROWS = 1024  # queries merged at once
 
 
@@ -92,13 +93,13 @@ class OverImage:
     def add(self, rows: slice, texts: tuple[slice, ...], weights: Callable) -> None:
         """Makes rows of `out` the weighted sum with their attentions over some texts.
 
-        weights(log-sum-exp over the image, over each text) -> a weight [B, H, rows] for each; they sum to 1. The sum is
-        in float32 and taken in pieces, so that what stands beside the result for it stays small.
+        weights(rows, log-sum-exp over the image, over each text) -> a weight [B, H, rows] for each; they sum to 1. The
+        sum is in float32 and taken in pieces, so that what stands beside the result for it stays small.
         """
         for start in range(rows.start, rows.stop, ROWS):
             piece = slice(start, min(start + ROWS, rows.stop))
             parts = [self.qkv.attend(self.attend, piece, keys) for keys in texts]
-            w_img, *w_texts = weights(self.lse_BHL[:, :, piece], *(lse for _, lse in parts)).unsqueeze(-1)
+            w_img, *w_texts = weights(piece, self.lse_BHL[:, :, piece], *(lse for _, lse in parts)).unsqueeze(-1)
             mix = w_img * self.alone[:, :, piece]
             for w, (o_text, _) in zip(w_texts, parts, strict=True):
                 mix += w * o_text
@@ -109,7 +110,7 @@ def weighted_double(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor
     """Double blocks, exact mode: one softmax over all keys, with mass 1-theta on bg, theta on ent. [B, L, H, D]."""
     theta = as_tensor(theta, qkv.q)
 
-    def weights(l_i, l_b, l_e):
+    def weights(rows, l_i, l_b, l_e):
         return torch.stack((l_i, l_b + torch.log(1 - theta), l_e + torch.log(theta))).softmax(0)
 
     attention = OverImage(qkv, s, attend)
@@ -117,16 +118,18 @@ def weighted_double(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor
     return attention.out.transpose(1, 2)
 
 
-def branched_single(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
+def branched(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
     """Single blocks, Eq. 6-11: bg sees [bg, img], ent sees [ent, img], img the mix of both branches. [B, L, H, D].
 
     out_img = (1-theta)·w_b·o_b + theta·w_e·o_e + (1 - (1-theta)·w_b - theta·w_e)·o_i, image over image once.
+    theta: of no axes, or [B, 1, S], one for each image token.
     """
     theta = as_tensor(theta, qkv.q)
 
-    def mixed_branches(l_i, l_b, l_e):
-        (i_b, w_b), (i_e, w_e) = one_branch(l_i, l_b), one_branch(l_i, l_e)
-        return torch.stack((torch.lerp(i_b, i_e, theta), (1 - theta) * w_b, theta * w_e))
+    def mixed_branches(rows, l_i, l_b, l_e):
+        (i_b, w_b), (i_e, w_e) = one_branch(rows, l_i, l_b), one_branch(rows, l_i, l_e)
+        t = theta[..., rows.start - s.text : rows.stop - s.text] if theta.ndim else theta
+        return torch.stack((torch.lerp(i_b, i_e, t), (1 - t) * w_b, t * w_e))
 
     attention = OverImage(qkv, s, attend)
     attention.add(s.bg, (s.bg,), one_branch)
@@ -135,18 +138,20 @@ def branched_single(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor
     return attention.out.transpose(1, 2)
 
 
-def one_branch(l_i: torch.Tensor, l_text: torch.Tensor) -> torch.Tensor:
+def one_branch(rows: slice, l_i: torch.Tensor, l_text: torch.Tensor) -> torch.Tensor:
     """What image keys and a text's keys each get of an attention over both, from their log-sum-exps; [2, B, H, L]."""
     return torch.stack((l_i, l_text)).softmax(0)
 
 
-def branched_single_plain(qkv: Part, theta: Theta, s: Streams, plain) -> torch.Tensor:
+def branched_plain(qkv: Part, theta: Theta, s: Streams, plain) -> torch.Tensor:
     """Eq. 6-11 from two ordinary attention calls, over [bg, img] and [ent, img]. Same result, slower. [B, L, H·D]."""
     n_bg, n_ent = s.background, s.text - s.background
     q_b, k_b, v_b = (torch.cat((t[:, :, s.bg], t[:, :, s.img]), 2) for t in (qkv.q, qkv.k, qkv.v))
     bg = plain(q_b, k_b, v_b, without(qkv.mask, s.ent))
     ent = qkv.attend(plain, s.ent_img, s.ent_img)
-    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), as_tensor(theta, ent)).to(bg.dtype)
+    theta = as_tensor(theta, ent)
+    theta = theta.transpose(1, 2) if theta.ndim else theta  # [B, S, 1]
+    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), theta).to(bg.dtype)
     return torch.cat((bg[:, :n_bg], ent[:, :n_ent], img), 1)
 
 

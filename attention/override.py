@@ -6,26 +6,25 @@ from functools import partial
 
 import torch
 
-from .coupling import Part, Streams, branched_single, branched_single_plain, log_weights, scaled_keys, weighted_double
-from .kernels import kernel_for
+from . import kernels
+from .coupling import Part, Streams, branched, branched_plain, log_weights, scaled_keys, weighted_double
+from .focus import Focus
 
 KEY = "optimized_attention_override"
-MODES = ("exact", "paper")
+MODES = ("exact", "paper", "local")
 
 
-@dataclasses.dataclass(frozen=True)
-class CoupledAttention:
-    """Takes the place of the attention in the blocks of one model call; made anew for each call, it holds no state.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockAttention:
+    """Takes the place of the attention in the blocks of one model call; made anew for each call, it outlives none.
 
     previous: another pack's override, if any. Then every attention inside goes through it.
     """
 
-    theta: float
-    mode: str
     streams: Streams
     previous: Callable | None = None
 
-    @torch.compiler.disable  # theta would be compiled in as a constant
+    @torch.compiler.disable  # what this call holds, theta say, would be compiled in as a constant
     def __call__(
         self, func, q, k, v, heads, mask=None, attn_precision=None,
         skip_reshape=False, skip_output_reshape=False, **kwargs,
@@ -42,7 +41,7 @@ class CoupledAttention:
         if not skip_reshape:
             q, k, v = (t.view(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
         plain = partial(run_plain, call, heads, kwargs)
-        out_BLE = self.couple(Part(q, k, v, additive(mask, q)), options["block_type"], plain, kwargs.get("scale"))
+        out_BLE = self.joint(Part(q, k, v, additive(mask, q)), options["block_type"], plain, kwargs.get("scale"))
         if skip_output_reshape:
             return out_BLE.view(*out_BLE.shape[:2], heads, -1).transpose(1, 2)
         return out_BLE
@@ -58,19 +57,39 @@ class CoupledAttention:
         same = q.shape == k.shape and q.shape[axis] > self.streams.text
         return same and options.get("block_type") in ("double", "single")
 
-    def couple(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
-        """The attention of one block, [B, L, H·D]."""
+    def joint(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
+        """The attention of one block, [B, L, H·D]. plain: an ordinary attention of q, k, v, mask."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CoupledAttention(BlockAttention):
+    """The attention over a background and an entity text. theta: a tensor of no axes, float32, on the device."""
+
+    theta: torch.Tensor
+    mode: str
+    focus: Focus
+
+    def joint(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
         theta, s = self.theta, self.streams
         if block_type == "double" and self.mode == "paper":
             return plain(qkv.q, scaled_keys(qkv.k, theta, s), qkv.v, qkv.mask)
-        kernel = None if self.previous else kernel_for(qkv.q)
-        if kernel is not None:
-            equation = weighted_double if block_type == "double" else branched_single
-            return equation(qkv, theta, s, partial(kernel, scale=scale)).flatten(2)
-        if block_type == "double":
+        kernel = None if self.previous else kernels.kernel_for(qkv.q)
+        kernel = kernel and partial(kernel, scale=scale)
+        if self.mode == "local":
+            theta = theta * self.focused(qkv, block_type, kernel or partial(kernels.plain, scale=scale))
+        elif block_type == "double":
+            if kernel is not None:
+                return weighted_double(qkv, theta, s, kernel).flatten(2)
             bias = log_weights(qkv.q, theta, s)
             return plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
-        return branched_single_plain(qkv, theta, s, plain)
+        return branched(qkv, theta, s, kernel).flatten(2) if kernel else branched_plain(qkv, theta, s, plain)
+
+    def focused(self, qkv: Part, block_type: str, attend: Callable) -> torch.Tensor:
+        """The share of theta for each image token, [B, 1, S]. Double blocks see best where the entity is."""
+        if block_type == "double" or not self.focus.contrasts:
+            self.focus.look(qkv, self.streams, attend)
+        return self.focus.gate()
 
 
 def run_plain(call: Callable, heads: int, kwargs: dict, q_BHLD, k_BHMD, v_BHMD, mask=None) -> torch.Tensor:

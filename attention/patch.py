@@ -8,18 +8,21 @@ from ..schedules import ThetaSchedule
 from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS
 from .coupling import Streams
 from .families import Family, family_of
+from .focus import Focus
 from .override import KEY, MODES, CoupledAttention
 from .progress import checked, step_position, theta_at
 
 PATCH = "coupled"  # our key among the model's wrappers
 PROBES = 101
+VANISHING = {"local": (0,), "exact": (0, 1), "paper": ()}  # where one text gets no attention anywhere
 
 
 def couple(model, theta: ThetaSchedule, mode: str = "exact"):
     """A clone of `model` (a ModelPatcher) that makes coupled sets; `model` stays as it is.
 
     A coupled conditioning is attended to with the weights of `theta`; an ordinary one runs as on the stock model.
-    mode: "exact", weights that vanish at theta = 0 and 1, or "paper", Eq. 5 to the letter (METHOD.md).
+    mode: "local", the entity text counts where the image attends to it, the background text elsewhere; "exact", weights
+    that vanish at theta = 0 and 1; "paper", Eq. 5 to the letter.
     ValueError when the model cannot be coupled, or theta is not in [0, 1] everywhere.
     """
     from comfy.patcher_extension import WrappersMP
@@ -93,9 +96,9 @@ def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, ar
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
     options, context = args[family.options], args[family.context]
     theta = current_theta(schedule, options)
-    if family.pooled is not None and pooled is not None:
+    if family.pooled is not None and pooled is not None and mode != "local":  # it reaches every token of the image
         args[family.pooled] = mixed(args[family.pooled], pooled, theta)
-    if mode == "exact" and theta in (0, 1) and kwargs.get("attention_mask") is None:
+    if theta in VANISHING[mode] and kwargs.get("attention_mask") is None:
         # The text of weight 0 gets no attention anywhere: without it, this is the stock model on the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
@@ -108,7 +111,7 @@ def run_mixed(
 ) -> torch.Tensor:
     """The model with the coupled attention in its blocks."""
     options = args[family.options]
-    attention = CoupledAttention(theta, mode, streams, options.get(KEY))
+    attention = CoupledAttention(streams=streams, previous=options.get(KEY), theta=theta, mode=mode, focus=Focus())
     args = [*args[: family.options], {**options, KEY: attention}, *args[family.options + 1 :]]
     return executor(*args, **kwargs)
 

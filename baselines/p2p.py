@@ -22,7 +22,7 @@ from ..attention.conditioning import Conditioning
 from ..attention.coupling import Part, Streams
 from ..attention.encoding import longest, padded
 from ..attention.families import FLUX1
-from ..attention.override import KEY, CoupledAttention
+from ..attention.override import KEY, BlockAttention
 from ..attention.progress import step_position
 from ..sampling.noise import in_lockstep
 from ..sampling.preview import SetProgress
@@ -136,7 +136,9 @@ def run_model(cross_replace: float, self_replace: float, executor, *args, **kwar
     cross, itself = progress < cross_replace, progress < self_replace
     if cross or itself:
         partners_BT = partners_BT if cross else torch.full_like(partners_BT, n_text)
-        attention = EditAttention(0.0, "exact", Streams(0, n_text), options.get(KEY), partners_BT, itself)
+        attention = EditAttention(
+            streams=Streams(0, n_text), previous=options.get(KEY), partners_BT=partners_BT, replace_self=itself
+        )
         args[FLUX1.options] = {**options, KEY: attention}
     return executor(*args, **kwargs)
 
@@ -147,14 +149,14 @@ def progress_of(options: dict) -> float:
     return step_position(options["sigmas"][0].item(), sigmas) / (len(sigmas) - 1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class EditAttention(CoupledAttention):
-    """The attention of one model call: the pack's override with Prompt-to-Prompt's equation in place of theta's."""
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class EditAttention(BlockAttention):
+    """Prompt-to-Prompt's attention of one model call."""
 
-    partners_BT: torch.Tensor | None = None
-    replace_self: bool = False
+    partners_BT: torch.Tensor
+    replace_self: bool
 
-    def couple(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
+    def joint(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
         return edited(qkv, self.partners_BT, self.replace_self, plain)
 
 

@@ -2,6 +2,7 @@
 
 Both texts are separate tensors all the way. Double blocks: Eq. 5 with an explicit softmax, from the block's own layers.
 Single blocks: Eq. 6-11, the host's block run once on [bg, img] and once on [ent, img], mixed after the whole block.
+Local mode: both branches in the double blocks too, and theta times the share of each image token.
 """
 
 import torch
@@ -32,6 +33,38 @@ def joint_attention(q, k_bg, k_ent, k_img, v, theta, mode):
     return (mass / mass.sum(-1, keepdim=True)).to(v.dtype) @ v
 
 
+class Shares:
+    """Local mode: theta of each image token, from how its attention to [bg | ent] falls in the double blocks so far."""
+
+    def __init__(self, theta):
+        self.theta, self.contrasts = theta, []
+
+    def see(self, q, k_bg, k_ent):
+        masses = [(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).double().exp().sum(-1) for k in (k_bg, k_ent)]
+        self.contrasts.append((masses[1] / masses[0]).log().mean(1))
+
+    def theta_BS1(self):
+        contrast = sum(self.contrasts) / len(self.contrasts)
+        standard = (contrast - contrast.mean(1, keepdim=True)) / contrast.std(1, keepdim=True)
+        return (self.theta / (1 + torch.exp(-4.0 * (standard - 0.7)))).float()[:, :, None]
+
+
+def branched_attention(q, k_bg, k_ent, k_img, v, shares):
+    """Each text sees itself and the image; the image sees both branches, mixed by the shares."""
+    n_bg, n_ent = k_bg.shape[2], k_ent.shape[2]
+    q_bg, q_ent, q_img = q.split((n_bg, n_ent, k_img.shape[2]), 2)
+    v_bg, v_ent, v_img = v.split((n_bg, n_ent, k_img.shape[2]), 2)
+    shares.see(q_img, k_bg, k_ent)
+
+    def attend(queries, k_text, v_text):
+        logits = queries @ torch.cat((k_text, k_img), 2).transpose(2, 3) * q.shape[-1] ** -0.5
+        return logits.softmax(-1) @ torch.cat((v_text, v_img), 2)
+
+    theta = shares.theta_BS1()[:, None]
+    img = (1 - theta) * attend(q_img, k_bg, v_bg) + theta * attend(q_img, k_ent, v_ent)
+    return torch.cat((attend(q_bg, k_bg, v_bg), attend(q_ent, k_ent, v_ent), img), 2)
+
+
 def double_block(block, img, bg, ent, vec, pe, theta, mode):
     heads = block.num_heads
     (img_mod1, img_mod2), (txt_mod1, txt_mod2) = block.img_mod(vec), block.txt_mod(vec)
@@ -41,7 +74,11 @@ def double_block(block, img, bg, ent, vec, pe, theta, mode):
     q, k = apply_rope(torch.cat((q_b, q_e, q_i), 2), torch.cat((k_b, k_e, k_i), 2), pe)
     n_bg, n_ent = bg.shape[1], ent.shape[1]
     k_b, k_e, k_i = k.split((n_bg, n_ent, img.shape[1]), 2)
-    out = joint_attention(q, k_b, k_e, k_i, torch.cat((v_b, v_e, v_i), 2), theta, mode)
+    v = torch.cat((v_b, v_e, v_i), 2)
+    if mode == "local":
+        out = branched_attention(q, k_b, k_e, k_i, v, theta)
+    else:
+        out = joint_attention(q, k_b, k_e, k_i, v, theta, mode)
     a_b, a_e, a_i = rearrange(out, "b h l d -> b l (h d)").split((n_bg, n_ent, img.shape[1]), 1)
 
     def rest(x, attended, attn, norm2, mlp, mod1, mod2):
@@ -75,11 +112,13 @@ def literal_flux(model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, m
     h, w = x.shape[2] // 2, x.shape[3] // 2
     img, img_ids = model.process_img(x)
     vec = model.time_in(timestep_embedding(t, 256)) + model.guidance_in(timestep_embedding(guidance, 256))
-    vec = vec + model.vector_in((1 - theta) * pooled_bg + theta * pooled_ent)
+    vec = vec + model.vector_in(pooled_bg if mode == "local" else (1 - theta) * pooled_bg + theta * pooled_ent)
+    theta = Shares(theta) if mode == "local" else theta
     img, bg, ent = model.img_in(img), model.txt_in(bg), model.txt_in(ent)
     pe = positions(model, bg.shape[1] + ent.shape[1], img_ids)
     for block in model.double_blocks:
         img, bg, ent = double_block(block, img, bg, ent, vec, pe, theta, mode)
+    theta = theta.theta_BS1() if mode == "local" else theta
     for block in model.single_blocks:
         img, bg, ent = single_block(block, img, bg, ent, vec, model, img_ids, theta)
     out = model.final_layer(img, vec)

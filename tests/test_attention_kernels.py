@@ -6,11 +6,12 @@ from coupled.attention import kernels
 from coupled.attention.coupling import (
     Part,
     Streams,
-    branched_single,
-    branched_single_plain,
+    branched,
+    branched_plain,
     log_weights,
     weighted_double,
 )
+from coupled.attention.focus import Focus
 
 SIZES = [(1, 1, 1, 16), (2, 3, 37, 20), (1, 2, 129, 64), (2, 1, 9, 7)]  # B, H, L, D
 
@@ -100,10 +101,10 @@ def test_gradients_flow_through_the_merge():
     s = Streams(2, 4)
 
     def single(q, k, v):
-        return branched_single_plain(Part(q, k, v), 0.4, s, plain_tokens)
+        return branched_plain(Part(q, k, v), 0.4, s, plain_tokens)
 
     def merge(q, k, v):
-        return branched_single(Part(q.float(), k.float(), v.float()), 0.4, s, kernels.plain).flatten(2).double()
+        return branched(Part(q.float(), k.float(), v.float()), 0.4, s, kernels.plain).flatten(2).double()
 
     theirs = torch.autograd.grad(single(q, k, v).square().sum(), (q, k, v))
     ours = torch.autograd.grad(merge(q, k, v).square().sum(), (q, k, v))
@@ -127,5 +128,31 @@ def test_merges_equal_ordinary_attention(theta, text_factor, mask):
     bias = log_weights(q, theta, s)
     expected = plain_tokens(q, k, v, bias if mask is None else bias + mask)
     assert torch.allclose(weighted_double(qkv, theta, s, attend).flatten(2), expected, atol=1e-5)
-    expected = branched_single_plain(qkv, theta, s, plain_tokens)
-    assert torch.allclose(branched_single(qkv, theta, s, attend).flatten(2), expected, atol=1e-5)
+    expected = branched_plain(qkv, theta, s, plain_tokens)
+    assert torch.allclose(branched(qkv, theta, s, attend).flatten(2), expected, atol=1e-5)
+
+
+def test_each_image_token_may_have_a_theta_of_its_own():
+    """The merge against two calls, and against the same with one theta where all tokens have that."""
+    qkv, s, attend = Part(*random_qkv(2, 3, 45, 20)), Streams(4, 11), kernels.cpu_flash
+    theta = torch.rand(2, 1, 34, generator=torch.Generator().manual_seed(3))
+    ours = branched(qkv, theta, s, attend).flatten(2)
+    assert torch.allclose(ours, branched_plain(qkv, theta, s, plain_tokens), atol=1e-5)
+    alike = [branched(qkv, t, s, attend) for t in (torch.full((2, 1, 34), 0.3), 0.3)]
+    assert torch.allclose(*alike, atol=1e-6)
+
+
+def test_focus_finds_the_tokens_that_attend_to_the_entity():
+    """Image tokens 5 to 9 of row 1 look along the entity's keys; a text that a mask hides draws nobody."""
+    q, k, v = random_qkv(2, 3, 45, 20)
+    s = Streams(4, 11)
+    q[1, :, 16:21] = 3 * k[1, :, 4:5]
+    focus = Focus()
+    focus.look(Part(q, k, v), s, kernels.plain)
+    gate_B1S = focus.gate()
+    assert gate_B1S.shape == (2, 1, 34) and gate_B1S[1, 0, 5:10].min() > 0.9 > 0.5 > gate_B1S[1].mean()
+    mask = torch.zeros(1, 1, 45, 45)
+    mask[..., :11] = float("-inf")
+    mask[:, :, 40:, :11] = 0
+    focus.look(Part(q, k, v, mask), s, kernels.plain)
+    assert focus.gate().isfinite().all()

@@ -38,9 +38,11 @@ def literal(model, conditioning, x, theta, mode, position=1.0, steps=4):
 
 
 @pytest.mark.parametrize("theta", THETAS)
-@pytest.mark.parametrize("mode", ["paper", "exact"])
+@pytest.mark.parametrize("mode", ["paper", "exact", "local"])
 @pytest.mark.parametrize("depths", [(2, 2), (3, 0), (0, 3)], ids=["both", "double", "single"])
 def test_matches_the_literal_equations(theta, mode, depths):
+    if mode == "local" and depths[0] == 0:
+        pytest.skip("local mode looks at double blocks, which every Flux has")
     model = tiny_flux(seed=3, depth=depths[0], depth_single_blocks=depths[1])
     conditioning, x = tiny_coupled(N, L_BG, L_ENT), differing_latent()
     out = tiny_forward(couple(model, constant(theta), mode), conditioning, x, 1.0)
@@ -52,7 +54,8 @@ def test_matches_the_literal_equations(theta, mode, depths):
 def test_modes_differ_and_theta_matters(model):
     """The comparison above could otherwise pass on a model that ignores its text."""
     conditioning, x = tiny_coupled(N, L_BG, L_ENT), differing_latent()
-    outs = [tiny_forward(couple(model, constant(t), m), conditioning, x) for m in ("paper", "exact") for t in THETAS]
+    modes = [(m, t) for m in ("paper", "exact", "local") for t in THETAS if (m, t) != ("local", 0)]
+    outs = [tiny_forward(couple(model, constant(t), m), conditioning, x) for m, t in modes]
     for i, a in enumerate(outs):
         assert all(error(a, b) > 1e-2 for b in outs[:i])
 
@@ -71,12 +74,13 @@ def test_exact_mode_ends_in_the_stock_model(model, theta, text):
         assert torch.equal(ours, tiny_forward(model, stock, x))
 
 
-def test_theta_zero_gives_identical_images(model):
-    out = tiny_sample(couple(model, constant(0.0)), tiny_coupled(N, L_BG, L_ENT))
+@pytest.mark.parametrize("mode", ["exact", "local"])
+def test_theta_zero_gives_identical_images(model, mode):
+    out = tiny_sample(couple(model, constant(0.0), mode), tiny_coupled(N, L_BG, L_ENT))
     assert torch.equal(out[0], out[1]) and torch.equal(out[0], out[2])
     one = tiny_sample(model, tiny_conditioning(L_BG), batch=1)
     assert torch.equal(out[:1], one)
-    other = tiny_sample(couple(model, constant(0.4)), tiny_coupled(N, L_BG, L_ENT))
+    other = tiny_sample(couple(model, constant(0.4), mode), tiny_coupled(N, L_BG, L_ENT))
     assert error(other[0], other[1]) > 1e-2
 
 
@@ -118,7 +122,7 @@ def test_rows_that_differ_are_all_evaluated(model):
     assert seen == [(N, L_BG), (N, L_BG), (N, L_BG + L_ENT)]
 
 
-@pytest.mark.parametrize("mode", ["exact", "paper"])
+@pytest.mark.parametrize("mode", ["exact", "paper", "local"])
 def test_bfloat16_is_close_to_float32(mode):
     """As close as the stock model's own rounding; a factor of 1.5 is left to chance."""
     conditioning, x = tiny_coupled(N, L_BG, L_ENT), differing_latent()

@@ -73,7 +73,7 @@ def test_coupling_twice_counts_once(model, conditioning):
 
 
 @pytest.mark.parametrize("cut", [[[0], [1], [2]], [[2, 0], [1]], [[2, 1, 0]]], ids=["one by one", "chunks", "reversed"])
-@pytest.mark.parametrize("mode", ["exact", "paper"])
+@pytest.mark.parametrize("mode", ["exact", "paper", "local"])
 def test_any_cut_of_a_set_gives_the_same_images(model, conditioning, cut, mode):
     coupled = couple(model, THETA, mode)
     whole = tiny_sample(coupled, conditioning)
