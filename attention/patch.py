@@ -17,7 +17,7 @@ PROBES = 101
 VANISHING = {"local": (0,), "exact": (0, 1), "paper": ()}  # where one text gets no attention anywhere
 
 
-def couple(model, theta: ThetaSchedule, mode: str = "exact"):
+def couple(model, theta: ThetaSchedule, mode: str = "local"):
     """A clone of `model` (a ModelPatcher) that makes coupled sets; `model` stays as it is.
 
     A coupled conditioning is attended to with the weights of `theta`; an ordinary one runs as on the stock model.

@@ -65,11 +65,12 @@ class Page:
         task, sets = self.learning.task, len(self.trial.sets)
         painter = task.painter
         state = "" if self.learning.finished else " The learning was stopped before its end."
-        return (f"Made by `python3 dev.py optimise` on Mini Flux, {self.trial.steps} steps, entity text "
-                f"*{painter.settings.entity_text}*: learnt on {len(painter.sets)} sets × {len(painter.seeds)} seeds, "
-                f"measured on {sets} held-out sets × {len(self.trial.painter.seeds)} other seeds. No pair of a subject "
-                f"and a place of the held-out sets was in training, neither of theta nor of the model.{state} Load it "
-                f"with **Load Theta**: `{NAME}.json [learned]`.")
+        return (f"Made by `python3 dev.py optimise` on Mini Flux, {self.trial.steps} steps, mode "
+                f"*{painter.settings.mode}*, entity text *{painter.settings.entity_text}*: learnt on "
+                f"{len(painter.sets)} sets × {len(painter.seeds)} seeds, measured on {sets} held-out sets × "
+                f"{len(self.trial.painter.seeds)} other seeds. No pair of a subject and a place of the held-out sets "
+                f"was in training, neither of theta nor of the model.{state} Load it with **Load Theta**: "
+                f"`{NAME}.json [learned]`.")
 
     def table(self) -> str:
         head = "| θ | stated | tabulated | f_bg ×10⁻⁴ | f_ti | lost |\n|---|---|---|---|---|---|"

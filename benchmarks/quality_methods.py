@@ -28,7 +28,7 @@ class Coupled:
 
     center: float = 12
     shape: str = "sin"
-    mode: str = "exact"
+    mode: str = "local"
     entity_text: str = ENTITY
 
     @property
@@ -58,20 +58,21 @@ PAPERS = Coupled(mode="paper")  # Eq. 5 to the letter, the entity alone, sin at 
 MAIN: tuple[Method, ...] = (
     *BASELINES,
     PAPERS,
-    Coupled(12),
-    *(Coupled(center, entity_text=FULL_PROMPT) for center in (12, 18, 24)),
+    Coupled(mode="exact"),
+    *(Coupled(center, mode="exact", entity_text=FULL_PROMPT) for center in (12, 18)),
+    *(Coupled(center) for center in (10, 12, 14, 16)),
+    Coupled(12, entity_text=FULL_PROMPT),
 )
 TABLE_4 = tuple(replace(PAPERS, shape=shape) for shape in ("01", "arctan", "sin"))
 MODES = tuple(
     Coupled(center, "sin", mode, text)
     for center in (12, 18)
-    for mode in ("exact", "paper")
+    for mode in ("local", "exact", "paper")
     for text in (ENTITY, FULL_PROMPT)
 )
-CENTERS = (2, 6, 10, 12, 14, 18, 22, 26, 32, 40)
+CENTERS = (2, 6, 10, 12, 14, 18, 22, 28, 36)
 CURVES = (
     *TABLE_4,
-    Coupled(),
-    Coupled(entity_text=FULL_PROMPT),
+    *(Coupled(mode=mode, entity_text=text) for mode in ("exact", "local") for text in (ENTITY, FULL_PROMPT)),
 )  # the first three are the paper's Figures 10, 9 and 8
 SWEEP = tuple(replace(curve, center=center) for curve in CURVES for center in CENTERS)

@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 
 import folder_paths
-from comfy_api.latest import io
-
-from .background import show_on_node
+from comfy_api.latest import io, ui
 
 CATEGORY = "coupled/measure"
 FOLDERS = ("open_clip", "clip_vision")
@@ -64,7 +62,6 @@ class CoupledTextAlignment(io.ComfyNode):
                 io.String.Output("per_image", display_name="per_image", tooltip=(
                     "One line per image: its score and its prompt.")),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -76,7 +73,7 @@ class CoupledTextAlignment(io.ComfyNode):
         scores = text_alignment(load_clip(**(clip_model or {})), images, lines, convention)
         mean = sum(scores) / len(scores)
         report = "\n".join(f"{score:.2f}  {line}" for score, line in zip(scores, lines, strict=True))
-        return io.NodeOutput(mean, report, ui=show_on_node(cls, f"f_ti {mean:.2f}\n{report}"))
+        return io.NodeOutput(mean, report, ui=ui.PreviewText(f"f_ti {mean:.2f}\n{report}").as_dict())
 
 
 def load_clip(clip_model: str = "", model: str = "", weights: str = NAMED_SET, pretrained: str = ""):

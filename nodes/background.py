@@ -1,7 +1,6 @@
 """Nodes that score a finished set: how alike its backgrounds are, and the paper's combined score."""
 
 import math
-import sys
 
 from comfy_api.latest import io, ui
 
@@ -57,7 +56,6 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
                     "of 0.3 or more. Grey was left out.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -68,7 +66,7 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
         region_HW = None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0)
         found = background_similarity(images, entity_masks, region_HW)
         difference = heat_map(images, found.joint_region_HW)
-        shown = show_on_node(cls, found.reason or numbers(images, found))
+        shown = ui.PreviewText(found.reason or numbers(images, found)).as_dict()
         shown |= ui.PreviewImage(difference, cls=cls).as_dict()
         joint_region_1HW = found.joint_region_HW.float()[None]
         return io.NodeOutput(found.f_bg, found.validity_ratio, joint_region_1HW, difference, ui=shown)
@@ -82,17 +80,7 @@ def numbers(images_NHWC, found) -> str:
     perceptual = lpips(images_NHWC, region_HW)
     parts = [f"PSNR {psnr(images_NHWC, region_HW):.2f} dB", f"SSIM {ssim(images_NHWC, region_HW):.4f}"]
     parts += [] if perceptual is None else [f"LPIPS {perceptual:.4f}"]
-    # Two lines: the node shows no more of them in one renderer, and runs them together in the other.
-    return f"f_bg {found.f_bg:.3e}, R {found.validity_ratio:.3f},\n{', '.join(parts)}"
-
-
-def show_on_node(cls: type[io.ComfyNode], text: str) -> dict:
-    """Writes a text on the running node, and gives it as the `ui` of its output, for whoever reads the history."""
-    host = getattr(sys.modules.get("server"), "PromptServer", None)  # not there when nodes are called without a server
-    node_id = getattr(cls.hidden, "unique_id", None)
-    if node_id and hasattr(host, "instance"):
-        host.instance.send_progress_text(text, node_id)
-    return ui.PreviewText(text).as_dict()
+    return f"f_bg {found.f_bg:.3e}, R {found.validity_ratio:.3f}\n{', '.join(parts)}"
 
 
 class CoupledScore(io.ComfyNode):
@@ -151,7 +139,6 @@ class CoupledScore(io.ComfyNode):
                 ),
                 io.String.Output("report", display_name="report", tooltip="The sum written out, term by term."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -164,7 +151,7 @@ class CoupledScore(io.ComfyNode):
         preset = Weights(background_weight, text_weight) if weights == CUSTOM else PRESETS.get(weights, weights)
         score = combined(f_bg, f_ti, preset)
         text = report(f_bg, f_ti, score, preset)
-        return io.NodeOutput(score, text, ui=show_on_node(cls, text))
+        return io.NodeOutput(score, text, ui=ui.PreviewText(text).as_dict())
 
 
 def report(f_bg: float, f_ti: float, score: float, weights) -> str:

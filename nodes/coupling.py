@@ -105,17 +105,18 @@ class CoupledModelPatch(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "mode",
-                    options=["exact", "paper"],
-                    default="exact",
-                    tooltip="exact: a text of weight 0 truly vanishes, and costs nothing. paper: Eq. 5 to the letter, "
-                    "where keys are scaled and a text of weight 0 still draws some attention.",
+                    options=["local", "exact", "paper"],
+                    default="local",
+                    tooltip="local: the entity text counts where the picture attends to it, and the background text "
+                    "stays elsewhere. exact: theta counts everywhere alike, and a text of weight 0 costs nothing. "
+                    "paper: Eq. 5 to the letter, where a text of weight 0 still draws some attention.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],
         )
 
     @classmethod
-    def execute(cls, model, theta, mode="exact") -> io.NodeOutput:
+    def execute(cls, model, theta, mode="local") -> io.NodeOutput:
         from ..attention import couple
         from ..sampling import share_noise
 

@@ -6,7 +6,6 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from .alignment import clip_options, load_clip
-from .background import show_on_node
 from .sampling import MAX_SEED
 from .segment import load_segmenter, segmenter_options
 from .theta import CATEGORY, checked_prefix, save_schedule, schedule_root, theta_output
@@ -55,7 +54,8 @@ def sampling_inputs() -> list[io.Input]:
             "How the noise levels are spread over the steps.")),
         io.Float.Input("guidance", default=3.5, min=0.0, max=100.0, step=0.1, tooltip=(
             "Distilled guidance. 3.5 is usual for Flux.1-dev.")),
-        io.Combo.Input("mode", options=["exact", "paper"], default="exact", tooltip="As in Coupled Attention."),
+        io.Combo.Input("mode", options=["local", "exact", "paper"], default="local", tooltip=(
+            "As in Coupled Attention.")),
         io.Combo.Input("entity_text", options=["entity", "full prompt"], default="entity", tooltip=(
             "As in Encode Coupled Prompts: the text that takes over as theta rises.")),
     ]
@@ -114,7 +114,7 @@ class CoupledOptimizeTheta(io.ComfyNode):
             saved = "nothing" if learning.best() is None else save_schedule(learned(learning, study), study)
         theta, text = learned(learning, study), f"{report(learning)}\nSaved {saved}"
         image_1HWC = as_image(learning)
-        shown = show_on_node(cls, text) | ui.PreviewImage(image_1HWC, cls=cls).as_dict()
+        shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(image_1HWC, cls=cls).as_dict()
         return io.NodeOutput(theta, image_1HWC, text, ui=shown)
 
 

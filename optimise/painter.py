@@ -37,7 +37,7 @@ class Settings:
     sampler_name: str = "euler"
     scheduler: str = "simple"
     guidance: float = 3.5
-    mode: str = "exact"
+    mode: str = "local"
     entity_text: str = ENTITY
 
     def check(self) -> None:

@@ -85,7 +85,7 @@ def test_theta_zero_gives_identical_images(model, mode):
 
 
 def test_theta_one_is_each_entity_alone(model):
-    out = tiny_sample(couple(model, constant(1.0)), tiny_coupled(N, L_BG, L_ENT))
+    out = tiny_sample(couple(model, constant(1.0), "exact"), tiny_coupled(N, L_BG, L_ENT))
     for i in range(N):
         alone = tiny_sample(model, tiny_conditioning(L_ENT, seed=1 + i), batch=1)
         assert error(out[i : i + 1], alone) <= 1e-5
@@ -106,8 +106,11 @@ def shapes_seen(model):
 def test_a_dead_text_is_dropped_and_equal_rows_are_evaluated_once(model):
     conditioning = tiny_coupled(N, L_BG, L_ENT)
     with shapes_seen(model) as seen:
-        tiny_sample(couple(model, step01(2, 4)), conditioning)
+        tiny_sample(couple(model, step01(2, 4), "exact"), conditioning)
     assert seen == [(1, L_BG)] * 2 + [(N, L_ENT)] * 2
+    with shapes_seen(model) as seen:
+        tiny_sample(couple(model, step01(2, 4), "local"), conditioning)
+    assert seen == [(1, L_BG)] * 2 + [(N, L_BG + L_ENT)] * 2
     with shapes_seen(model) as seen:
         tiny_sample(couple(model, constant(0.0), "paper"), conditioning, steps=1)
     assert seen == [(N, L_BG + L_ENT)]

@@ -330,4 +330,4 @@ def test_flux_asks_for_the_users_files(capsys):
 def test_defaults_of_the_command():
     options = quality.parsed(["--host", "."])
     assert options.minutes == math.inf and options.seeds >= 2 and not options.flux
-    assert dataclasses.asdict(Coupled()) == {"center": 12, "shape": "sin", "mode": "exact", "entity_text": "entity"}
+    assert dataclasses.asdict(Coupled()) == {"center": 12, "shape": "sin", "mode": "local", "entity_text": "entity"}

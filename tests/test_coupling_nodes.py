@@ -148,7 +148,7 @@ def test_schemas_follow_the_contract():
     assert encode_inputs["entity_text"].options == ["entity", "full prompt"]
     patch_inputs = {i.id: i for i in schemas["CoupledModelPatch"].inputs}
     assert list(patch_inputs) == ["model", "theta", "mode"] and patch_inputs["theta"].io_type == "THETA_SCHEDULE"
-    assert patch_inputs["mode"].options == ["exact", "paper"] and patch_inputs["mode"].default == "exact"
+    assert patch_inputs["mode"].options == ["local", "exact", "paper"] and patch_inputs["mode"].default == "local"
     for schema in schemas.values():
         assert schema.description and schema.search_aliases and schema.category.startswith("coupled/")
         assert all(i.tooltip for i in schema.inputs) and all(o.display_name for o in schema.outputs)

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 from coupled.nodes import CoupledExtension
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = importlib.util.spec_from_file_location("coupled_entry", ROOT / "__init__.py")
@@ -18,7 +19,7 @@ WEB = ROOT / ENTRY.WEB_DIRECTORY
 PAGES = {path.parent.name: path.read_text(encoding="utf-8") for path in WEB.glob("docs/*/en.md")}
 NODES = {node.define_schema().node_id: node for node in asyncio.run(CoupledExtension().get_node_list())}
 HOSTS = {"arxiv.org", "127.0.0.1", "localhost"}  # the paper, and this machine
-SCRIPTS = {"theta.js", "theta_picture.js", "theta_widget.js"}  # the curve on Theta Schedule
+SCRIPTS = {"theta.js", "theta_picture.js", "theta_widget.js", "words.js", "size.js", "said.js"}
 
 each_node = pytest.mark.parametrize("node_id", sorted(NODES))
 
@@ -57,7 +58,14 @@ def dynamic_options(one) -> list:
 
 def test_every_node_has_a_page_and_every_page_a_node():
     assert NODES and set(PAGES) == set(NODES)
-    assert {path.name for path in (WEB / "docs").rglob("*") if path.is_file()} == {"en.md"}
+    assert {path.name for path in (WEB / "docs").rglob("*") if path.is_file()} == {"en.md", "node.jpg"}
+
+
+@each_node
+def test_page_has_a_picture_of_the_node_small_enough_to_load_at_once(node_id):
+    assert re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGES[node_id]) == ["node.jpg"]
+    with Image.open(WEB / "docs" / node_id / "node.jpg") as picture:
+        assert 300 < picture.width <= 720 and (WEB / "docs" / node_id / "node.jpg").stat().st_size < 80_000
 
 
 @each_node
@@ -109,7 +117,7 @@ def test_page_leads_to_no_other_host(node_id):
     assert {urlsplit(url).hostname for url in found} <= HOSTS
 
 
-def test_web_directory_holds_the_curve_and_nothing_else_to_import():
+def test_web_directory_holds_no_other_script():
     """The browser imports every .js file of the folder."""
     assert (WEB / "docs").is_dir() and WEB.parent.resolve() == ROOT
     assert {path.name for path in WEB.rglob("*.js")} == SCRIPTS

@@ -165,18 +165,17 @@ def test_the_same_seed_pair_is_the_coupled_set_but_for_the_coupling(object_info)
     """Same model, latent, seed, steps, sampler, guidance and prompts; otherwise the comparison would not be fair."""
     prompt = to_prompt(json.loads((FOLDER / "coupled_mini.json").read_text()), object_info)
 
-    def inputs(kind: str) -> list[dict]:
-        return [node["inputs"] for node in prompt.values() if node["class_type"] == kind]
+    def inputs(kind: str) -> dict:
+        (node,) = [node for node in prompt.values() if node["class_type"] == kind]
+        return node["inputs"]
 
-    (coupled,), stock = inputs("CoupledSampler"), inputs("KSampler")
-    for name in ("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise", "latent_image"):
-        assert {str(sampler[name]) for sampler in stock} == {str(coupled[name])}, name
-    (patch,), (encode,) = inputs("CoupledModelPatch"), inputs("CoupledTextEncode")
-    assert all(sampler["model"] == patch["model"] for sampler in stock)
-    assert {g["guidance"] for g in inputs("FluxGuidance")} == {encode["guidance"]}
-    (split,) = inputs("CoupledSplitPrompts")
-    texts = [prompt[prompt[s["positive"][0]]["inputs"]["conditioning"][0]]["inputs"]["text"] for s in stock]
-    assert texts == split["prompts"].splitlines()
+    coupled, stock = inputs("CoupledSampler"), inputs("CoupledRandomSeed")
+    for name in ("seed", "steps", "sampler_name", "scheduler", "latent_image"):
+        assert stock[name] == coupled[name], name
+    assert (coupled["cfg"], coupled["denoise"]) == (1, 1)  # as the baseline has them
+    encode = inputs("CoupledTextEncode")
+    assert stock["model"] == inputs("CoupledModelPatch")["model"] and stock["clip"] == encode["clip"]
+    assert (stock["prompts"], stock["guidance"]) == (encode["prompts"], encode["guidance"])
 
 
 BROKEN = {

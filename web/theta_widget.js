@@ -5,6 +5,7 @@
  * itself until the hand lets go, and then writes the input `shape.values` once: one change, one undo.
  */
 import { app } from "../../scripts/app.js";
+import { after, resize } from "./size.js";
 import { clamp, course, format, parse, project, pull, sample, table } from "./theta.js";
 import { html, MAX_POINTS, picture, spot, svg } from "./theta_picture.js";
 import { words } from "./words.js";
@@ -28,16 +29,6 @@ function presets(node) {
     const drawn = (values) => [["shape", "drawn"], ["shape.values", values]];
     const curves = Object.entries(learned).map(([name, values]) => [name, drawn(values)]);
     return [shapes, curves].map(Object.fromEntries);
-}
-
-/** Calls `act` after each call of a method, with the same arguments. */
-function after(object, method, act) {
-    const before = object[method];
-    object[method] = function () {
-        const result = before?.apply(this, arguments);
-        act(...arguments);
-        return result;
-    };
 }
 
 let count = 0; // of the widgets made
@@ -66,7 +57,7 @@ class ThetaWidget {
         });
         view.serialize = false; // a view: nothing of it is saved or sent
         this.input("shape").value = this.shape; // a new node has its inputs in another order than a loaded one: the same
-        this.keep(node.size);
+        resize(node, node.size, WIDTH);
         this.listen();
     }
 
@@ -102,13 +93,8 @@ class ThetaWidget {
     write(...changes) {
         const size = [...this.node.size];
         for (const [name, value] of changes) if (this.input(name).value !== value) this.input(name).value = value;
-        this.keep(size);
+        resize(this.node, size, WIDTH); // a shape that is set makes the node small
         app.canvas.setDirty(true, true);
-    }
-
-    /** Gives the node its size back: a shape that is set, also when a workflow is read, makes it small. */
-    keep([width, height]) {
-        this.node.setSize([Math.max(width, WIDTH), Math.max(height, this.node.computeSize()[1])]);
     }
 
     /** Writes inputs as one change of the workflow: one step of the page's undo. */
@@ -166,7 +152,6 @@ class ThetaWidget {
         after(this.input("reference_steps"), "callback", (steps) => this.resample(steps));
         after(this.input("shape"), "callback", (shape) => shape === "drawn" && this.commitValues(this.shown));
         new ResizeObserver(([{ contentRect: { width, height } }]) => (this.size = [width, height])).observe(plot);
-        after(node, "onConfigure", ({ size }) => size && this.keep(size));
         after(node, "onAdded", () => (WIDGETS.set(node, this), this.looking || this.look()));
         after(node, "onRemoved", () => WIDGETS.delete(node));
     }
@@ -256,7 +241,7 @@ class ThetaWidget {
     }
 }
 
-document.head.append(html("link", { rel: "stylesheet", href: new URL("theta.css", import.meta.url) }));
+document.head.append(html("link", { rel: "stylesheet", href: new URL("coupled.css", import.meta.url) }));
 app.registerExtension({
     name: "Coupled.Theta",
     nodeCreated(node) {

@@ -1,28 +1,35 @@
-"""The real page in a real Chromium, for the browser tests: one renderer, its nodes, its messages, its pictures."""
+"""The real page in a real Chromium: one renderer, its nodes, the hand on them, its messages, its pictures."""
+
+from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).resolve().parent.parent
-SHOTS = ROOT / "output" / "browser"  # every screenshot of the last run
+from .client import Client
+from .environment import OUTPUT
+
+SHOTS = OUTPUT / "browser"  # every screenshot of the last run of the tests
 SIZE = {"width": 1600, "height": 1000}
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SETTLED = 250  # ms: the page draws and lays out a few frames after each change
+SETTLE = """(frames) => new Promise((done) => {
+  const next = () => (frames-- > 0 ? requestAnimationFrame(next) : setTimeout(done, 50));
+  next();
+})"""
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
 READY = "window.app?.extensionManager && window.app.graph?._nodes.length > 0"  # the host's own workflow, or the last
-FRAME = """(ids) => {
+FRAME = """([ids, most]) => {
   const nodes = app.graph._nodes.filter((node) => !ids || ids.includes(node.id)), [w, h] = [innerWidth, innerHeight];
   const sides = nodes.map((n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
   const [x0, y0] = [0, 1].map((i) => Math.min(...sides.map((s) => s[i])));
   const [x1, y1] = [2, 3].map((i) => Math.max(...sides.map((s) => s[i])));
-  const scale = Math.min(1.5, (w - 200) / (x1 - x0), (h - 180) / (y1 - y0));
+  const scale = Math.min(most, (w - 200) / (x1 - x0), (h - 180) / (y1 - y0));
   app.canvas.ds.scale = scale;
   app.canvas.ds.offset = [(w + 60) / 2 / scale - (x0 + x1) / 2, (h + 60) / 2 / scale - (y0 + y1) / 2];
   app.canvas.setDirty(true, true);
 }"""
-
-
 ONLY = """async (types) => {
   const empty = { version: 0.4, last_node_id: 0, last_link_id: 0, nodes: [], links: [] };
   await app.loadGraphData({ id: crypto.randomUUID(), ...empty });
@@ -45,13 +52,13 @@ def set_setting(url: str, key: str, value: object) -> None:
 
 
 class Canvas:
-    """ComfyUI's page, opened with the classic canvas or with Nodes 2.0."""
+    """ComfyUI's page, opened with the classic canvas or with Nodes 2.0; `options` are Playwright's for a new page."""
 
-    def __init__(self, browser, url: str, nodes2: bool):
-        self.url, self.nodes2, self.messages = url, nodes2, []
-        for key, value in {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes2}.items():
+    def __init__(self, browser, url: str, nodes2: bool, **options: object):
+        self.url, self.nodes2, self.messages, self.client = url, nodes2, [], Client(url)
+        for key, value in (SETTINGS | {"Comfy.VueNodes.Enabled": nodes2}).items():
             set_setting(url, key, value)
-        self.page = browser.new_page(viewport=SIZE)
+        self.page = browser.new_page(viewport=SIZE, **options)
         self.page.set_default_timeout(60_000)
         self.page.on("console", lambda message: message.type == "error" and self.note(message.text))
         self.page.on("pageerror", lambda error: self.note(str(error)))
@@ -60,7 +67,11 @@ class Canvas:
 
     def wait_until_ready(self) -> None:
         self.page.wait_for_function(READY)
-        self.page.wait_for_timeout(2 * SETTLED)
+        self.settle(20)
+
+    def settle(self, frames: int = 8) -> None:
+        """Waits for the page: it draws and lays out some frames after each change, slowly on a busy machine."""
+        self.page.evaluate(SETTLE, frames)
 
     def note(self, text: str) -> None:
         """Keeps an error of the console; addresses and line numbers differ between servers."""
@@ -69,8 +80,13 @@ class Canvas:
     def run(self, script: str, argument: object = None):
         """The value of JavaScript in the page, once the page has settled."""
         value = self.page.evaluate(script, argument)
-        self.page.wait_for_timeout(SETTLED)
+        self.settle()
         return value
+
+    def browse_templates(self) -> None:
+        """Opens the template browser on this pack's."""
+        self.page.get_by_label("Templates").first.click()
+        self.page.get_by_text("Coupled", exact=True).last.click()
 
     def open(self, workflow: dict) -> None:
         self.run("(workflow) => app.loadGraphData(workflow)", workflow)
@@ -98,7 +114,35 @@ class Canvas:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
-        self.page.wait_for_timeout(SETTLED)
+        self.settle()
+
+    def at(self, progress: float, theta: float) -> tuple[float, float]:
+        """Where (progress, theta) lies on the screen; the margins are those of theta_picture.js."""
+        box, zoom = self.page.locator(".coupled-theta svg").bounding_box(), self.page.evaluate("app.canvas.ds.scale")
+        left, right, top, bottom = (zoom * side for side in (26, 14, 12, 20))
+        return (box["x"] + left + progress * (box["width"] - left - right),
+                box["y"] + top + (1 - theta) * (box["height"] - top - bottom))
+
+    def draw(self, *points: tuple[float, float]) -> None:
+        """Drags over (progress, theta) points of the curve with the mouse."""
+        mouse = self.page.mouse
+        mouse.move(*self.at(*points[0]))
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*self.at(*point), steps=8)
+        mouse.up()
+        self.settle()
+
+    def press_run(self, seconds: float = 120) -> dict:
+        """Presses the page's Run button and waits for the end; the run as the server's history has it."""
+        before = set(self.client.get("/history"))
+        self.page.get_by_test_id("queue-button").first.click()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if done := [run for key, run in self.client.get("/history").items() if key not in before]:
+                return done[0]
+            self.page.wait_for_timeout(200)
+        raise TimeoutError(f"the run did not end within {seconds} s")
 
     def overlaps(self) -> list[str]:
         """Pairs of nodes that lie over each other, as large as the page makes them."""
@@ -115,11 +159,15 @@ class Canvas:
             return transfer }""", list(png))
         self.page.dispatch_event("#graph-canvas", "drop", {"dataTransfer": files})
 
+    def frame(self, *ids: int, most: float = 1.5) -> None:
+        """Brings all nodes into view, or those of `ids`, at a zoom of `most` or less."""
+        self.page.evaluate(FRAME, [list(ids) or None, most])
+        self.settle()
+
     def shot(self, name: str, *ids: int) -> Path:
         """A screenshot with all nodes in view, or those of `ids`."""
         SHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.evaluate(FRAME, list(ids) or None)
-        self.page.wait_for_timeout(SETTLED)
+        self.frame(*ids)
         path = SHOTS / f"{name}_{'nodes2' if self.nodes2 else 'classic'}.png"
         self.page.screenshot(path=path)
         return path
