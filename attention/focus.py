@@ -8,7 +8,7 @@ import torch
 
 from .coupling import Part, Streams
 
-SHARPNESS, THRESHOLD = 4.0, 0.7  # chosen on training sets of the mini world: docs/quality.md
+SHARPNESS, THRESHOLD = 4.0, 0.5  # chosen on training sets of the mini world: docs/quality.md
 MOST = 10.0  # of a contrast
 
 

@@ -60,7 +60,7 @@ MAIN: tuple[Method, ...] = (
     PAPERS,
     Coupled(mode="exact"),
     *(Coupled(center, mode="exact", entity_text=FULL_PROMPT) for center in (12, 18)),
-    *(Coupled(center) for center in (10, 12, 14, 16)),
+    *(Coupled(center) for center in (12, 14, 16)),
     Coupled(12, entity_text=FULL_PROMPT),
 )
 TABLE_4 = tuple(replace(PAPERS, shape=shape) for shape in ("01", "arctan", "sin"))

@@ -39,7 +39,7 @@ def planned(sets: list[PromptSet], seeds: int) -> list[Job]:
     """All results of all tables, each once, the main table's first."""
     swept = sweep_sets(sets)
     stages = [(seed, sets, MAIN) for seed in range(1, seeds + 1)]
-    stages += [(seed, sets, (*TABLE_4, *MODES)) for seed in range(1, seeds + 1)] + [(1, swept, SWEEP)]
+    stages += [(seed, swept, (*TABLE_4, *MODES)) for seed in range(1, seeds + 1)] + [(1, swept, SWEEP)]
     jobs = (Job(one, seed, method) for seed, group, methods in stages for one in group for method in methods)
     return list(dict.fromkeys(jobs))
 

@@ -46,7 +46,7 @@ class Shares:
     def theta_BS1(self):
         contrast = sum(self.contrasts) / len(self.contrasts)
         standard = (contrast - contrast.mean(1, keepdim=True)) / contrast.std(1, keepdim=True)
-        return (self.theta / (1 + torch.exp(-4.0 * (standard - 0.7)))).float()[:, :, None]
+        return (self.theta / (1 + torch.exp(-4.0 * (standard - 0.5)))).float()[:, :, None]
 
 
 def branched_attention(q, k_bg, k_ent, k_img, v, shares):

@@ -63,7 +63,7 @@ def test_every_node_has_a_page_and_every_page_a_node():
 
 @each_node
 def test_page_has_a_picture_of_the_node_small_enough_to_load_at_once(node_id):
-    assert re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGES[node_id]) == ["node.jpg"]
+    assert re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGES[node_id]) == [f"{node_id}/node.jpg"]
     with Image.open(WEB / "docs" / node_id / "node.jpg") as picture:
         assert 300 < picture.width <= 720 and (WEB / "docs" / node_id / "node.jpg").stat().st_size < 80_000
 
@@ -130,5 +130,8 @@ def test_host_serves_each_page_where_the_browser_looks(host_server):
         with urlopen(f"{host_server.url}/extensions/{pack}/docs/{node_id}/en.md", timeout=60) as answer:
             assert answer.read().decode("utf-8") == page
             assert "text/html" not in answer.headers.get("Content-Type", "")  # which the frontend takes for "no page"
+        # The page takes a picture's address from the folder docs, not from that of the help page.
+        with urlopen(f"{host_server.url}/extensions/{pack}/docs/{node_id}/node.jpg", timeout=60) as answer:
+            assert answer.headers["Content-Type"] == "image/jpeg"
     loaded = [path for path in host_server.client.get("/extensions") if path.startswith("/extensions/coupled/")]
     assert {path.rsplit("/")[-1] for path in loaded} == SCRIPTS
