@@ -88,7 +88,7 @@ COMMANDS = {
     "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
     "test": (test, "run the test suite; further options go to pytest"),
     "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
-    "bench": (bench, "measure: `bench mini` or `bench quality`; further options go to it"),
+    "bench": (bench, "measure: `bench mini`, `bench quality` or `bench speed`; further options go to it"),
     "optimise": (optimise, "learn theta on the mini model, or help to (--worker); further options go to it"),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
 }
@@ -100,7 +100,7 @@ def main() -> int:
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text, description=text)
     commands.choices["serve"].add_argument("--port", type=int, default=8188, help="8188, or a free one if it is taken")
-    commands.choices["bench"].add_argument("what", choices=["mini", "quality"])
+    commands.choices["bench"].add_argument("what", choices=["mini", "quality", "speed"])
     options, rest = parser.parse_known_args()
     try:
         return COMMANDS[options.command][0](prepare(), options, rest)
