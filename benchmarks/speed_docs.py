@@ -27,13 +27,14 @@ def write(report: dict, docs: Path) -> None:
 def page(report: dict) -> str:
     return "\n\n".join([
         "# Performance", machine(report["machine"]),
-        "Ratios against the unpatched model in the same process, the two in turn: median (least to greatest of the "
-        "turns). *mixed* is a step with 0 < theta < 1, *exact*, *local* and *paper* are the modes of Coupled Attention.",
+        "Ratios against the unpatched model in the same process, the two in turn: median (least to greatest of "
+        "the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper* are Coupled Attention's modes.",
         "## One step", table(report["steps"]), "## Whole runs, against the same images in one batch of the stock model",
         table(report["runs"]), "## Memory and import", others(report),
         "## How the cost grows", "![Over the image tokens](performance/tokens.svg)",
         "![Over the images of a set](performance/images.svg)",
-        "Expected: floating-point operations of the matrices and of the attention, the two texts not seeing each other.",
+        "Expected: the floating-point operations of the matrices and of the attention; the two texts do not see each "
+        "other.",
     ]) + "\n"
 
 

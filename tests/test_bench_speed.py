@@ -1,0 +1,52 @@
+"""`bench speed` on a tiny model: everything is measured and written. How quick it is, no test says."""
+
+import json
+import math
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from coupled.benchmarks import speed
+from coupled.benchmarks.speed_docs import write
+from coupled.benchmarks.speed_models import FLUX_DEV, QUICK, Bench, ratio
+
+
+@pytest.fixture(scope="module")
+def report():
+    bench = Bench(QUICK)
+    return {"machine": speed.machine(bench), "steps": speed.steps(bench), "runs": speed.runs(bench),
+            "growth": speed.growth(bench), "memory": {"exact": 1.0, "local": 1.0}, "import_seconds": 0.1}
+
+
+def test_every_row_is_a_ratio(report):
+    assert len(report["steps"]) == 7 and len(report["runs"]) == 4
+    rows = [*report["steps"].values(), *report["runs"].values(), *report["growth"]["tokens"]]
+    assert all(math.isfinite(r["ratio"]) and 0 < r["least"] <= r["ratio"] <= r["greatest"] for r in rows)
+
+
+def test_the_page_shows_what_was_measured(report, tmp_path):
+    write(report, tmp_path)
+    page = (tmp_path / "performance.md").read_text()
+    assert all(name in page for name in (*report["steps"], *report["runs"]))
+    assert json.loads((tmp_path / "performance.json").read_text())["steps"].keys() == report["steps"].keys()
+    for name in ("tokens", "images"):
+        assert f"performance/{name}.svg" in page
+        dots = ElementTree.parse(tmp_path / "performance" / f"{name}.svg").findall(".//{*}circle")
+        assert len(dots) == len(report["growth"][name])
+
+
+def test_a_ratio_is_taken_turn_by_turn():
+    found = ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0])
+    assert (found["ratio"], found["least"], found["greatest"]) == (2.0, 1.0, 3.0)
+
+
+def test_expected_cost_of_flux_dev():
+    """A second text of 256 tokens beside 4096 + 256 costs 6 to 7 % by the count."""
+    assert 1.055 < FLUX_DEV.flops(1, 4096, 2) / FLUX_DEV.flops(1, 4096, 1) < 1.07
+    assert FLUX_DEV.flops(4, 4096, 1) == 4 * FLUX_DEV.flops(1, 4096, 1)
+
+
+def test_import_is_measured_in_a_process_of_its_own():
+    import folder_paths
+
+    options = speed.parsed(["--host", folder_paths.base_path, "--quick"])
+    assert 0 < speed.child(options, "import") < 60
