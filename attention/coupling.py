@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-Theta = float | torch.Tensor  # a tensor of no axes, float32, on the device; branched: or one for each image token
+Theta = float | torch.Tensor  # a tensor of no axes, or [B, 1, 1], one for each row; float32, on the device
 ROWS = 1024  # queries merged at once
 
 
@@ -67,12 +67,13 @@ def scaled_keys(k_BHLD: torch.Tensor, theta: Theta, s: Streams) -> torch.Tensor:
 
 
 def log_weights(q_BHLD: torch.Tensor, theta: Theta, s: Streams) -> torch.Tensor:
-    """log(1-theta) for bg keys, log(theta) for ent keys, 0 for img keys: a mask [1, 1, L, L] in O(L) memory."""
-    theta = as_tensor(theta, q_BHLD)
-    bias_L = q_BHLD.new_zeros(q_BHLD.shape[2])
-    bias_L[s.bg] = torch.log(1 - theta)
-    bias_L[s.ent] = torch.log(theta)
-    return bias_L.expand(1, 1, bias_L.shape[0], bias_L.shape[0])
+    """log(1-theta) for bg keys, log(theta) for ent keys, 0 for img keys: a mask [B or 1, 1, L, L] in O(L) memory."""
+    theta_B1 = as_tensor(theta, q_BHLD).reshape(-1, 1)
+    L = q_BHLD.shape[2]
+    bias_BL = q_BHLD.new_zeros(theta_B1.shape[0], L)
+    bias_BL[:, s.bg] = torch.log(1 - theta_B1)
+    bias_BL[:, s.ent] = torch.log(theta_B1)
+    return bias_BL[:, None, None].expand(-1, 1, L, L)
 
 
 def as_tensor(theta: Theta, like: torch.Tensor) -> torch.Tensor:
@@ -106,15 +107,21 @@ class OverImage:
             self.out[:, :, piece] = mix
 
 
-def weighted_double(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
-    """Double blocks, exact mode: one softmax over all keys, with mass 1-theta on bg, theta on ent. [B, L, H, D]."""
-    theta = as_tensor(theta, qkv.q)
+def weighted_double(qkv: Part, theta: Theta, s: Streams, attend, look: Callable | None = None) -> torch.Tensor:
+    """Double blocks, exact mode: one softmax over all keys, with mass 1-theta on bg, theta on ent. [B, L, H, D].
+
+    look(lse_bg, lse_ent), [B, H, S] each, is told what the image attends to.
+    """
+    theta, seen = as_tensor(theta, qkv.q), []
 
     def weights(rows, l_i, l_b, l_e):
+        seen.append((l_b, l_e))
         return torch.stack((l_i, l_b + torch.log(1 - theta), l_e + torch.log(theta))).softmax(0)
 
     attention = OverImage(qkv, s, attend)
     attention.add(slice(0, qkv.length), (s.bg, s.ent), weights)
+    if look is not None:
+        look(*(torch.cat(lse, 2)[:, :, s.img] for lse in zip(*seen, strict=True)))
     return attention.out.transpose(1, 2)
 
 
@@ -122,14 +129,12 @@ def branched(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
     """Single blocks, Eq. 6-11: bg sees [bg, img], ent sees [ent, img], img the mix of both branches. [B, L, H, D].
 
     out_img = (1-theta)·w_b·o_b + theta·w_e·o_e + (1 - (1-theta)·w_b - theta·w_e)·o_i, image over image once.
-    theta: of no axes, or [B, 1, S], one for each image token.
     """
     theta = as_tensor(theta, qkv.q)
 
     def mixed_branches(rows, l_i, l_b, l_e):
         (i_b, w_b), (i_e, w_e) = one_branch(rows, l_i, l_b), one_branch(rows, l_i, l_e)
-        t = theta[..., rows.start - s.text : rows.stop - s.text] if theta.ndim else theta
-        return torch.stack((torch.lerp(i_b, i_e, t), (1 - t) * w_b, t * w_e))
+        return torch.stack((torch.lerp(i_b, i_e, theta), (1 - theta) * w_b, theta * w_e))
 
     attention = OverImage(qkv, s, attend)
     attention.add(s.bg, (s.bg,), one_branch)
@@ -149,9 +154,7 @@ def branched_plain(qkv: Part, theta: Theta, s: Streams, plain) -> torch.Tensor:
     q_b, k_b, v_b = (torch.cat((t[:, :, s.bg], t[:, :, s.img]), 2) for t in (qkv.q, qkv.k, qkv.v))
     bg = plain(q_b, k_b, v_b, without(qkv.mask, s.ent))
     ent = qkv.attend(plain, s.ent_img, s.ent_img)
-    theta = as_tensor(theta, ent)
-    theta = theta.transpose(1, 2) if theta.ndim else theta  # [B, S, 1]
-    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), theta).to(bg.dtype)
+    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), as_tensor(theta, ent)).to(bg.dtype)
     return torch.cat((bg[:, :n_bg], ent[:, :n_ent], img), 1)
 
 

@@ -11,7 +11,6 @@ from .coupling import Part, Streams, branched, branched_plain, log_weights, scal
 from .focus import Focus
 
 KEY = "optimized_attention_override"
-MODES = ("exact", "paper", "local")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,32 +63,34 @@ class BlockAttention:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CoupledAttention(BlockAttention):
-    """The attention over a background and an entity text. theta: a tensor of no axes, float32, on the device."""
+    """The attention over a background and an entity text.
+
+    theta: a tensor of no axes, or [B, 1, 1]; float32, on the device. focus: told what the image attends to.
+    """
 
     theta: torch.Tensor
-    mode: str
-    focus: Focus
+    paper: bool = False
+    focus: Focus | None = None
 
     def joint(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
-        theta, s = self.theta, self.streams
-        if block_type == "double" and self.mode == "paper":
-            return plain(qkv.q, scaled_keys(qkv.k, theta, s), qkv.v, qkv.mask)
         kernel = None if self.previous else kernels.kernel_for(qkv.q)
         kernel = kernel and partial(kernel, scale=scale)
-        if self.mode == "local":
-            theta = theta * self.focused(qkv, block_type, kernel or partial(kernels.plain, scale=scale))
-        elif block_type == "double":
-            if kernel is not None:
-                return weighted_double(qkv, theta, s, kernel).flatten(2)
-            bias = log_weights(qkv.q, theta, s)
-            return plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
-        return branched(qkv, theta, s, kernel).flatten(2) if kernel else branched_plain(qkv, theta, s, plain)
+        if block_type == "double":
+            return self.double(qkv, kernel, plain, scale)
+        args = qkv, self.theta, self.streams
+        return branched(*args, kernel).flatten(2) if kernel else branched_plain(*args, plain)
 
-    def focused(self, qkv: Part, block_type: str, attend: Callable) -> torch.Tensor:
-        """The share of theta for each image token, [B, 1, S]. Double blocks see best where the entity is."""
-        if block_type == "double" or not self.focus.contrasts:
-            self.focus.look(qkv, self.streams, attend)
-        return self.focus.gate()
+    def double(self, qkv: Part, kernel: Callable | None, plain: Callable, scale: float | None) -> torch.Tensor:
+        theta, s = self.theta, self.streams
+        if self.paper:
+            return plain(qkv.q, scaled_keys(qkv.k, theta, s), qkv.v, qkv.mask)
+        if kernel is not None:
+            return weighted_double(qkv, theta, s, kernel, self.focus and self.focus.look).flatten(2)
+        if self.focus:
+            attend = partial(kernels.plain, scale=scale)
+            self.focus.look(*(qkv.attend(attend, s.img, text)[1] for text in (s.bg, s.ent)))
+        bias = log_weights(qkv.q, theta, s)
+        return plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
 
 
 def run_plain(call: Callable, heads: int, kwargs: dict, q_BHLD, k_BHMD, v_BHMD, mask=None) -> torch.Tensor:

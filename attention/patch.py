@@ -8,21 +8,22 @@ from ..schedules import ThetaSchedule
 from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS
 from .coupling import Streams
 from .families import Family, family_of
-from .focus import Focus
-from .override import KEY, MODES, CoupledAttention
+from .focus import FOCUS, ROWS, led_to_plate, with_plate
+from .override import KEY, CoupledAttention
 from .progress import checked, step_position, theta_at
 
 PATCH = "coupled"  # our key among the model's wrappers
 PROBES = 101
-VANISHING = {"local": (0,), "exact": (0, 1), "paper": ()}  # where one text gets no attention anywhere
+MODES = ("local", "exact", "paper")
+VANISHING = {"local": (0,), "exact": (0, 1), "paper": ()}  # where one text gets no attention in any row
 
 
 def couple(model, theta: ThetaSchedule, mode: str = "local"):
     """A clone of `model` (a ModelPatcher) that makes coupled sets; `model` stays as it is.
 
     A coupled conditioning is attended to with the weights of `theta`; an ordinary one runs as on the stock model.
-    mode: "local", the entity text counts where the image attends to it, the background text elsewhere; "exact", weights
-    that vanish at theta = 0 and 1; "paper", Eq. 5 to the letter.
+    mode: "exact", weights that vanish at theta = 0 and 1; "local", the same, and beside its entity each image is led to
+    what the background text alone gives; "paper", Eq. 5 to the letter.
     ValueError when the model cannot be coupled, or theta is not in [0, 1] everywhere.
     """
     from comfy.patcher_extension import WrappersMP
@@ -34,8 +35,8 @@ def couple(model, theta: ThetaSchedule, mode: str = "local"):
     family = family_of(model.get_model_object("diffusion_model"))
     model = model.clone()
     wrappers = {
-        WrappersMP.OUTER_SAMPLE: check_batch,
-        WrappersMP.APPLY_MODEL: run_uncompiled,
+        WrappersMP.OUTER_SAMPLE: partial(run_set, mode),
+        WrappersMP.APPLY_MODEL: call_model,
         WrappersMP.DIFFUSION_MODEL: partial(run_model, family, theta, mode),
     }
     for kind, wrapper in wrappers.items():
@@ -51,24 +52,32 @@ def is_coupled(model) -> bool:
     return bool(model.get_wrappers(WrappersMP.DIFFUSION_MODEL, PATCH))
 
 
-def check_batch(executor, noise, *args, **kwargs):
-    """OUTER_SAMPLE wrapper: ValueError when the latent has another number of images than the coupled set.
-
-    The host would silently repeat or drop texts.
-    """
-    for conds in executor.class_obj.conds.values():
-        for cond in conds:
-            if BACKGROUND_TOKENS in cond["model_conds"] and cond["cross_attn"].shape[0] != noise.shape[0]:
-                n, batch = cond["cross_attn"].shape[0], noise.shape[0]
-                raise ValueError(
-                    f"The coupled conditioning is a set of {n} images, but the latent is a batch of {batch}. Set the "
-                    f"latent's batch_size to {n}, or use Coupled Sampler, which makes the batch itself."
-                )
-    return executor(noise, *args, **kwargs)
+def run_set(mode: str, executor, noise, *args, **kwargs):
+    """OUTER_SAMPLE wrapper of a whole run. ValueError when the latent has another number of images than the set."""
+    conds = [cond for conds in executor.class_obj.conds.values() for cond in conds]
+    coupled = [cond for cond in conds if BACKGROUND_TOKENS in cond["model_conds"]]
+    for cond in coupled:
+        check_batch(cond["cross_attn"].shape[0], noise.shape[0])
+    run = partial(with_plate, executor) if coupled and mode == "local" else executor
+    return run(noise, *args, **kwargs)
 
 
-def run_uncompiled(executor, *args, **kwargs):
-    """APPLY_MODEL wrapper: a coupled call runs without torch.compile where its compiled code could be the wrong one.
+def check_batch(n: int, batch: int) -> None:
+    """ValueError unless the set has as many images as the latent: the host would silently repeat or drop texts."""
+    if n != batch:
+        raise ValueError(
+            f"The coupled conditioning is a set of {n} images, but the latent is a batch of {batch}. Set the "
+            f"latent's batch_size to {n}, or use Coupled Sampler, which makes the batch itself."
+        )
+
+
+def call_model(executor, *args, **kwargs):
+    """APPLY_MODEL wrapper of each model call."""
+    return run_uncompiled(partial(led_to_plate, executor), executor, *args, **kwargs)
+
+
+def run_uncompiled(run, executor, *args, **kwargs):
+    """run(…); a coupled call without torch.compile where its compiled code could be the wrong one.
 
     The host's Torch Compile node tells torch not to compare transformer_options, where the attention of the call
     stands: code compiled for one theta, or for the stock model, would be taken for another. It says so in `options`,
@@ -78,8 +87,8 @@ def run_uncompiled(executor, *args, **kwargs):
     compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
     if BACKGROUND_TOKENS in kwargs and compiled and compiled.get("options") is not None:
         with torch.compiler.set_stance("force_eager"):
-            return executor(*args, **kwargs)
-    return executor(*args, **kwargs)
+            return run(*args, **kwargs)
+    return run(*args, **kwargs)
 
 
 def run_model(family: Family, schedule: ThetaSchedule, mode: str, executor, *args, **kwargs):
@@ -92,27 +101,20 @@ def run_model(family: Family, schedule: ThetaSchedule, mode: str, executor, *arg
 @torch.compiler.disable(recursive=False)
 def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, args: list, kwargs: dict) -> torch.Tensor:
     """One coupled model call. The lists and dicts of the host are read, not written."""
-    n_bg, pooled = kwargs[BACKGROUND_TOKENS], kwargs.get(ENTITY_POOLED)
-    kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
+    n_bg, pooled, rows = kwargs[BACKGROUND_TOKENS], kwargs.get(ENTITY_POOLED), kwargs.get(ROWS)
+    kwargs = {k: v for k, v in kwargs.items() if k not in (*KEYWORDS, ROWS)}
     options, context = args[family.options], args[family.context]
     theta = current_theta(schedule, options)
-    if family.pooled is not None and pooled is not None and mode != "local":  # it reaches every token of the image
-        args[family.pooled] = mixed(args[family.pooled], pooled, theta)
+    weight = theta_of_rows(theta, args[family.x], rows)
+    if family.pooled is not None and pooled is not None:
+        args[family.pooled] = mixed(args[family.pooled], pooled, weight.reshape(-1, 1))
     if theta in VANISHING[mode] and kwargs.get("attention_mask") is None:
         # The text of weight 0 gets no attention anywhere: without it, this is the stock model on the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
-    on_device = torch.full((), theta, dtype=torch.float32, device=args[family.x].device)  # a copy would wait for it
-    return run_mixed(family, on_device, mode, Streams(n_bg, context.shape[1]), executor, args, kwargs)
-
-
-def run_mixed(
-    family: Family, theta: torch.Tensor, mode: str, streams: Streams, executor, args: list, kwargs: dict
-) -> torch.Tensor:
-    """The model with the coupled attention in its blocks."""
-    options = args[family.options]
-    attention = CoupledAttention(streams=streams, previous=options.get(KEY), theta=theta, mode=mode, focus=Focus())
-    args = [*args[: family.options], {**options, KEY: attention}, *args[family.options + 1 :]]
+    args[family.options] = {**options, KEY: CoupledAttention(
+        streams=Streams(n_bg, context.shape[1]), previous=options.get(KEY), theta=weight, paper=mode == "paper",
+        focus=options.get(FOCUS))}
     return executor(*args, **kwargs)
 
 
@@ -128,11 +130,20 @@ def current_theta(schedule: ThetaSchedule, options: dict) -> float:
     return theta_at(schedule, step_position(sigma, sigmas), len(sigmas) - 1)
 
 
-def mixed(background: torch.Tensor, entity: torch.Tensor, theta: float) -> torch.Tensor:
-    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent, [B, P]."""
-    if theta in (0, 1):
-        return entity if theta else background
-    return torch.lerp(background.float(), entity.float(), theta).to(background.dtype)
+def theta_of_rows(theta: float, x: torch.Tensor, rows: int | None) -> torch.Tensor:
+    """theta of no axes or, where of so many rows each the last is a plate, [B, 1, 1] with 0 for plates; float32.
+
+    It is made on the device, because a copy would wait for it.
+    """
+    weight = torch.full((x.shape[0], 1, 1) if rows else (), theta, dtype=torch.float32, device=x.device)
+    if rows:
+        weight[rows - 1 :: rows] = 0
+    return weight
+
+
+def mixed(background_BP: torch.Tensor, entity_BP: torch.Tensor, theta_B1: torch.Tensor) -> torch.Tensor:
+    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent, [B, P]; at 0 and 1 exactly one of the two."""
+    return torch.lerp(background_BP.float(), entity_BP.float(), theta_B1).to(background_BP.dtype)
 
 
 def run_alike(family: Family, executor, args: list, kwargs: dict) -> torch.Tensor:

@@ -143,15 +143,12 @@ class Painter:
         thetas, owner = theta.values(steps), (steps, instance, images.start)
         start, latent = self.prefixes.longest(owner, thetas) if self.shares else (0, None)
 
-        def step_done(step: int, x0: torch.Tensor, x: torch.Tensor, total: int) -> None:
-            if self.shares:
-                self.prefixes.keep(owner, thetas[:step], x)
-            if callback is not None:
-                callback(step, x0, x, total)
+        def keep(step: int, x: torch.Tensor) -> None:
+            self.prefixes.keep(owner, thetas[:step], x)
 
         self.calls.made += steps - start
         self.calls.saved += start
-        return resume(run, images, start, latent, step_done)
+        return resume(run, images, start, latent, keep if self.shares else ignore, callback)
 
     def run(self, instance: Instance, theta: ThetaSchedule) -> Run:
         """All that the host's sampling needs, but for where it begins."""
@@ -197,27 +194,33 @@ def passes(run: Run) -> Iterator[range]:
     return (range(first, min(first + size, n)) for first in range(0, n, size))
 
 
-def resume(run: Run, images: range, start: int, latent: torch.Tensor | None, callback: Callable) -> torch.Tensor:
-    """A pass of a run from step `start`, whose latent it takes as it is; the whole pass when start is 0.
+def ignore(*_) -> None:
+    """What is done where nothing is asked for."""
 
-    The host is given the sigmas of the whole run, so theta and all else that goes by progress stay as they were.
+
+def resume(run: Run, images: range, start: int, latent: torch.Tensor | None, keep: Callable,
+           callback: Callable | None) -> torch.Tensor:
+    """A pass of a run from step `start`, whose latent it takes as it is; the whole pass when that is None.
+
+    keep(step, latent) is called before each step with all rows of the batch, the plate's too in local mode. The host is
+    given the sigmas of the whole run, so theta and all else that goes by progress stay as they were.
     """
-    if start == 0:
-        return run.sample(images, callback)
     host = comfy.samplers.sampler_object(run.sampler_name)
-    return run.sample(images, callback, KSAMPLER(from_step(host.sampler_function, start, latent), host.extra_options))
+    function = from_step(host.sampler_function, start, latent, keep)
+    return run.sample(images, callback or ignore, KSAMPLER(function, host.extra_options))
 
 
-def from_step(function: Callable, start: int, latent: torch.Tensor) -> Callable:
+def from_step(function: Callable, start: int, latent: torch.Tensor | None, keep: Callable) -> Callable:
     """A sampler function like `function` that begins at step `start` with `latent`, and draws no noise for it."""
 
     @functools.wraps(function)
     def run(model, noise, sigmas, extra_args=None, callback=None, disable=None, **options):
         def step_done(state: dict) -> None:
+            keep(start + state["i"], state["x"])
             callback({**state, "i": start + state["i"]})
 
-        return function(model, latent.to(noise), sigmas[start:], extra_args=extra_args,
-                        callback=callback and step_done, disable=disable, **options)
+        return function(model, noise if latent is None else latent.to(noise), sigmas[start:], extra_args=extra_args,
+                        callback=step_done, disable=disable, **options)
 
     return run
 

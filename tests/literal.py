@@ -2,13 +2,15 @@
 
 Both texts are separate tensors all the way. Double blocks: Eq. 5 with an explicit softmax, from the block's own layers.
 Single blocks: Eq. 6-11, the host's block run once on [bg, img] and once on [ent, img], mixed after the whole block.
-Local mode: both branches in the double blocks too, and theta times the share of each image token.
+Local mode: the plate is a run of its own, and each image's clean picture is led to the plate's beside its entity.
 """
 
+import numpy as np
 import torch
 from comfy.ldm.flux.layers import apply_mod, timestep_embedding
 from comfy.ldm.flux.math import apply_rope
 from einops import rearrange
+from scipy.ndimage import map_coordinates
 
 
 def qkv(attn, x, heads):
@@ -33,39 +35,13 @@ def joint_attention(q, k_bg, k_ent, k_img, v, theta, mode):
     return (mass / mass.sum(-1, keepdim=True)).to(v.dtype) @ v
 
 
-class Shares:
-    """Local mode: theta of each image token, from how its attention to [bg | ent] falls in the double blocks so far."""
-
-    def __init__(self, theta):
-        self.theta, self.contrasts = theta, []
-
-    def see(self, q, k_bg, k_ent):
-        masses = [(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).double().exp().sum(-1) for k in (k_bg, k_ent)]
-        self.contrasts.append((masses[1] / masses[0]).log().mean(1))
-
-    def theta_BS1(self):
-        contrast = sum(self.contrasts) / len(self.contrasts)
-        standard = (contrast - contrast.mean(1, keepdim=True)) / contrast.std(1, keepdim=True)
-        return (self.theta / (1 + torch.exp(-4.0 * (standard - 0.5)))).float()[:, :, None]
+def contrast(q_img, k_bg, k_ent):
+    """log of the attention mass of the entity's keys over that of the background's, mean over the heads; [B, S]."""
+    masses = [(q_img @ k.transpose(2, 3) * q_img.shape[-1] ** -0.5).double().exp().sum(-1) for k in (k_bg, k_ent)]
+    return (masses[1] / masses[0]).log().mean(1)
 
 
-def branched_attention(q, k_bg, k_ent, k_img, v, shares):
-    """Each text sees itself and the image; the image sees both branches, mixed by the shares."""
-    n_bg, n_ent = k_bg.shape[2], k_ent.shape[2]
-    q_bg, q_ent, q_img = q.split((n_bg, n_ent, k_img.shape[2]), 2)
-    v_bg, v_ent, v_img = v.split((n_bg, n_ent, k_img.shape[2]), 2)
-    shares.see(q_img, k_bg, k_ent)
-
-    def attend(queries, k_text, v_text):
-        logits = queries @ torch.cat((k_text, k_img), 2).transpose(2, 3) * q.shape[-1] ** -0.5
-        return logits.softmax(-1) @ torch.cat((v_text, v_img), 2)
-
-    theta = shares.theta_BS1()[:, None]
-    img = (1 - theta) * attend(q_img, k_bg, v_bg) + theta * attend(q_img, k_ent, v_ent)
-    return torch.cat((attend(q_bg, k_bg, v_bg), attend(q_ent, k_ent, v_ent), img), 2)
-
-
-def double_block(block, img, bg, ent, vec, pe, theta, mode):
+def double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts):
     heads = block.num_heads
     (img_mod1, img_mod2), (txt_mod1, txt_mod2) = block.img_mod(vec), block.txt_mod(vec)
     q_b, k_b, v_b = qkv(block.txt_attn, modulated(block.txt_norm1, bg, txt_mod1), heads)
@@ -75,10 +51,8 @@ def double_block(block, img, bg, ent, vec, pe, theta, mode):
     n_bg, n_ent = bg.shape[1], ent.shape[1]
     k_b, k_e, k_i = k.split((n_bg, n_ent, img.shape[1]), 2)
     v = torch.cat((v_b, v_e, v_i), 2)
-    if mode == "local":
-        out = branched_attention(q, k_b, k_e, k_i, v, theta)
-    else:
-        out = joint_attention(q, k_b, k_e, k_i, v, theta, mode)
+    contrasts.append(contrast(q[:, :, n_bg + n_ent :], k_b, k_e))
+    out = joint_attention(q, k_b, k_e, k_i, v, theta, mode)
     a_b, a_e, a_i = rearrange(out, "b h l d -> b l (h d)").split((n_bg, n_ent, img.shape[1]), 1)
 
     def rest(x, attended, attn, norm2, mlp, mod1, mod2):
@@ -107,19 +81,55 @@ def positions(model, n_text, img_ids):
 
 
 @torch.no_grad()
-def literal_flux(model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, mode):
-    """The coupled model call on the host's Flux `model`; bg [B, L_bg, D], ent [B, L_ent, D], pooled [B, P]."""
+def literal_flux(model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, mode, contrasts=None):
+    """The coupled model call on the host's Flux `model`; bg [B, L_bg, D], ent [B, L_ent, D], pooled [B, P].
+
+    contrasts: a list that takes the contrast of each double block.
+    """
     h, w = x.shape[2] // 2, x.shape[3] // 2
     img, img_ids = model.process_img(x)
     vec = model.time_in(timestep_embedding(t, 256)) + model.guidance_in(timestep_embedding(guidance, 256))
-    vec = vec + model.vector_in(pooled_bg if mode == "local" else (1 - theta) * pooled_bg + theta * pooled_ent)
-    theta = Shares(theta) if mode == "local" else theta
+    vec = vec + model.vector_in((1 - theta) * pooled_bg + theta * pooled_ent)
     img, bg, ent = model.img_in(img), model.txt_in(bg), model.txt_in(ent)
     pe = positions(model, bg.shape[1] + ent.shape[1], img_ids)
+    contrasts = [] if contrasts is None else contrasts
     for block in model.double_blocks:
-        img, bg, ent = double_block(block, img, bg, ent, vec, pe, theta, mode)
-    theta = theta.theta_BS1() if mode == "local" else theta
+        img, bg, ent = double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts)
     for block in model.single_blocks:
         img, bg, ent = single_block(block, img, bg, ent, vec, model, img_ids, theta)
     out = model.final_layer(img, vec)
     return rearrange(out, "b (h w) (c ph pw) -> b c (h ph) (w pw)", h=h, w=w, ph=2, pw=2)
+
+
+@torch.no_grad()
+def literal_local(model, x, sigmas, thetas, bg, ent, pooled_bg, pooled_ent, guidance=3.5):
+    """A run of Euler's method in local mode; x [n, C, H, W], bg [1, L_bg, D], ent [n, L_ent, D], pooled alike."""
+    n, plate = len(x), x[:1]
+    for sigma, after, theta in zip(sigmas[:-1], sigmas[1:], thetas, strict=True):
+        t, g = torch.full((n,), float(sigma)), torch.full((n,), guidance)
+        contrasts = []
+        v_plate = literal_flux(model, plate, t[:1], bg, ent[:1], pooled_bg, pooled_ent[:1], g[:1], 0.0, "exact")
+        v = literal_flux(model, x, t, bg.expand(n, -1, -1), ent, pooled_bg.expand(n, -1), pooled_ent, g, theta,
+                         "exact", contrasts)
+        x0, x0_plate = x - sigma * v, plate - sigma * v_plate
+        if theta > 0:
+            gates = [gate(sum(c[i] for c in contrasts) / len(contrasts), x0[i], x0_plate[0]) for i in range(n)]
+            x0 = torch.stack([g * one + (1 - g) * x0_plate[0] for g, one in zip(gates, x0, strict=True)])
+        x, plate = (y + (y - y0) / sigma * (after - sigma) for y, y0 in ((x, x0), (plate, x0_plate)))
+    return x
+
+
+def gate(contrast_S, x0_CHW, plate_CHW):
+    """1 where the entity stands, 0 beside it; [H, W]."""
+    H, W = x0_CHW.shape[1:]
+    attended = scaled_up(contrast_S.reshape(H // 2, W // 2).numpy())
+    squares = ((x0_CHW - plate_CHW) ** 2).mean(0).numpy()
+    spots = [[squares[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].mean() for j in range(W)] for i in range(H)]
+    score = sum((s - s.mean()) / s.std(ddof=1) for s in (attended, np.log(np.array(spots) + 1e-4)))
+    return torch.tensor(np.clip((1 / (1 + np.exp(-4 * (score - 1.5))) - 0.05) / 0.9, 0, 1)).float()
+
+
+def scaled_up(small):
+    """Bilinear, twice the size, the pixels' centres in place."""
+    rows = [np.clip((np.arange(2 * n) - 0.5) / 2, 0, n - 1) for n in small.shape]
+    return map_coordinates(small, np.meshgrid(*rows, indexing="ij"), order=1)

@@ -40,14 +40,14 @@ def test_cfg_with_an_uncoupled_negative(model, conditioning):
         tiny_sample(patcher, positive, negative, steps=1, cfg=cfg)
         return seen["cond"], seen["uncond"]
 
-    cond, uncond = one_step(couple(model, constant(0.4)), conditioning, negative, 3.0)
+    cond, uncond = one_step(couple(model, constant(0.4), "exact"), conditioning, negative, 3.0)
     _, stock_uncond = one_step(model, tiny_conditioning(9), negative, 3.0)
-    coupled_alone, _ = one_step(couple(model, constant(0.4)), conditioning, tiny_conditioning(3), 1.0)
+    coupled_alone, _ = one_step(couple(model, constant(0.4), "exact"), conditioning, tiny_conditioning(3), 1.0)
     assert torch.equal(uncond, stock_uncond)
     assert torch.equal(cond, coupled_alone)
     # of one length with the coupled text, where the host would like to batch them
     negative = tiny_conditioning(L_BG + L_ENT, seed=50)
-    cond, uncond = one_step(couple(model, constant(0.4)), conditioning, negative, 3.0)
+    cond, uncond = one_step(couple(model, constant(0.4), "exact"), conditioning, negative, 3.0)
     assert torch.equal(uncond, one_step(model, tiny_conditioning(9), negative, 3.0)[1])
     assert torch.equal(cond, coupled_alone)
 
@@ -161,7 +161,7 @@ def test_controlnet_sees_the_shared_text(model, conditioning):
     controlled = [[c, {**v, "control": control}] for c, v in conditioning]
     coupled = couple(model, constant(0.0))
     out = tiny_sample(coupled, controlled)
-    assert all(torch.equal(t, conditioning[0][0][:, :L_BG]) for t in texts) and len(texts) == 4
+    assert all(torch.equal(t, conditioning[0][0][:1, :L_BG].expand_as(t)) for t in texts) and len(texts) == 4
     assert error(out, tiny_sample(coupled, conditioning)) > 1e-2
     assert error(out[1:], out[:1].expand(2, -1, -1, -1)) <= 1e-5
     one = tiny_sample(couple(model, THETA), select_images(controlled, [1]), batch=1)
@@ -172,7 +172,7 @@ def test_controlnet_hints_follow_their_images(model, conditioning):
     _, control = tiny_controlnet()
     control.set_cond_hint(torch.rand(N, 3, 64, 96, generator=torch.Generator().manual_seed(3)))
     controlled = [[c, {**v, "control": control}] for c, v in conditioning]
-    coupled = couple(model, THETA)
+    coupled = couple(model, THETA, "exact")
     whole = tiny_sample(coupled, controlled)
     for i in range(N):
         assert error(tiny_sample(coupled, select_images(controlled, [i]), batch=1), whole[i : i + 1]) <= 1e-5

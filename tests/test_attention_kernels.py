@@ -132,27 +132,14 @@ def test_merges_equal_ordinary_attention(theta, text_factor, mask):
     assert torch.allclose(branched(qkv, theta, s, attend).flatten(2), expected, atol=1e-5)
 
 
-def test_each_image_token_may_have_a_theta_of_its_own():
-    """The merge against two calls, and against the same with one theta where all tokens have that."""
-    qkv, s, attend = Part(*random_qkv(2, 3, 45, 20)), Streams(4, 11), kernels.cpu_flash
-    theta = torch.rand(2, 1, 34, generator=torch.Generator().manual_seed(3))
-    ours = branched(qkv, theta, s, attend).flatten(2)
-    assert torch.allclose(ours, branched_plain(qkv, theta, s, plain_tokens), atol=1e-5)
-    alike = [branched(qkv, t, s, attend) for t in (torch.full((2, 1, 34), 0.3), 0.3)]
-    assert torch.allclose(*alike, atol=1e-6)
-
-
-def test_focus_finds_the_tokens_that_attend_to_the_entity():
-    """Image tokens 5 to 9 of row 1 look along the entity's keys; a text that a mask hides draws nobody."""
+def test_each_row_may_have_a_theta_of_its_own():
+    """As the plate has: all ways to compute it against one call for each row."""
     q, k, v = random_qkv(2, 3, 45, 20)
-    s = Streams(4, 11)
-    q[1, :, 16:21] = 3 * k[1, :, 4:5]
-    focus = Focus()
-    focus.look(Part(q, k, v), s, kernels.plain)
-    gate_B1S = focus.gate()
-    assert gate_B1S.shape == (2, 1, 34) and gate_B1S[1, 0, 5:10].min() > 0.9 > 0.5 > gate_B1S[1].mean()
-    mask = torch.zeros(1, 1, 45, 45)
-    mask[..., :11] = float("-inf")
-    mask[:, :, 40:, :11] = 0
-    focus.look(Part(q, k, v, mask), s, kernels.plain)
-    assert focus.gate().isfinite().all()
+    qkv, s, attend, theta = Part(q, k, v), Streams(4, 11), kernels.cpu_flash, torch.tensor([0.3, 0.0]).view(2, 1, 1)
+    alone = [(Part(q[i : i + 1], k[i : i + 1], v[i : i + 1]), float(theta[i])) for i in range(2)]
+    for merge in (weighted_double, branched):
+        expected = torch.cat([merge(part, t, s, attend) for part, t in alone])
+        assert torch.allclose(merge(qkv, theta, s, attend), expected, atol=1e-6)
+    plainly = branched_plain(qkv, theta, s, plain_tokens), plain_tokens(q, k, v, log_weights(q, theta, s))
+    assert torch.allclose(plainly[0], branched(qkv, theta, s, attend).flatten(2), atol=1e-5)
+    assert torch.allclose(plainly[1], weighted_double(qkv, theta, s, attend).flatten(2), atol=1e-5)

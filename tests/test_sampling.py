@@ -32,9 +32,15 @@ def stock():
     return tiny_flux()
 
 
+@pytest.fixture(scope="module", params=["exact", "local"])
+def model(stock, request):
+    return share_noise(couple(stock, sin(center=2, k=0.8, reference_steps=STEPS), request.param))
+
+
 @pytest.fixture(scope="module")
-def model(stock):
-    return share_noise(couple(stock, sin(center=2, k=0.8, reference_steps=STEPS)))
+def exact(stock):
+    """Without a plate: a call has as many rows as there are images."""
+    return share_noise(couple(stock, sin(center=2, k=0.8, reference_steps=STEPS), "exact"))
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +93,15 @@ def test_any_parting_gives_the_same_images(model, positive, sampler_name):
     close(samples(model, select_images(positive, [1]), empty(1), sampler_name=sampler_name), whole[1:2])
 
 
-def test_different_latents_and_masks_of_the_images_stay_theirs(model, positive):
+def test_different_latents_and_masks_of_the_images_stay_theirs(exact, positive):
     mask = torch.rand(N, 1, 64, 96, generator=torch.Generator().manual_seed(0)).round()
     latent = {**noisy(), "noise_mask": mask}
     for sampler_name in ("euler", "ddim", "euler_ancestral"):
-        whole = samples(model, positive, latent, sampler_name=sampler_name, denoise=0.7)
-        close(samples(model, positive, latent, sampler_name=sampler_name, denoise=0.7, images_per_pass=2), whole)
+        whole = samples(exact, positive, latent, sampler_name=sampler_name, denoise=0.7)
+        close(samples(exact, positive, latent, sampler_name=sampler_name, denoise=0.7, images_per_pass=2), whole)
         for i in range(N):
             one = {"samples": latent["samples"][i : i + 1], "noise_mask": mask[i : i + 1]}
-            alone = samples(model, select_images(positive, [i]), one, sampler_name=sampler_name, denoise=0.7)
+            alone = samples(exact, select_images(positive, [i]), one, sampler_name=sampler_name, denoise=0.7)
             close(alone, whole[i : i + 1])
 
 
@@ -126,7 +132,7 @@ def test_with_theta_0_all_images_are_one_with_every_sampler(stock, positive, neg
 
 @pytest.mark.parametrize("sampler_name", [s for s in comfy.samplers.KSampler.SAMPLERS if s not in NO_SET])
 def test_a_set_of_one_is_what_the_host_makes_of_it(stock, positive, negative, sampler_name):
-    plain = couple(stock, sin(center=2, reference_steps=STEPS))
+    plain = couple(stock, sin(center=2, reference_steps=STEPS), "exact")
     one = select_images(positive, [1])
     mask = {"noise_mask": torch.ones(1, 64, 96).tril()}
     theirs = host_ksampler(plain, one, negative, {**noisy(1), **mask}, sampler_name, denoise=0.8)
@@ -244,7 +250,7 @@ def test_a_noise_sampler_that_is_given_is_handed_out_as_well(stock, positive):
 def test_a_sampler_of_another_kind_runs_with_a_warning(stock, positive, caplog):
     class Foreign(comfy.samplers.Sampler):
         def sample(self, model_wrap, sigmas, extra_args, callback, noise, *rest):
-            return model_wrap(noise, sigmas[0].expand(N), **{"model_options": extra_args["model_options"]})
+            return model_wrap(noise, sigmas[0].expand(len(noise)), **{"model_options": extra_args["model_options"]})
 
     model = share_noise(couple(stock, constant(0.0)))
     result = custom_run(model, positive, Foreign())
@@ -314,26 +320,26 @@ def limited(model, rows, at_call=0):
 
 
 @pytest.mark.parametrize("at_call", [0, 2])
-def test_out_of_memory_halves_the_pass(model, positive, caplog, at_call):
+def test_out_of_memory_halves_the_pass(exact, positive, caplog, at_call):
     five = tiny_coupled(5)
-    short, calls = limited(model, 2, at_call)
+    short, calls = limited(exact, 2, at_call)
     passes = []
     result = samples(short, five, empty(1), callback=lambda images, step, *_: passes.append((tuple(images), step)))
-    close(result, samples(model, five, empty(5)))
+    close(result, samples(exact, five, empty(5)))
     last = [images for images, step in passes if step == STEPS - 1]
     assert last == [(0, 1), (2, 3), (4,)]
     assert calls[0] == 5 and "not enough memory for 5" in caplog.text and "2 per pass" in caplog.text
 
 
-def test_out_of_memory_with_one_image_says_so(model, positive):
-    short, calls = limited(model, 0)
+def test_out_of_memory_with_one_image_says_so(exact, positive):
+    short, calls = limited(exact, 0)
     with pytest.raises(comfy.model_management.OOM_EXCEPTION, match="even one image.*Tried to allocate"):
         samples(short, positive)
     assert calls == [3, 2, 1]
 
 
-def test_a_pass_of_a_size_that_was_asked_for_is_not_halved(model, positive):
-    short, calls = limited(model, 1)
+def test_a_pass_of_a_size_that_was_asked_for_is_not_halved(exact, positive):
+    short, calls = limited(exact, 1)
     with pytest.raises(comfy.model_management.OOM_EXCEPTION):
         samples(short, positive, images_per_pass=2)
     assert calls == [2]
@@ -390,13 +396,13 @@ def test_an_interrupt_after_the_last_model_call_counts_too(model, positive):
         samples(watched, positive)
 
 
-def test_numbers_that_are_none_are_named(model, positive):
+def test_numbers_that_are_none_are_named(exact, positive):
     def spoil(executor, x, *args, **kwargs):
         out = executor(x, *args, **kwargs)
         out[1:] = float("nan")
         return out
 
-    broken = model.clone()
+    broken = exact.clone()
     broken.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "spoil", spoil)
     with pytest.raises(ValueError, match="image 1, 2 of 3.*fp32"):
         samples(broken, positive)

@@ -21,7 +21,7 @@ STEPS = 3
 
 @pytest.fixture(scope="module")
 def model():
-    return couple(tiny_flux(), constant(0.7))
+    return couple(tiny_flux(), constant(0.7), "exact")
 
 
 @pytest.fixture
