@@ -20,7 +20,7 @@ FOCUS = "coupled_focus"  # the Focus of a model call, among its transformer_opti
 
 # Chosen on training sets of the mini world: docs/tried.md
 SHARPNESS, THRESHOLD = 4.0, 1.5
-ENDS = 0.05  # of the gate: below it counts as 0, above 1 - ENDS as 1, so that most of the background is the plate itself
+ENDS = 0.05  # of the gate: what is nearer to 0 or 1 counts as that, so most of the background is the plate itself
 FAINT = 1e-4  # mean squared difference of latents (deviation 1) that is surely none
 MOST = 10.0  # of a contrast
 SPOTS = 24  # a picture's shorter side is smoothed over this share of it, and over 3 latent pixels at least

@@ -107,9 +107,9 @@ class CoupledModelPatch(io.ComfyNode):
                     "mode",
                     options=["local", "exact", "paper"],
                     default="local",
-                    tooltip="local: the entity text counts where the picture attends to it, and the background text "
-                    "stays elsewhere. exact: theta counts everywhere alike, and a text of weight 0 costs nothing. "
-                    "paper: Eq. 5 to the letter, where a text of weight 0 still draws some attention.",
+                    tooltip="local: beside its entity each image is led to the picture of the background text alone, "
+                    "which is sampled beside the set. exact: theta counts everywhere alike, and a text of weight 0 "
+                    "costs nothing. paper: Eq. 5 to the letter, where a text of weight 0 still draws some attention.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REFERENCE_STEPS = 50
 CENTERS, STEEPNESS = (0.0, 50.0), (0.05, 5.0)
 PAPERS = {"sin": {"center": 12.0, "k": 0.8}, "arctan": {"center": 12.0, "k": 0.5}, "01": {"center": 12.0}}
-FIRST_CENTERS = (12.0, 16.0, 20.0, 24.0)
+FIRST_CENTERS = (12.0, 4.0, 20.0, 24.0)
 KNOTS = 10
 FAR, NEAR = 0.25, 0.15  # how far a knot and a step may be moved; CMA-ES begins with a spread of a third of it
 RESOLUTION = 3  # digits of theta: coarse enough for candidates to begin alike, and for 0 and 1 to be met

@@ -11,7 +11,6 @@ from coupled.attention.coupling import (
     log_weights,
     weighted_double,
 )
-from coupled.attention.focus import Focus
 
 SIZES = [(1, 1, 1, 16), (2, 3, 37, 20), (1, 2, 129, 64), (2, 1, 9, 7)]  # B, H, L, D
 

@@ -10,7 +10,17 @@ import pytest
 import torch
 from coupled.benchmarks import quality, quality_run
 from coupled.benchmarks.quality_docs import Page, curve_of
-from coupled.benchmarks.quality_methods import BASELINES, CURVES, MAIN, MODES, SAME_SEED, SWEEP, TABLE_4, Coupled
+from coupled.benchmarks.quality_methods import (
+    BASELINES,
+    CURVES,
+    MAIN,
+    MODES,
+    PAPERS,
+    SAME_SEED,
+    SWEEP,
+    TABLE_4,
+    Coupled,
+)
 from coupled.benchmarks.quality_pictures import round_numbers, trade_off
 from coupled.benchmarks.quality_report import MEASURES, enriched, failures, losses, method_table, nearer, rows, wins
 from coupled.benchmarks.quality_run import Job, Meter, Painter, outside_all_regions, planned, run
@@ -253,8 +263,8 @@ def test_the_page_is_whole_when_all_is_made(tmp_path, aligned):
     assert [p.name for p in (tmp_path / "output").iterdir()] == [f"{sets[2].name}.jpg"]
     numbers = json.loads((tmp_path / "docs" / "quality.json").read_text())
     assert len(numbers["sweep"]) == len(SWEEP) and len(numbers["sets"]) == 3 and len(numbers["failed"]) == 1
-    one = next(r for r in numbers["methods"]["paper"] if r["method"] == Coupled(16).key)
-    assert one["f_bg"]["mean"] == pytest.approx(-(0.02 + 0.1 / 16) ** 2, rel=0.2)
+    one = next(r for r in numbers["methods"]["paper"] if r["method"] == Coupled(4).key)
+    assert one["f_bg"]["mean"] == pytest.approx(-(0.02 + 0.1 / 4) ** 2, rel=0.2)
     with Image.open(tmp_path / "docs" / "quality" / f"{sets[0].name}.jpg") as sheet:
         assert sheet.width > len(MAIN) * 100
 
@@ -300,7 +310,7 @@ def test_every_kind_of_method_paints_with_the_mini_model():
 
     painter = Painter(*load_mini(), {"samples": torch.zeros(1, 16, 16, 16)}, steps=2)
     one = paper_sets()[0]
-    kinds = (*BASELINES, Coupled(mode="paper"), Coupled(entity_text="full prompt"))
+    kinds = (*BASELINES, PAPERS, Coupled(entity_text="full prompt"))
     pictures = [painter.paint(Job(one, 1, method)) for method in kinds]
     for images in pictures:
         assert images.shape == (2, 128, 128, 3) and 0 <= images.min() and images.max() <= 1
@@ -330,4 +340,4 @@ def test_flux_asks_for_the_users_files(capsys):
 def test_defaults_of_the_command():
     options = quality.parsed(["--host", "."])
     assert options.minutes == math.inf and options.seeds >= 2 and not options.flux
-    assert dataclasses.asdict(Coupled()) == {"center": 12, "shape": "sin", "mode": "local", "entity_text": "entity"}
+    assert dataclasses.asdict(Coupled()) == {"center": 4, "shape": "sin", "mode": "local", "entity_text": "entity"}

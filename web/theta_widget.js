@@ -11,6 +11,7 @@ import { html, MAX_POINTS, picture, spot, svg } from "./theta_picture.js";
 import { words } from "./words.js";
 
 const NODE = "CoupledThetaSchedule";
+const PAPER = { center: 12 }; // where it differs from the node's own defaults
 const WIDTH = 340, HEIGHT = 190; // the least, in pixels; the height with the row of presets
 const GRIP = 3; // pixels that the pointer must move before it draws: a click only chooses a step
 const TURNS = { ArrowLeft: -1, ArrowRight: 1 }; // keys that choose a step
@@ -23,7 +24,8 @@ const MOVES = { // keys that move it
 function presets(node) {
     const options = node.constructor.nodeData.input.required.shape[1].options;
     const inputs = (shape) => Object.entries(options.find(({ key }) => key === shape).inputs.required);
-    const paper = (shape) => inputs(shape).map(([name, [, { default: value }]]) => [`shape.${name}`, value]);
+    const paper = (shape) =>
+        inputs(shape).map(([name, [, { default: value }]]) => [`shape.${name}`, PAPER[name] ?? value]);
     const shapes = ["sin", "arctan", "01"].map((shape) => [shape, [["shape", shape], ...paper(shape)]]);
     const [[, [, { learned = {} }]]] = inputs("drawn");
     const drawn = (values) => [["shape", "drawn"], ["shape.values", values]];
