@@ -97,6 +97,11 @@ def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
     assert log == ["first"]
 
 
+def test_output_in_another_encoding_stops_nothing():
+    said = install._stream([sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'caf\xe9\n')"])
+    assert said.startswith("caf")
+
+
 def test_host_requirements_leave_out_what_depends_on_torch():
     text = "torch\ntorchsde\nTorchVision\ntorchaudio\nkornia>=0.7.1\nspandrel\n\n# more\npydantic~=2.0  # why\n"
     assert install.host_requirements(text) == ["torchsde", "pydantic~=2.0"]
