@@ -1,7 +1,6 @@
 """What all baselines share: their checks, and a run with the noise and sampler that a coupled set would have."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 
 import comfy.model_management
@@ -10,8 +9,9 @@ import torch
 
 from ..attention import is_coupled
 from ..attention.conditioning import Conditioning
-from ..sampling.checks import check_latent, check_names, check_result, check_settings
-from ..sampling.lockstep import DROPPED, Run, mask_rows, prepared
+from ..sampling import lockstep
+from ..sampling.checks import check_guidance, check_latent, check_names, check_result, check_settings
+from ..sampling.lockstep import Run, mask_rows, prepared
 from ..sampling.noise import shared_noise
 
 
@@ -45,8 +45,7 @@ def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least:
     if len(prompts) < at_least:
         raise ValueError(f"There must be at least {at_least} prompts, one per line; there are {len(prompts)}."
                          + (" The first one makes the source, which the others edit." if at_least > 1 else ""))
-    if not math.isfinite(guidance):
-        raise ValueError(f"guidance must be a finite number; it is {guidance}.")
+    check_guidance(guidance)
 
 
 def check_share(name: str, value: float) -> None:
@@ -73,4 +72,4 @@ def finished(latent: dict, samples: torch.Tensor) -> dict:
     """The samples as a LATENT. ValueError when they are not finite."""
     check_result(samples)
     samples = samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
-    return {**{k: v for k, v in latent.items() if k not in DROPPED}, "samples": samples}
+    return lockstep.finished(latent, samples)

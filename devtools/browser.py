@@ -18,7 +18,8 @@ def find_browser() -> Path | None:
     """A Chromium on the PATH, or the one that set-up downloaded; None without either."""
     named = (shutil.which(name) for name in NAMES)
     downloaded = sorted(DOWNLOADS.glob("chromium-*/*/chrome*"))
-    programs = [*filter(None, named), *(path for path in downloaded if path.name in ("chrome", "chrome.exe"))]
+    bundled = sorted(DOWNLOADS.glob("chromium-*/*/*.app/Contents/MacOS/*"))
+    programs = [*filter(None, named), *(path for path in downloaded if path.name in ("chrome", "chrome.exe")), *bundled]
     return Path(programs[0]) if programs else None
 
 

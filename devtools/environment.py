@@ -85,7 +85,10 @@ def _users_python(host: Path) -> Path:
 def lacks(python: Path, modules: tuple[str, ...]) -> list[str]:
     """Those of `modules` that `python` does not have; they are looked up, not imported."""
     code = "import sys; from importlib.util import find_spec as f; print(*[m for m in sys.argv[1:] if not f(m)])"
-    found = subprocess.run([python, "-c", code, *modules], capture_output=True, text=True, check=False)
+    try:
+        found = subprocess.run([python, "-c", code, *modules], capture_output=True, text=True, check=False)
+    except OSError:  # a file that is no program
+        return list(modules)
     return found.stdout.split() if found.returncode == 0 else list(modules)
 
 

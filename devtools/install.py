@@ -183,7 +183,10 @@ def _stream(command: list) -> str:
     """Runs a command, shows its downloads as they come, and returns its output; a failure carries the last lines."""
     command = [str(part) for part in command]
     said: deque[str] = deque(maxlen=2000)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    # pip may say what this system's encoding cannot hold
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         for line in process.stdout:
             said.append(line)
             for news in _worth_showing(line):

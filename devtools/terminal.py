@@ -45,7 +45,8 @@ class ProgressLine:
         self.quarter = quarter
         title = self.prompt[self.begun[-1]]["_meta"]["title"]
         filled = round(BAR * value / total) if total else 0
-        bar = f"  {'█' * filled}{'░' * (BAR - filled)} {value:.0f}/{total:.0f}" if total else ""
+        bar = f" {'█' * filled}{'░' * (BAR - filled)}" if self.live else ""  # not every file's encoding has blocks
+        bar = f" {bar} {value:.0f}/{total:.0f}" if total else ""
         text = f"[{len(self.begun)}/{len(self.prompt)}] {title}{bar}"
         self.stream.write(f"\r\x1b[K{text}" if self.live else f"{text}\n")
         self.stream.flush()

@@ -29,7 +29,7 @@ def text_alignment(
 
 
 def check(images_NHWC: torch.Tensor, prompts: Sequence[str]) -> None:
-    if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3:
+    if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3 or not images_NHWC.numel():
         raise ValueError(f"images must be RGB images [n, height, width, 3], not {list(images_NHWC.shape)}.")
     if len(prompts) != len(images_NHWC):
         raise ValueError(f"There are {len(images_NHWC)} images and {len(prompts)} prompts. Give one prompt per line "

@@ -46,14 +46,16 @@ def background_similarity(
     check_masks(images_NHWC, masks_NHW)
     inside_NHW = masks_NHW.to(images_NHWC.device) >= INSIDE
     region_HW = inside_NHW.any(0) if region_HW is None else checked_region(images_NHWC, region_HW)
-    ratio = 1 - float(region_HW.double().mean())
+    ratio = 1 - int(region_HW.sum()) / region_HW.numel()
     reason = why_not(inside_NHW, ratio)
     return Similarity(math.nan if reason else drift(images_NHWC, region_HW), ratio, region_HW, reason)
 
 
 def drift(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> float:
     """-(2 / (n (n-1))) Σ_{j<k} (mean squared difference outside the region)."""
-    errors = [float((a - b).square().mean(dtype=torch.float64)) for a, b in visible_pairs(images_NHWC, region_HW)]
+    # On the CPU, for not every device has float64.
+    errors = [float((a - b).square().cpu().mean(dtype=torch.float64))
+              for a, b in visible_pairs(images_NHWC, region_HW)]
     return 0.0 - sum(errors) / len(errors)  # 0.0 - …: alike images give 0, not -0
 
 
@@ -101,10 +103,12 @@ def check_masks(images_NHWC: torch.Tensor, masks_NHW: torch.Tensor) -> None:
 
 
 def checked_region(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> torch.Tensor:
-    """The region as bool on the images' device. ValueError when it has another size."""
+    """The region as bool on the images' device. ValueError when it has another size, or values that are none."""
     if region_HW.shape != images_NHWC.shape[1:3]:
         raise ValueError(f"The region is {list(region_HW.shape)}, the images are {list(images_NHWC.shape[1:3])} "
                          "(height, width).")
+    if not torch.isfinite(region_HW).all():
+        raise ValueError("The region holds values that are no numbers (NaN or infinity).")
     return region_HW.to(images_NHWC.device) >= INSIDE if region_HW.is_floating_point() else region_HW.bool()
 
 

@@ -60,7 +60,8 @@ class ClipModel:
     def embed_images(self, images_NHWC: torch.Tensor) -> torch.Tensor:
         """Unit vectors [N, E] of RGB images in [0, 1]."""
         comfy.model_management.load_model_gpu(self.patcher)
-        parts = [self.preprocess(part.to(self.device)) for part in images_NHWC.split(IMAGES_AT_ONCE)]
+        # Resized before they go to the device: not every one (MPS) can do so with antialiasing.
+        parts = [self.preprocess(part).to(self.device) for part in images_NHWC.split(IMAGES_AT_ONCE)]
         return torch.cat([self.module.encode_image(part, normalize=True) for part in parts]).float().cpu()
 
     @torch.no_grad()

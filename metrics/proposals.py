@@ -44,6 +44,14 @@ class Proposals:
         return len(self.logits_NHW)
 
 
+def check_search(points_per_side: int, min_score: float) -> None:
+    """ValueError for settings that would choose a mask at random; NaN passes the host's own minimum and maximum."""
+    if points_per_side < 1:
+        raise ValueError(f"points_per_side must be 1 or more; it is {points_per_side}.")
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"min_score must be a number from 0 to 1; it is {min_score}.")
+
+
 def grid_points(per_side: int) -> torch.Tensor:
     """(x, y) in [0, 1] of the cell centres of a grid, [per_side², 2]."""
     line = (torch.arange(per_side) + 0.5) / per_side

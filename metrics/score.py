@@ -23,11 +23,14 @@ PRESETS = {"stated": Weights(300, 1 / 30), "tabulated": Weights(350, 1 / 20, 0.5
 def combined(f_bg: float, f_ti: float, preset: str | Weights) -> float:
     """λ_bg·f_bg + λ_ti·f_ti + offset for f_bg <= 0 and f_ti = 100·cos; NaN when either is NaN.
 
-    ValueError for a preset that does not exist, for a positive f_bg, and for infinite numbers.
+    ValueError for a preset that does not exist, for weights that are none, a positive f_bg, and infinite numbers.
     """
     weights = PRESETS.get(preset) if isinstance(preset, str) else preset
     if weights is None:
         raise ValueError(f"There are no weights {preset!r}; choose one of {', '.join(PRESETS)}.")
+    if not all(map(math.isfinite, dataclasses.astuple(weights))):
+        raise ValueError("The weights of a score must be finite numbers; they are "
+                         f"{weights.background:g} and {weights.text:g}.")
     if f_bg > 0:
         raise ValueError(f"f_bg is {f_bg:g}, but background similarity is never above 0. Connect f_bg of Background "
                          "Similarity; a plain squared difference needs a minus sign.")

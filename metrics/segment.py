@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from .checkpoint import sam_of
-from .proposals import Proposals, areas, chosen, grid_points, likeness, pairwise_iou, stability
+from .proposals import Proposals, areas, check_search, chosen, grid_points, likeness, pairwise_iou, stability
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -65,10 +65,11 @@ class Segmenter:
 
     def embed(self, image_HWC: torch.Tensor) -> torch.Tensor:
         """The picture's embedding [1, C, h, w], for any number of prompts."""
-        image_1CHW = image_HWC[None, ..., :3].permute(0, 3, 1, 2).to(self.device, torch.float32) * 255
+        image_1CHW = image_HWC[None, ..., :3].permute(0, 3, 1, 2).float() * 255
         size = self.framed(*image_HWC.shape[:2])
+        # Before it goes to the device: not every one (MPS) can resize with antialiasing.
         image_1CHW = F.interpolate(image_1CHW, size, mode="bilinear", align_corners=False, antialias=True)
-        return self.sam.image_encoder(self.sam.preprocess(image_1CHW))
+        return self.sam.image_encoder(self.sam.preprocess(image_1CHW.to(self.device)))
 
     def decode(self, embedding: torch.Tensor, points_P2=None, boxes_P4=None) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits [P, K, h, w] and predicted IoU [P, K] of foreground points, with K masks each, or of boxes, with one.
@@ -104,9 +105,10 @@ def segment_entities(
     """Masks [N, H, W] in {0, 1} of the one entity in each image [N, H, W, C], RGB in [0, 1].
 
     Where nothing scores `min_score` the mask is all zero, and a warning names the image and its entity.
-    ValueError: not images, NaN pixels, or entities (one text per image) of another number.
+    ValueError: not images, NaN pixels, entities (one text per image) of another number, or a setting that is none.
     """
     check_images(images_NHWC, entities)
+    check_search(points_per_side, min_score)
     segmenter.load()
     progress = comfy.utils.ProgressBar(len(images_NHWC))
     masks_NHW = torch.zeros(images_NHWC.shape[:3], device=comfy.model_management.intermediate_device())

@@ -6,6 +6,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..prompts.split import lines_of
+
 CATEGORY = "coupled/measure"
 FOLDERS = ("open_clip", "clip_vision")
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
@@ -68,7 +70,7 @@ class CoupledTextAlignment(io.ComfyNode):
     def execute(cls, images, prompts: str, clip_model: dict | None = None, convention="100*cos") -> io.NodeOutput:
         from ..metrics.alignment import check, text_alignment
 
-        lines = [line.strip() for line in prompts.splitlines() if line.strip()]
+        lines = lines_of(prompts)
         check(images, lines)  # before a model is loaded
         scores = text_alignment(load_clip(**(clip_model or {})), images, lines, convention)
         mean = sum(scores) / len(scores)

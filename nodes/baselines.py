@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .coupling import lines
+from ..prompts.split import lines_of
 from .sampling import MAX_SEED
 
 CATEGORY = "coupled/baselines"
@@ -59,7 +59,7 @@ class CoupledRandomSeed(io.ComfyNode):
                 guidance) -> io.NodeOutput:
         from ..baselines import random_seed
 
-        return io.NodeOutput(random_seed(model, clip, lines(prompts), latent_image, seed, steps, sampler_name,
+        return io.NodeOutput(random_seed(model, clip, lines_of(prompts), latent_image, seed, steps, sampler_name,
                                          scheduler, guidance))
 
 
@@ -80,7 +80,7 @@ class CoupledP2P(io.ComfyNode):
                 cross_replace, self_replace) -> io.NodeOutput:
         from ..baselines import p2p
 
-        return io.NodeOutput(p2p(model, clip, lines(prompts), latent_image, seed, steps, sampler_name, scheduler,
+        return io.NodeOutput(p2p(model, clip, lines_of(prompts), latent_image, seed, steps, sampler_name, scheduler,
                                  guidance, cross_replace, self_replace))
 
 
@@ -102,7 +102,7 @@ class CoupledRFInversion(io.ComfyNode):
                 start, stop) -> io.NodeOutput:
         from ..baselines import rf_inversion
 
-        return io.NodeOutput(rf_inversion(model, clip, lines(prompts), latent_image, seed, steps, sampler_name,
+        return io.NodeOutput(rf_inversion(model, clip, lines_of(prompts), latent_image, seed, steps, sampler_name,
                                           scheduler, guidance, gamma, eta, start, None if stop == -1 else stop))
 
 

@@ -1,24 +1,23 @@
 """Nodes that encode a coupled set and couple a model."""
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
+
+from ..prompts.split import lines_of
 
 ThetaSchedule = io.Custom("THETA_SCHEDULE")
 ENTITY, FULL_PROMPT = "entity", "full prompt"
 
 
-def lines(text: str | None) -> list[str]:
-    """The lines of a text, trimmed, without blank ones."""
-    return [line.strip() for line in (text or "").splitlines() if line.strip()]
-
-
-def entity_texts(entities: str, entity_text: str, prompts: str | None) -> list[str]:
+def entity_texts(entities: str, entity_text: str, prompts: str | None) -> Sequence[str]:
     """The texts that the images go over to, one per image; ValueError when there are none, or too few."""
-    names = lines(entities)
+    names = lines_of(entities)
     if not names:
         raise ValueError("`entities` is empty: write one entity per line, for example `A red fox sits.`")
     if entity_text == ENTITY:
         return names
-    full = lines(prompts)
+    full = lines_of(prompts or "")
     if len(full) != len(names):
         raise ValueError(
             f"`entity_text` is `{FULL_PROMPT}`, which needs one prompt per entity: `entities` has {len(names)} lines, "
@@ -79,7 +78,9 @@ class CoupledTextEncode(io.ComfyNode):
     @classmethod
     def execute(cls, clip, background, entities, guidance=3.5, entity_text=ENTITY, prompts=None) -> io.NodeOutput:
         from ..attention import encode_set
+        from ..sampling.checks import check_guidance
 
+        check_guidance(guidance)
         texts = entity_texts(entities, entity_text, prompts)
         if not background.strip():
             raise ValueError("`background` is empty: describe what all images share, for example `A sunny meadow.`")

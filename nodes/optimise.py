@@ -104,6 +104,8 @@ class CoupledOptimizeTheta(io.ComfyNode):
         from ..optimise.report import learned, report
 
         checked_prefix(study, schedule_root())
+        if not minutes >= 0:  # NaN passes the host's own minimum
+            raise ValueError(f"minutes must be 0 (no limit) or more; it is {minutes}.")
         shared = os.environ.get(STUDY_URL)
         storage = open_storage(shared or os.path.join(folder_paths.get_user_directory(), "coupled", "studies.db"))
         task = task_of(budget, segmenter, clip_model, **settings)

@@ -5,6 +5,8 @@ import os
 import folder_paths
 from comfy_api.latest import io
 
+from ..prompts.split import lines_of
+
 CATEGORY = "coupled/measure"
 FOLDER = "sams"  # models/sams, as other packs have it
 WEIGHTS = (".pth", ".pt", ".safetensors")
@@ -63,7 +65,7 @@ class CoupledSegmentEntities(io.ComfyNode):
 
         choice = dict(segmenter or {})  # the host passes none at all when it does not know the key
         model = load_segmenter(choice.pop("segmenter", None), choice.pop("checkpoint", None))
-        lines = [line.strip() for line in (entities or "").splitlines() if line.strip()]
+        lines = lines_of(entities or "")
         return io.NodeOutput(segment_entities(model, images, lines or None, **choice))
 
 

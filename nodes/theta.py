@@ -10,13 +10,14 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..schedules import ThetaSchedule, family, from_curve, from_values, parse_values, read_schedule, write_schedule
+from ..schedules.files import lies_within
 
 CATEGORY = "coupled/theta"
 FOLDER = "theta"  # models/theta and output/theta
 SAVED = " [output]"  # marks the files of output/theta in the list, as the host marks its own
 LEARNED = " [learned]"  # marks those that ship with the pack
 SHIPPED = Path(__file__).resolve().parent.parent / "schedules" / "learned"
-MAX_PREFIX = 200
+MAX_PREFIX = 200  # bytes: file systems take 255, and a number follows
 
 ThetaType = io.Custom("THETA_SCHEDULE")
 
@@ -79,7 +80,8 @@ class CoupledThetaSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, shape: dict, reference_steps: int) -> io.NodeOutput:
+    def execute(cls, shape: dict | None = None, reference_steps: int = 50) -> io.NodeOutput:
+        shape = shape or {}  # the host passes none at all when it does not know the key
         if shape.get("shape") == "drawn":
             return with_note(*from_values(parse_values(shape.get("values", "")), name="drawn"))
         parameters = {key: value for key, value in shape.items() if key != "shape"}
@@ -191,10 +193,10 @@ def schedule_root() -> str:
 def checked_prefix(prefix: str, root: str) -> str:
     """`prefix` with forward slashes. ValueError when it could leave `root` or is no file name everywhere."""
     parts = prefix.strip().replace("\\", "/").split("/")
-    bad = len(prefix) > MAX_PREFIX or any(
-        part.strip(" .") == "" or part != part.rstrip(" .") or re.search(r'[<>:"|?*\x00-\x1f\x7f]', part)
+    bad = len(prefix.encode(errors="replace")) > MAX_PREFIX or any(
+        part.strip(" .") == "" or part != part.rstrip(" .") or not part.isprintable() or re.search(r'[<>:"|?*]', part)
         for part in parts)
-    if bad or not folder_paths.is_within_directory(root, os.path.join(root, *parts)):
+    if bad or not lies_within(root, os.path.join(root, *parts)):
         raise ValueError(f"filename_prefix {prefix[:80]!r} is not a name inside output/{FOLDER}. "
                          'Use letters, digits, "-" and "_", and "/" for a folder in there: portraits/theta.')
     return "/".join(parts)
@@ -221,7 +223,9 @@ class CoupledThetaLoad(io.ComfyNode):
         return io.NodeOutput(read_schedule(schedule_path(schedule)))
 
     @classmethod
-    def fingerprint_inputs(cls, schedule: str) -> str:
+    def fingerprint_inputs(cls, schedule: str | None) -> str | float:
+        if schedule is None:  # linked, so not yet known: a new NaN is unlike any fingerprint, so the file is read
+            return float("nan")
         state = os.stat(schedule_path(schedule))
         return f"{schedule} {state.st_mtime_ns} {state.st_size}"
 
@@ -248,7 +252,7 @@ def schedule_path(name: str) -> str:
     file = name.removesuffix(mark)
     for folder in schedule_folders()[mark]:
         path = os.path.join(folder, file)
-        inside = file.lower().endswith(".json") and folder_paths.is_within_directory(folder, path)
+        inside = file.lower().endswith(".json") and lies_within(folder, path)
         if inside and os.path.isfile(path):
             return path
     raise ValueError(f"There is no schedule {name[:80]!r} in models/{FOLDER}, in output/{FOLDER}, or in the pack. "

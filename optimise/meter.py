@@ -8,6 +8,7 @@ import torch
 
 from ..metrics.alignment import CONVENTIONS
 from ..metrics.background import background_similarity
+from ..metrics.proposals import check_search
 from ..metrics.score import PRESETS, Weights, combined
 from .sets import PromptSet
 
@@ -66,6 +67,7 @@ class ModelMeter:
 
     def __init__(self, segmenter: "Segmenter", clip: "ClipModel", identity: str, points_per_side: int = 16,
                  min_score: float = MIN_SCORE, min_visible: float = MIN_VISIBLE):
+        check_search(points_per_side, min_score)
         if not 0 <= min_visible < 1:
             raise ValueError(f"min_visible must be a number from 0 to below 1; it is {min_visible}.")
         self.segmenter, self.clip = segmenter, clip

@@ -16,7 +16,14 @@ from comfy.samplers import KSAMPLER
 
 from ..attention import couple, encode_set, is_coupled
 from ..sampling import share_noise
-from ..sampling.checks import check_names, check_negative, check_plain, check_result, check_settings
+from ..sampling.checks import (
+    check_guidance,
+    check_names,
+    check_negative,
+    check_plain,
+    check_result,
+    check_settings,
+)
 from ..sampling.lockstep import Run, first_size, mask_rows, prepared
 from ..sampling.noise import shared_noise
 from ..schedules import ThetaSchedule
@@ -45,6 +52,7 @@ class Settings:
         check_settings(self.steps, denoise=1.0, images_per_pass=0, cfg=1.0)
         check_names(self.sampler_name, self.scheduler)
         check_negative(None, 1.0, self.sampler_name)
+        check_guidance(self.guidance)
         if self.entity_text not in (ENTITY, FULL_PROMPT):
             raise ValueError(f"entity_text is {self.entity_text!r}; choose {ENTITY} or {FULL_PROMPT}.")
 
@@ -100,6 +108,8 @@ class Painter:
         check_models(model, clip, vae)
         settings.check()
         check_plain(latent["samples"])
+        if not sets or not seeds:
+            raise ValueError("There must be at least one prompt set and one seed.")
         if latent["samples"].shape[0] != 1:
             raise ValueError(f"The latent is a batch of {latent['samples'].shape[0]}; set its batch_size to 1: each "
                              "image of each set begins with it.")
@@ -140,7 +150,7 @@ class Painter:
     def sample_pass(self, run: Run, instance: Instance, images: range, theta: ThetaSchedule, callback) -> torch.Tensor:
         """Some images of a set, from the first step whose latent is not known."""
         steps = len(run.sigmas) - 1
-        thetas, owner = theta.values(steps), (steps, instance, images.start)
+        thetas, owner = theta.values(steps), (steps, instance, images, run.latent_NCHW.shape)
         start, latent = self.prefixes.longest(owner, thetas) if self.shares else (0, None)
 
         def keep(step: int, x: torch.Tensor) -> None:
@@ -233,5 +243,16 @@ def fingerprint(model) -> str:
     for name in names[:: max(1, len(names) // 16)]:
         found.update(repr(weights[name].flatten()[:16].float().tolist()).encode())
     for name in sorted(map(str, model.patches)):
-        found.update(f"{name} {[patch[0] for patch in model.patches.get(name, [])]}".encode())
+        found.update(f"{name} {[numbers(patch[:2]) for patch in model.patches.get(name, [])]}".encode())
     return found.hexdigest()[:12]
+
+
+def numbers(patch) -> object:
+    """What tells a patch (a strength, tensors, or an adapter of the host that holds them) from others, for its repr."""
+    if torch.is_tensor(patch):
+        return patch.flatten()[:: max(1, patch.numel() // 16)].float().tolist()
+    if isinstance(patch, tuple | list):
+        return [numbers(part) for part in patch]
+    if hasattr(patch, "weights"):
+        return numbers(patch.weights)
+    return patch if isinstance(patch, int | float | str) else None

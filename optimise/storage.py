@@ -53,7 +53,7 @@ def open_storage(place: str | Path, heartbeat: int = HEARTBEAT, grace: int = GRA
                           f"{DRIVERS.get(kind, error.name)} in ComfyUI's environment.") from error
     except Exception as error:  # each driver raises its own
         raise ValueError(f"The study's storage {without_password(url)} cannot be opened: "
-                         f"{without_password(str(error))[:300]}") from error
+                         f"{without_password(str(error))[:300]}") from None  # its own words may hold the password
 
 
 def address(place: str | Path) -> str:
@@ -68,7 +68,7 @@ def address(place: str | Path) -> str:
 
 
 def without_password(text: str) -> str:
-    return re.sub(r"(//[^:/@\s]*):[^@\s]*@", r"\1:…@", text)
+    return re.sub(r"(//[^:/@\s]*):\S*@", r"\1:…@", text)  # up to the last @: a password may hold one
 
 
 def retry() -> Callable:

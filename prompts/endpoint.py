@@ -155,7 +155,7 @@ def refused_option(reply: Reply, options: dict) -> str | None:
 
 def retry_after(header: str) -> float | None:
     """Seconds that a Retry-After header asks for, as a number or a date; None if it says nothing."""
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)

@@ -20,6 +20,12 @@ def check_settings(steps: int, denoise: float, images_per_pass: int, cfg: float)
         raise ValueError(f"cfg must be a finite number; it is {cfg}.")
 
 
+def check_guidance(guidance: float) -> None:
+    """ValueError unless the distilled guidance is a number."""
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance must be a finite number; it is {guidance}.")
+
+
 def check_names(sampler_name: str, scheduler: str) -> None:
     """ValueError for names that the host does not know; the host itself would silently take another."""
     for what, name, known in (("sampler", sampler_name, comfy.samplers.KSampler.SAMPLERS),
@@ -37,6 +43,14 @@ def check_negative(negative: list | None, cfg: float, sampler_name: str) -> None
     if "cfg_pp" in sampler_name:
         raise ValueError(f"The sampler {sampler_name} needs a negative conditioning, even at cfg 1. Connect one, or "
                          "choose another sampler.")
+
+
+def check_negative_size(negative: list | None, n: int) -> None:
+    """ValueError when the negative conditioning is that of another coupled set."""
+    size = None if negative is None else coupled_size(negative)
+    if size not in (None, n):
+        raise ValueError(f"The negative conditioning is a coupled set of {size} images, the positive one of {n}. Give "
+                         "both as many entities, or connect an ordinary negative.")
 
 
 def checked_size(model, positive: list, latent: dict) -> int:

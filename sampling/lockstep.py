@@ -12,7 +12,7 @@ import comfy.utils
 import torch
 
 from ..attention import select_images
-from .checks import check_names, check_negative, check_result, check_settings, checked_size
+from .checks import check_names, check_negative, check_negative_size, check_result, check_settings, checked_size
 from .noise import share_noise, shared_noise
 from .preview import SetProgress
 
@@ -36,6 +36,7 @@ def sample_set(
     check_names(sampler_name, scheduler)
     check_negative(negative, cfg, sampler_name)
     n = checked_size(model, positive, latent)
+    check_negative_size(negative, n)
     images = prepared(model, latent, n)
     sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler, denoise,
                                      model.model_options).sigmas
@@ -43,12 +44,22 @@ def sample_set(
               shared_noise({**latent, "samples": images}, seed, n), mask_rows(latent.get("noise_mask"), images))
     samples = sample_in_passes(run, n, images_per_pass, callback)
     check_result(samples)
-    return {**{k: v for k, v in latent.items() if k not in DROPPED}, "samples": samples}
+    return finished(latent, samples)
+
+
+def finished(latent: dict, samples: torch.Tensor) -> dict:
+    """The samples as a LATENT like the given one. Its batch_index, if it has one, names their one noise n times."""
+    kept = {k: v for k, v in latent.items() if k not in DROPPED}
+    if kept.get("batch_index") is not None:
+        kept["batch_index"] = kept["batch_index"][:1] * len(samples)
+    return {**kept, "samples": samples}
 
 
 def prepared(model, latent: dict, n: int) -> torch.Tensor:
     """The latent's rows as the model takes them, n of them."""
-    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *map(latent.get, DROPPED))
+    # By name, and only what the latent says: older hosts know no temporal ratio.
+    ratios = {key: latent[key] for key in DROPPED if key in latent}
+    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)
     return comfy.utils.repeat_to_batch_size(samples, n)
 
 

@@ -50,7 +50,7 @@ def read_schedule(path: str | Path) -> ThetaSchedule:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES // 1000} kB.")
-        return from_json(data.decode("utf-8"))
+        return from_json(data.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ValueError(f"{path.name} can not be read: {error.strerror}.") from error
     except ValueError as error:
@@ -61,6 +61,14 @@ def write_schedule(schedule: ThetaSchedule, path: str | Path) -> None:
     """Writes a new file; never over an existing one (FileExistsError)."""
     with Path(path).open("x", encoding="utf-8", newline="\n") as file:
         file.write(to_json(schedule))
+
+
+def lies_within(folder: str | Path, path: str | Path) -> bool:
+    """Whether `path`, links followed, lies in `folder`. The host has such a function only from 0.28 on."""
+    try:
+        return Path(path).resolve().is_relative_to(Path(folder).resolve())
+    except (ValueError, OSError, RuntimeError):  # a null byte, links in a circle
+        return False
 
 
 def _natural_steps(schedule: ThetaSchedule) -> int:

@@ -91,6 +91,7 @@ def test_the_models_module_is_left_to_the_host_to_move(clip):
         (IMAGES, PROMPTS[:1], "2 images and 1 prompts"),
         (IMAGES, ["A fox", " "], "empty prompt"),
         (IMAGES[0], PROMPTS, "RGB images"),
+        (IMAGES[:0], [], "RGB images"),
         (torch.full_like(IMAGES, float("nan")), PROMPTS, "no numbers"),
     ],
 )

@@ -43,6 +43,11 @@ def test_a_region_of_several_masks_counts_as_their_union():
     assert torch.equal(CoupledBackgroundSimilarity.execute(IMAGES, MASKS, regions[0]).result[2], regions[:1])
 
 
+def test_a_region_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="region holds values"):
+        CoupledBackgroundSimilarity.execute(IMAGES, MASKS, torch.full_like(MASKS[:1], math.nan))
+
+
 @pytest.mark.parametrize("weights, expected", [("stated", 300 * -2e-4 + 22 / 30), ("tabulated", -0.07 + 1.1 + 0.5)])
 def test_the_score_of_a_preset_and_its_report(weights, expected):
     score, text = CoupledScore.execute(-2e-4, 22.0, weights).result
@@ -53,6 +58,12 @@ def test_custom_weights():
     score, text = CoupledScore.execute(-0.5, 20.0, "custom", 2.0, 0.25).result
     assert score == 4 and "2 · f_bg + 0.25 · f_ti" in text
     assert CoupledScore.execute(-0.5, 20.0, "stated", 2.0, 0.25).result[0] == pytest.approx(-150 + 20 / 30)
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(weight):
+    with pytest.raises(ValueError, match="weights of a score"):
+        CoupledScore.execute(-0.5, 20.0, "custom", weight, 0.25)
 
 
 @pytest.mark.parametrize("f_bg, f_ti, words", [

@@ -35,6 +35,13 @@ def test_a_download_is_found_after_the_path(bare, monkeypatch):
     assert browser.find_browser() == named
 
 
+def test_a_download_for_macos_is_found(bare):
+    program = bare / "chromium-1255" / "chrome-mac" / "Chromium.app" / "Contents" / "MacOS" / "Chromium"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert browser.find_browser() == program
+
+
 def test_a_browser_that_can_not_be_had_stops_nothing_and_says_what_to_do(bare, monkeypatch, capsys):
     monkeypatch.setattr(browser, "_installer", lambda: (script("import sys; sys.exit('no network')"), {}))
     browser.provide_browser(OWN)

@@ -94,6 +94,8 @@ def test_full_prompts_take_the_entities_place(clip):
 @pytest.mark.parametrize("inputs, message", [
     ({"background": "  \n"}, "`background` is empty"),
     ({"entities": "\n  \n"}, "`entities` is empty"),
+    ({"guidance": float("nan")}, "guidance must be a finite number"),
+    ({"entities": "\ufeff\n\u200b"}, "`entities` is empty"),
     ({"entity_text": "full prompt"}, "`entities` has 2 lines, `prompts` has 0"),
     ({"entity_text": "full prompt", "prompts": "one\n\ntwo\nthree"}, "`entities` has 2 lines, `prompts` has 3"),
 ])

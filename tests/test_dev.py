@@ -55,6 +55,12 @@ def test_users_host_that_cannot_be_used(tmp_path, version, said):
     assert done.returncode == 1 and said in done.stderr
 
 
+def test_a_python_that_is_no_program_is_told(tmp_path):
+    (tmp_path / "python").write_text("no program")
+    done = dev("setup", COMFYUI_PATH=str(HOST), COMFYUI_PYTHON=str(tmp_path / "python"))
+    assert done.returncode == 1 and "lacks torch" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_users_own_host_is_taken_as_it_is():
     done = dev("setup", COMFYUI_PATH=str(HOST), COMFYUI_PYTHON=sys.executable)
     assert done.returncode == 0 and str(HOST.resolve()) in done.stdout
@@ -89,6 +95,11 @@ def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
         assert (caught.value.step, caught.value.advice) == ("second", "free some")
         assert "no space left" in caught.value.why
     assert log == ["first"]
+
+
+def test_output_in_another_encoding_stops_nothing():
+    said = install._stream([sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'caf\xe9\n')"])
+    assert said.startswith("caf")
 
 
 def test_host_requirements_leave_out_what_depends_on_torch():
@@ -219,4 +230,4 @@ def test_progress_goes_to_a_file_as_a_few_lines(tmp_path):
         stream.seek(0)
         lines = stream.read().splitlines()
     assert lines[0] == "[1/2] Sampler" and lines[-1] == "[2/2] Save" and len(lines) == 6
-    assert lines[-2].endswith("30/30")
+    assert lines[-2].endswith("30/30") and "\n".join(lines).isascii()  # a pipe on Windows takes no blocks

@@ -20,6 +20,7 @@ HOST_MODULES = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder
                 "server", "node_helpers", "latent_preview"}
 HEAVY = {"transformers", "segment_anything", "open_clip", "scipy", "matplotlib", "pandas", "sklearn", "diffusers",
          "cv2", "lpips", "requests", "optuna", "sqlalchemy"}
+NEWER_HOST = {"is_within_directory"}  # what the host has had only since a release after the oldest one promised
 RUNS_TEXT = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 FILES = sorted(path for room in LEVELS for path in (ROOT / room).rglob("*.py")) + [ROOT / "__init__.py"]
@@ -78,6 +79,8 @@ def breaches(path: Path, root: Path = ROOT) -> list[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in (
                 "eval", "exec", "__import__"):
             found.append(f"{path}:{node.lineno} calls {node.func.id}")
+        if isinstance(node, ast.Attribute) and node.attr in NEWER_HOST:
+            found.append(f"{path}:{node.lineno} uses {node.attr}, which the oldest host lacks")
     return found
 
 
@@ -101,6 +104,7 @@ def test_a_file_keeps_the_rules(path):
     ("schedules/a.py", "try:\n    from scipy.optimize import x\nexcept ImportError:\n    x = None", "where it is used"),
     ("nodes/a.py", "def f():\n    import pickle", "imports pickle"),
     ("mini/a.py", "x = eval('1')", "calls eval"),
+    ("nodes/a.py", "import folder_paths\nfolder_paths.is_within_directory('a', 'b')", "oldest host"),
 ])
 def test_the_rules_can_be_broken(tmp_path, file, text, words):
     path = tmp_path / file

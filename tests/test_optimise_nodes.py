@@ -105,7 +105,9 @@ def test_progress_rises_and_shows_a_picture_at_each_new_best(mini, host, monkeyp
 
 def test_unfit_inputs_are_told_before_anything_is_made(mini, host):
     for inputs, words in (({"study": "../x"}, "filename_prefix"), ({"prompt_sets": "A cat."}, "one prompt"),
-                          ({"clip": None}, "No text encoder"), ({"sampler_name": "nope"}, "no sampler")):
+                          ({"clip": None}, "No text encoder"), ({"sampler_name": "nope"}, "no sampler"),
+                          ({"minutes": float("nan")}, "minutes"), ({"guidance": float("nan")}, "guidance"),
+                          ({"seeds_per_set": 0}, "one seed"), ({"study": "a\u200db"}, "filename_prefix")):
         with pytest.raises(ValueError, match=words):
             execute(mini, **inputs)
     assert ToyMeter.count == 0

@@ -114,6 +114,14 @@ def test_coarser_has_fewer_steps_and_pixels(mini):
     assert one.paint((0, 0), constant(0.5)).shape == (2, 64, 64, 3)
 
 
+def test_pictures_of_another_size_share_nothing_though_they_have_as_many_steps(mini):
+    latent = {"samples": torch.zeros(1, 16, 16, 16)}
+    fine, fresh = (Painter(*mini, parse_sets(TEXT), [3], latent, Settings(4)) for _ in range(2))
+    coarse, theta = fine.coarser(0.5), table(0, 0, 0.5, 1)
+    assert coarse.settings.steps == 4 and coarse.sample((0, 0), theta).shape[-1] == 8
+    assert torch.equal(fine.sample((0, 0), theta), fresh.sample((0, 0), theta))
+
+
 def test_unfit_inputs_are_told(mini):
     with pytest.raises(ValueError, match="unpatched"):
         painter((couple(mini[0], constant(0)), *mini[1:]))
@@ -139,6 +147,9 @@ def test_fingerprint_knows_weights_and_loras(mini):
     name = next(iter(model.model.state_dict()))
     model.add_patches({name: (torch.zeros_like(model.model.state_dict()[name]),)}, 0.5)
     assert fingerprint(model) != fingerprint(mini[0])
+    other = mini[0].clone()  # another LoRA of the same layers and strength
+    other.add_patches({name: (torch.ones_like(model.model.state_dict()[name]),)}, 0.5)
+    assert fingerprint(other) != fingerprint(model)
 
 
 def test_sets_are_parted_by_blank_lines():

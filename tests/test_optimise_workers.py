@@ -142,6 +142,7 @@ def test_a_password_is_never_shown():
     with pytest.raises(ValueError, match="cannot be opened") as caught:
         open_storage("postgresql://me:hunter2@127.0.0.1:9/nothing")
     assert "hunter2" not in str(caught.value) and without_password("x://me:p@h") == "x://me:…@h"
+    assert without_password("x://me:p@ss@h") == "x://me:…@h" and caught.value.__suppress_context__
 
 
 def test_an_unknown_kind_of_address_is_told():

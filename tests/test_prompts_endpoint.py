@@ -143,7 +143,7 @@ def test_retry_after_is_obeyed(serve):
 def test_retry_after_as_date():
     assert endpoint.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert endpoint.retry_after("soon") is None and endpoint.retry_after("") is None
-    assert endpoint.retry_after("7") == 7.0
+    assert endpoint.retry_after("7") == 7.0 and endpoint.retry_after("²") is None
 
 
 def test_interrupt_while_waiting(serve):

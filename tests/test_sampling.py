@@ -163,6 +163,8 @@ def test_a_negative_may_be_coupled_too(model, positive):
     ours = samples(model, positive, negative=negative, cfg=2.0)
     close(samples(model, positive, negative=negative, cfg=2.0, images_per_pass=1), ours)
     assert torch.equal(host_ksampler(model, positive, negative, empty(), "euler", cfg=2.0), ours)
+    with pytest.raises(ValueError, match="a coupled set of 2 images, the positive one of 3"):
+        samples(model, positive, negative=tiny_coupled(2), cfg=2.0)
 
 
 @pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_sde"])
@@ -215,6 +217,24 @@ def test_batch_index_chooses_the_noise_as_in_the_host(model, positive, negative)
     ours = samples(model, positive, latent)
     assert torch.equal(ours, host_ksampler(model, positive, negative, latent, "euler"))
     assert not torch.equal(ours, samples(model, positive))
+
+
+def test_the_set_s_batch_index_has_one_entry_for_each_image(model, positive, negative):
+    latent = {**empty(1), "batch_index": [2]}
+    made = sample_set(model, positive, latent, SEED, STEPS)
+    assert made["batch_index"] == [2] * N and latent["batch_index"] == [2]
+    again = host_ksampler(model, positive, negative, made, "euler")  # a second stage by the host's own node
+    assert torch.equal(again, samples(model, positive, made))
+
+
+def test_a_host_without_temporal_ratios_will_do(model, positive, monkeypatch):
+    import comfy.sample
+
+    ours, today = samples(model, positive), comfy.sample.fix_empty_latent_channels
+    monkeypatch.setattr(comfy.sample, "fix_empty_latent_channels",
+                        lambda model, latent_image, downscale_ratio_spacial=None: today(model, latent_image,
+                                                                                        downscale_ratio_spacial))
+    assert torch.equal(ours, samples(model, positive, {**empty(1), "downscale_ratio_spacial": 8}))
 
 
 def test_the_noise_node_gives_every_row_the_same():

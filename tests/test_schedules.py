@@ -262,6 +262,12 @@ def test_garbage_is_refused(text):
         from_json(text)
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "marked.json"
+    path.write_text(json.dumps(VALID), encoding="utf-8-sig")
+    assert read_schedule(path).values(3) == [0, 0.5, 1]
+
+
 def test_reading_is_bounded_and_names_the_file(tmp_path):
     large, binary = tmp_path / "large.json", tmp_path / "binary.json"
     large.write_text(json.dumps(VALID) + " " * 1_000_000)

@@ -85,6 +85,11 @@ def test_nan_and_unknown_shapes_are_refused(shape):
         CoupledThetaSchedule.execute(shape, 50)
 
 
+def test_a_shape_that_the_host_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="choose one of sin"):  # the host leaves the whole input out
+        CoupledThetaSchedule.execute(reference_steps=50)
+
+
 def test_a_drawn_schedule_is_that_of_its_values():
     assert make("drawn", values="0, 0.25, 1").values(6) == CoupledThetaValues.execute("0, 0.25, 1")[0].values(6)
     drawn, _ = from_values([0, 1], "drawn")
@@ -177,9 +182,14 @@ def test_a_changed_file_is_read_again(folders):
     assert before != CoupledThetaLoad.fingerprint_inputs("a.json")
 
 
+def test_a_linked_name_is_always_read_again():
+    before, after = (CoupledThetaLoad.fingerprint_inputs(None) for _ in range(2))  # what the host passes for a link
+    assert before != before and (0, before) != (0, after)
+
+
 @pytest.mark.parametrize("prefix", [
     "", " ", ".", "..", "../theta", "a/../../x", "/etc/theta", "a//b", "a/", "C:\\theta", "..\\x", "a\0b", "a\nb",
-    "~/../x/..", "x" * 300, "a?", "a./b",
+    "~/../x/..", "x" * 300, "a?", "a./b", "日" * 90, "a\u200bb", "\ud800",
 ])
 def test_no_prefix_leaves_the_folder(folders, prefix):
     before = sorted(folders.rglob("*"))

@@ -14,6 +14,7 @@ from coupled.metrics.proposals import Proposals, chosen, grid_points, pairwise_i
 from coupled.metrics.segment import Segmenter, load_sam, segment_entities
 from coupled.nodes import segment as node_file
 from coupled.nodes.segment import NO_CHECKPOINT, CoupledSegmentEntities, checkpoint_names
+from coupled.optimise import ModelMeter
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
@@ -325,6 +326,16 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 def test_images_it_can_not_judge_are_refused(images, entities, words):
     with pytest.raises(ValueError, match=words):
         segment_entities(ColourSegmenter(), images, entities)
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"min_score": float("nan")}, "min_score"), ({"min_score": 1.5}, "min_score"), ({"points_per_side": 0}, "points"),
+])
+def test_settings_that_choose_at_random_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        segment_entities(ColourSegmenter(), torch.zeros(1, 8, 8, 3), **settings)
+    with pytest.raises(ValueError, match=words):
+        ModelMeter(None, None, "", **settings)
 
 
 @pytest.fixture
