@@ -64,11 +64,11 @@ MAIN: tuple[Method, ...] = (
 TABLE_4 = tuple(replace(PAPERS, shape=shape) for shape in ("01", "arctan", "sin"))
 MODES = tuple(
     Coupled(center, "sin", mode, text)
-    for center in (4, 12, 18)
+    for center in (4, 12)
     for mode in ("local", "exact", "paper")
     for text in (ENTITY, FULL_PROMPT)
 )
-CENTERS = (2, 4, 8, 12, 16, 20, 28)
+CENTERS = (2, 4, 8, 12, 18, 28)
 CURVES = (
     *TABLE_4,
     *(Coupled(mode=mode, entity_text=text) for mode in ("exact", "local") for text in (ENTITY, FULL_PROMPT)),
