@@ -8,12 +8,11 @@ from coupled.mini.world.captions import sentence
 from coupled.optimise import ModelMeter, Painter, PromptSet, Settings, Task
 from coupled.optimise.sets import split_set
 
-from .quality_models import empty_latent, mini_bench
+from .quality_models import MINI_POINTS, empty_latent, mini_bench
 from .quality_run import GUIDANCE
 from .quality_sets import pick
 
 TRAINING_SEED, HELD_OUT_SEED = 1001, 2001  # the first noise of the one and of the other
-POINTS = 8  # per side, for Segment Entities: on 128 × 128 pixels it finds what 16 find, in a quarter of the time
 MODE, ENTITY_TEXT = "local", "full prompt"
 
 
@@ -34,7 +33,7 @@ def training_sets(count: int) -> list[PromptSet]:
 def mini_task(sets: int, seeds: int, steps: int, candidates: int) -> Task:
     """Mini Flux with the mini measuring models, both presets weighed alike."""
     bench = mini_bench(steps)
-    meter = ModelMeter(bench.meter.segmenter, bench.meter.clip_model, bench.name, POINTS)
+    meter = ModelMeter(bench.meter.segmenter, bench.meter.clip_model, bench.name, MINI_POINTS)
     painter = Painter(bench.painter.model, bench.painter.clip, bench.painter.vae, training_sets(sets),
                       [TRAINING_SEED + i for i in range(seeds)], empty_latent(128),
                       Settings(steps, guidance=GUIDANCE, mode=MODE, entity_text=ENTITY_TEXT))

@@ -10,6 +10,8 @@ import torch
 
 from .quality_run import Meter, Painter
 
+MINI_POINTS = 8  # per side, for Segment Entities: on 128 × 128 pixels it finds what 16 find, in a quarter of the time
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -33,7 +35,7 @@ def mini_bench(steps: int) -> Bench:
     clip_model = ClipModel(module, tokenize, Preprocessing(size=tuple(module.visual.image_size)))
     painter = Painter(*load_mini(), empty_latent(128), steps)
     name = f"mini-{steps}-{digest(sorted(WEIGHTS.glob('*.safetensors')))}"
-    return Bench(name, f"Mini Flux, 128 × 128, {steps} steps", painter, Meter(Segmenter(load_mini_sam()), clip_model))
+    return Bench(name, f"Mini Flux, 128 × 128, {steps} steps", painter, Meter(Segmenter(load_mini_sam()), clip_model, MINI_POINTS))
 
 
 @dataclass(frozen=True)

@@ -70,15 +70,15 @@ class Painter:
 
 
 class Meter:
-    """Measures finished images with a segmenter and a CLIP model."""
+    """Measures finished images with a segmenter, asked at so many points per side, and a CLIP model."""
 
-    def __init__(self, segmenter, clip_model):
-        self.segmenter, self.clip_model = segmenter, clip_model
+    def __init__(self, segmenter, clip_model, points_per_side: int = 16):
+        self.segmenter, self.clip_model, self.points_per_side = segmenter, clip_model, points_per_side
 
     def masks(self, images_NHWC: torch.Tensor, entities: Iterable[str]) -> torch.Tensor:
         from coupled.metrics.segment import segment_entities
 
-        return segment_entities(self.segmenter, images_NHWC, list(entities)).cpu()
+        return segment_entities(self.segmenter, images_NHWC, list(entities), self.points_per_side).cpu()
 
     def measures(self, images_NHWC: torch.Tensor, masks_NHW: torch.Tensor, prompts: Iterable[str]) -> Record:
         """The numbers of one result; None where there is none, and the reason."""
