@@ -2,7 +2,7 @@
 
 On held-out pairs of subject and place: the share whose subject and place a separately trained judge finds right, and
 how well Mini SAM and Mini CLIP do on drawn scenes. On sets of two subjects in one place: f_bg at the same seed, stock
-and coupled at several centers.
+and coupled in mode local, and in mode exact at several centers.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from devtools.environment import ROOT
 from devtools.pack import load_pack
 
 STEPS, GUIDANCE = 30, 3.5
-CENTERS = (6, 12, 18, 24)
+SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 24))  # mode, center
 
 
 def main() -> int:
@@ -64,13 +64,13 @@ class MiniBench:
         latent = random_seed(self.model, self.clip, prompts, empty_latent(), seed, STEPS, guidance=GUIDANCE)
         return self.vae.decode(latent["samples"])
 
-    def coupled(self, background: str, entities: list[str], seed: int, center: float):
+    def coupled(self, background: str, entities: list[str], seed: int, mode: str, center: float):
         """Images [n, 128, 128, 3] of a coupled set, sin k = 0.8."""
         from coupled.attention import couple, encode_set
         from coupled.sampling import sample_set
         from coupled.schedules.families import family
 
-        model = couple(self.model, family("sin", center=center, k=0.8, reference_steps=50))
+        model = couple(self.model, family("sin", center=center, k=0.8, reference_steps=50), mode)
         positive = encode_set(self.clip, background, entities, GUIDANCE)
         return self.vae.decode(sample_set(model, positive, empty_latent(), seed, STEPS)["samples"])
 
@@ -100,8 +100,9 @@ class MiniBench:
             pair = [self.world.SUBJECTS[(5 * i + k) % len(self.world.SUBJECTS)] for k in (0, 11)]
             methods = {"same seed": self.stock([prompt_of(s, place) for s in pair], i)}
             entities = [prompt_of(s) for s in pair]
-            for center in CENTERS:
-                methods[f"coupled, center {center}"] = self.coupled(prompt_of(place=place), entities, i, center)
+            for mode, center in SETTINGS:
+                name = f"coupled, {mode}, center {center}"
+                methods[name] = self.coupled(prompt_of(place=place), entities, i, mode, center)
             for name, images in methods.items():
                 rows.setdefault(name, []).append(self.score(images, [s.name for s in pair]))
         return {name: summary(scores) for name, scores in rows.items()}

@@ -35,7 +35,8 @@ def mini_bench(steps: int) -> Bench:
     clip_model = ClipModel(module, tokenize, Preprocessing(size=tuple(module.visual.image_size)))
     painter = Painter(*load_mini(), empty_latent(128), steps)
     name = f"mini-{steps}-{digest(sorted(WEIGHTS.glob('*.safetensors')))}"
-    return Bench(name, f"Mini Flux, 128 × 128, {steps} steps", painter, Meter(Segmenter(load_mini_sam()), clip_model, MINI_POINTS))
+    meter = Meter(Segmenter(load_mini_sam()), clip_model, MINI_POINTS)
+    return Bench(name, f"Mini Flux, 128 × 128, {steps} steps", painter, meter)
 
 
 @dataclass(frozen=True)

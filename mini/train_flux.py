@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from .dataset import NONE, SceneArrays
+from .fused import FusedNorm, explicit_attention
 from .model import FLUX_CONFIG
 from .text import END, MIN_TOKENS, PAD, UNKNOWN, MiniTextEncoder, MiniTokenizer
 from .world import PLACES, SUBJECTS, caption
@@ -23,7 +24,7 @@ from .world import PLACES, SUBJECTS, caption
 EMPTY_CAPTION, SUBJECT_ALONE, UNKNOWN_WORD = 0.08, 0.22, 0.01
 GUIDANCE = (1.0, 5.0)
 NEUTRAL_GUIDANCE = 1.0
-SUBJECT_WEIGHT = 2.0  # more that a subject's pixels count: they are few, and the hardest to learn
+SUBJECT_WEIGHT = 4.0  # more that a subject's pixels count: they are few, and the hardest to learn
 
 
 class Student(torch.nn.Module):
@@ -40,6 +41,9 @@ class Student(torch.nn.Module):
         for module in self.modules():  # the host adds in place, which would spoil what a norm saved for its gradient
             if type(module).__name__ in ("LayerNorm", "T5LayerNorm"):
                 module.register_forward_pre_hook(lambda _, args: (args[0].clone(),))
+        attentions = [part for block in self.flux.double_blocks for part in (block.img_attn, block.txt_attn)]
+        for part in (*attentions, *self.flux.single_blocks):
+            part.norm = FusedNorm(part.norm)
         self.flux.bfloat16()
 
     def forward(self, x, sigma, ids_BT, guidance):
@@ -48,7 +52,8 @@ class Student(torch.nn.Module):
         end = (ids_BT == END).int().argmax(1)
         pooled = self.text.pool(states_BTD[torch.arange(len(end)), end])
         x, states_BTD, pooled = x.bfloat16(), states_BTD.bfloat16(), pooled.bfloat16()
-        return self.flux._forward(x, sigma, states_BTD, pooled, guidance).float()
+        options = {"optimized_attention_override": explicit_attention}
+        return self.flux._forward(x, sigma, states_BTD, pooled, guidance, transformer_options=options).float()
 
 
 def initialise(student: Student) -> None:
