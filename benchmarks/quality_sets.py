@@ -67,7 +67,7 @@ def pick(options: tuple[str, ...], turn: int) -> str:
 
 
 def sweep_sets(sets: list[PromptSet]) -> list[PromptSet]:
-    """The sets whose centers are swept: the paper's, and every fifth of the held-out ones."""
+    """The sets whose centers are swept: the paper's, and every ninth of the held-out ones."""
     return [one for one in sets if one.group == PAPER] + list(
-        itertools.islice((one for one in sets if one.group == HELD_OUT), 0, None, 5)
+        itertools.islice((one for one in sets if one.group == HELD_OUT), 0, None, 9)
     )
