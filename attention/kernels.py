@@ -4,6 +4,7 @@ Legend: B images, H heads, L queries, M keys, D head width. LSE[b,h,l] = log Σ_
 float32. torch's fused kernels hold it; which of them serves a device is found out once, by trying (`kernel_for`).
 """
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -46,6 +47,7 @@ def padded_width(tensor: torch.Tensor) -> torch.Tensor:
 def on_cuda(kernel: Callable) -> Callable:
     """A CUDA kernel of q, k, v, scale with its width padded and its results cut to the right shape."""
 
+    @functools.wraps(kernel)
     def run(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> Attended:
         if mask is not None:
             return plain(q_BHLD, k_BHMD, v_BHMD, mask, scale)
@@ -74,8 +76,10 @@ def cuda_efficient(q, k, v, scale):
 
 
 CANDIDATES = {"cpu": (cpu_flash,), "cuda": (cuda_flash, cuda_cudnn, cuda_efficient)}
+BY_NAME = {kernel.__name__: kernel for kernels in CANDIDATES.values() for kernel in kernels} | {"none": None}
+CHOICES = ("use_sage_attention", "use_flash_attention", "use_split_cross_attention", "use_quad_cross_attention")
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # TF32 may be on
-_chosen: dict[tuple, Callable | None] = {}
+_chosen: dict[tuple, str] = {}
 
 
 def agrees(kernel: Callable, device: torch.device, dtype: torch.dtype, width: int) -> bool:
@@ -98,15 +102,28 @@ def find_kernel(device: torch.device, dtype: torch.dtype, width: int) -> Callabl
         return next((c for c in CANDIDATES.get(device.type, ()) if agrees(c, device, dtype, width)), None)
 
 
+def host_was_told() -> bool:
+    """Whether the user started the host with an attention of their choice: all attention goes through that one then."""
+    from comfy.cli_args import args
+
+    return any(getattr(args, flag, False) for flag in CHOICES)
+
+
 def kernel_for(q: torch.Tensor) -> Callable | None:
     """The kernel for queries like `q`; None where a device has none and two ordinary attention calls do better.
 
-    The choice is a fact about the machine, so it is kept. With gradients on it is the plain kernel: the
-    fused ones let none through their log-sum-exp.
+    With gradients on it is the plain kernel: the fused ones let none through their log-sum-exp.
     """
     if torch.is_grad_enabled() and q.requires_grad:
         return plain
-    key = (q.device, q.dtype, q.shape[-1])
+    return BY_NAME[kernel_name(q.device, q.dtype, q.shape[-1])]
+
+
+@torch.compiler.assume_constant_result  # torch.compile asks once: trying kernels out cannot be compiled
+def kernel_name(device: torch.device, dtype: torch.dtype, width: int) -> str:
+    """The name of the kernel for a device, kept: it is a fact about the machine."""
+    key = (device, dtype, width)
     if key not in _chosen:
-        _chosen[key] = find_kernel(*key)
+        kernel = find_kernel(*key)
+        _chosen[key] = kernel.__name__ if kernel else "none"
     return _chosen[key]

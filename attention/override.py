@@ -17,13 +17,14 @@ KEY = "optimized_attention_override"
 class BlockAttention:
     """Takes the place of the attention in the blocks of one model call; made anew for each call, it outlives none.
 
+    torch.compile goes through it, so what changes between the calls of a run must be a tensor: theta, say, which is
+    then read in each call, where a number would be compiled in.
     previous: another pack's override, if any. Then every attention inside goes through it.
     """
 
     streams: Streams
     previous: Callable | None = None
 
-    @torch.compiler.disable  # what this call holds, theta say, would be compiled in as a constant
     def __call__(
         self, func, q, k, v, heads, mask=None, attn_precision=None,
         skip_reshape=False, skip_output_reshape=False, **kwargs,
@@ -73,7 +74,7 @@ class CoupledAttention(BlockAttention):
     focus: Focus | None = None
 
     def joint(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
-        kernel = None if self.previous else kernels.kernel_for(qkv.q)
+        kernel = None if self.previous or kernels.host_was_told() else kernels.kernel_for(qkv.q)
         kernel = kernel and partial(kernel, scale=scale)
         if block_type == "double":
             return self.double(qkv, kernel, plain, scale)

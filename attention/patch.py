@@ -1,5 +1,6 @@
 """Couples a model: a clone of its ModelPatcher whose blocks attend to a background and an entity text."""
 
+import dataclasses
 from functools import partial
 
 import torch
@@ -37,7 +38,7 @@ def couple(model, theta: ThetaSchedule, mode: str = "local"):
     wrappers = {
         WrappersMP.OUTER_SAMPLE: partial(run_set, mode),
         WrappersMP.APPLY_MODEL: call_model,
-        WrappersMP.DIFFUSION_MODEL: partial(run_model, family, theta, mode),
+        WrappersMP.DIFFUSION_MODEL: Coupling(family, theta, mode),
     }
     for kind, wrapper in wrappers.items():
         model.remove_wrappers_with_key(kind, PATCH)  # coupled twice: the last one counts
@@ -79,9 +80,11 @@ def call_model(executor, *args, **kwargs):
 def run_uncompiled(run, executor, *args, **kwargs):
     """run(…); a coupled call without torch.compile where its compiled code could be the wrong one.
 
-    The host's Torch Compile node tells torch not to compare transformer_options, where the attention of the call
-    stands: code compiled for one theta, or for the stock model, would be taken for another. It says so in `options`,
-    which torch empties, so any `options` count.
+    The host's Torch Compile node tells torch not to compare transformer_options, where the wrapper and the attention
+    of the call stand: code compiled for the stock model, another mode or other texts would be taken for this call's.
+    (theta is a tensor, which compiled code reads in each call.) The node says so in `options`, which torch empties, so
+    any `options` count. To compile such a call apart, with all of torch's comparisons, would not be safe either: torch
+    keeps the compiled code of a function for all who compile it with the same backend.
     """
     patcher = executor.class_obj.current_patcher
     compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
@@ -91,14 +94,24 @@ def run_uncompiled(run, executor, *args, **kwargs):
     return run(*args, **kwargs)
 
 
-def run_model(family: Family, schedule: ThetaSchedule, mode: str, executor, *args, **kwargs):
-    """DIFFUSION_MODEL wrapper: an ordinary conditioning runs untouched, a coupled one with both of its texts."""
-    if BACKGROUND_TOKENS not in kwargs:
-        return executor(*args, **kwargs)
-    return run_coupled(family, schedule, mode, executor, list(args), kwargs)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Coupling:
+    """DIFFUSION_MODEL wrapper: an ordinary conditioning runs untouched, a coupled one with both of its texts.
+
+    It is no partial: torch.compile looks into those, and would compile the model anew for another kind of schedule.
+    """
+
+    family: Family
+    schedule: ThetaSchedule
+    mode: str
+
+    def __call__(self, executor, *args, **kwargs):
+        if BACKGROUND_TOKENS not in kwargs:
+            return executor(*args, **kwargs)
+        return run_coupled(self.family, self.schedule, self.mode, executor, list(args), kwargs)
 
 
-@torch.compiler.disable(recursive=False)
+@torch.compiler.disable(recursive=False)  # theta is read here; what stands below, the model, is compiled as one graph
 def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, args: list, kwargs: dict) -> torch.Tensor:
     """One coupled model call. The lists and dicts of the host are read, not written."""
     n_bg, pooled, rows = kwargs[BACKGROUND_TOKENS], kwargs.get(ENTITY_POOLED), kwargs.get(ROWS)
@@ -112,12 +125,19 @@ def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, ar
         # The text of weight 0 gets no attention anywhere: without it, this is the stock model on the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
-    args[family.options] = {**options, KEY: CoupledAttention(
-        streams=Streams(n_bg, context.shape[1]), previous=options.get(KEY), theta=weight, paper=mode == "paper",
-        focus=options.get(FOCUS))}
+    args[family.options] = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
     return executor(*args, **kwargs)
 
 
+@torch.compiler.disable
+def with_attention(options: dict, streams: Streams, theta: torch.Tensor, mode: str) -> dict:
+    """The transformer_options of one model call, with the attention over both texts."""
+    previous, focus = options.get(KEY), options.get(FOCUS)
+    return {**options, KEY: CoupledAttention(
+        streams=streams, previous=previous, theta=theta, paper=mode == "paper", focus=focus)}
+
+
+@torch.compiler.disable
 def current_theta(schedule: ThetaSchedule, options: dict) -> float:
     """theta of this model call; the sigmas are read from the device at once."""
     sigma, sigmas = options.get("sigmas"), options.get("sample_sigmas")
@@ -130,6 +150,7 @@ def current_theta(schedule: ThetaSchedule, options: dict) -> float:
     return theta_at(schedule, step_position(sigma, sigmas), len(sigmas) - 1)
 
 
+@torch.compiler.disable  # it would be compiled for one theta
 def theta_of_rows(theta: float, x: torch.Tensor, rows: int | None) -> torch.Tensor:
     """theta of no axes or, where of so many rows each the last is a plate, [B, 1, 1] with 0 for plates; float32.
 
@@ -141,6 +162,7 @@ def theta_of_rows(theta: float, x: torch.Tensor, rows: int | None) -> torch.Tens
     return weight
 
 
+@torch.compiler.disable
 def mixed(background_BP: torch.Tensor, entity_BP: torch.Tensor, theta_B1: torch.Tensor) -> torch.Tensor:
     """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent, [B, P]; at 0 and 1 exactly one of the two."""
     return torch.lerp(background_BP.float(), entity_BP.float(), theta_B1).to(background_BP.dtype)

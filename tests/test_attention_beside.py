@@ -84,6 +84,18 @@ def test_another_override_is_chained(model, conditioning):
     assert calls == [L_BG + L_ENT + 24] * 2 + [L_BG + 24, L_ENT + 24] * 2
 
 
+@pytest.mark.parametrize("mode", ["exact", "local", "paper"])
+def test_an_attention_that_the_user_asked_for_is_used(model, conditioning, monkeypatch, mode):
+    """`--use-split-cross-attention`, say: the host's own function serves, and gives the same."""
+    from comfy.cli_args import args
+    from coupled.attention import kernels
+
+    ours = tiny_sample(couple(model, THETA, mode), conditioning)
+    monkeypatch.setattr(args, "use_split_cross_attention", True)
+    monkeypatch.setattr(kernels, "kernel_for", lambda q: pytest.fail("a kernel of our own was taken"))
+    assert error(tiny_sample(couple(model, THETA, mode), conditioning), ours) <= 1e-5
+
+
 def test_an_override_that_changes_the_result_is_felt(model, conditioning):
     hooked = model.clone()
     hooked.model_options["transformer_options"]["optimized_attention_override"] = lambda f, *a, **k: f(*a, **k) * 0.5

@@ -4,8 +4,10 @@ guarding, without the minutes that generating code takes."""
 import comfy_extras.nodes_torch_compile as host_node
 import pytest
 import torch
+from comfy.ldm.modules.attention import attention_pytorch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from coupled.attention import couple
+from coupled.attention.override import KEY
 from coupled.schedules import constant, sin
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
 
@@ -66,3 +68,47 @@ def test_uncoupled_calls_stay_compiled_beside_coupled_ones(model):
     assert error(tiny_sample(bypassed, conditioning, batch=2), tiny_sample(model, conditioning, batch=2)) <= 1e-5
     again = tiny_sample(patched, conditioning, **settings)
     assert torch.equal(again, ours)
+
+
+class Graphs:
+    """A backend that runs what it is given as it is, and keeps it."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, graph, inputs):
+        self.made.append(graph)
+        return graph.forward
+
+    def attending(self) -> list[int]:
+        """The number of attentions in each graph that has any."""
+        counts = [sum("scaled_dot_product" in str(node.target) for node in graph.graph.nodes) for graph in self.made]
+        return [n for n in counts if n]
+
+
+CASES = [("ours", "exact"), ("ours", "local"), ("torch", "paper"), ("torch", "local")]
+
+
+def on_torch_attention(model):
+    """The model with torch's own attention, the host's choice on a GPU, as another pack's override.
+
+    The host's choice on a CPU asks for the free memory, which breaks the graph in the stock model's blocks too.
+    """
+    model = model.clone()
+    model.model_options["transformer_options"][KEY] = lambda func, *args, **kwargs: attention_pytorch(*args, **kwargs)
+    return model
+
+
+@pytest.mark.parametrize("attention, mode", CASES)
+def test_all_blocks_of_a_coupled_call_are_one_graph_for_every_theta(attention, mode):
+    """A theta that rises with each step, then other schedules: code compiled in the first call serves all of them."""
+    model, conditioning, graphs, made = tiny_flux(), tiny_coupled(2, 5, 7), Graphs(), []
+    model = on_torch_attention(model) if attention == "torch" else model
+    for schedule in (sin(1.5, 0.8, 4), sin(2.0, 0.4, 4), constant(0.3)):
+        patched = couple(model, schedule, mode)
+        expected = tiny_sample(patched, conditioning, batch=2)
+        set_torch_compile_wrapper(model=patched, backend=graphs)
+        ours = tiny_sample(patched, conditioning, batch=2, callback=lambda *_: made.append(len(graphs.made)))
+        assert error(ours, expected) <= 1e-5
+    assert len(graphs.attending()) == 1, "a graph break within a block would part the attentions"
+    assert made[0] > 0 and set(made) == {made[0]}
