@@ -9,7 +9,7 @@ from .quality_methods import BASELINES, CURVES, MAIN, MODES, SWEEP, TABLE_4, Cou
 from .quality_pictures import contact_sheet, point, trade_off
 from .quality_report import MEASURES, enriched, failures, losses, method_table, rows, sweep_table
 from .quality_run import GUIDANCE, outside_all_regions
-from .quality_sets import ABLATED, HELD_OUT, PAPER, PromptSet
+from .quality_sets import ABLATED, HELD_OUT, PAPER, PromptSet, sweep_sets
 from .quality_store import Record, Store
 
 SWEPT = {method.key: method for method in SWEEP}
@@ -79,8 +79,9 @@ class Page:
 
     def ablations(self) -> list[str]:
         """The paper's Table 4 and Figures 8 to 10, and modes and entity texts; what has no results is left out."""
+        swept = [one.name for one in sweep_sets(self.sets)]  # all methods here have made these, so they compare
         parts, where = [], [(f"the paper's pair {ABLATED}", self.of(ABLATED))]
-        where += [(f"{group} sets", self.of(group=group)) for group in self.groups()]
+        where += [(f"{group} sets", self.of(*swept, group=group)) for group in self.groups()]
         for title, methods in (("Table 4: shapes of theta", TABLE_4), ("Modes and entity texts", MODES)):
             found = [(name, rows(records, methods)) for name, records in where]
             parts += [f"## {title}"] * any(table for _, table in found)

@@ -110,7 +110,7 @@ def runs(bench) -> dict:
         cases |= {f"{name}, {mode}": partial(bench.coupled, n, tokens, schedule, mode, count)
                   for name, schedule in schedules.items() for mode in ("exact", "local")
                   if n == 4 or name == "sin 12" or n == 2}
-        seconds = interleaved(bench, cases, 1)
+        seconds = interleaved(bench, cases, 3 if n == 4 else 1)
         stock = seconds.pop("stock")
         found |= {f"{name}, n = {n}": ratio(own, stock) for name, own in seconds.items()}
     return found

@@ -28,7 +28,8 @@ def page(report: dict) -> str:
     return "\n\n".join([
         "# Performance", machine(report["machine"]),
         "Ratios against the unpatched model in the same process, the two in turn: median (least to greatest of "
-        "the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper* are Coupled Attention's modes.",
+        "the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper* are Coupled Attention's modes. "
+        "*local* samples the background plate as one row more: 2 in place of 1, 5 in place of 4.",
         "## One step", table(report["steps"]), "## Whole runs, against the same images in one batch of the stock model",
         table(report["runs"]), "## Memory and import", others(report),
         "## How the cost grows", "![Over the image tokens](performance/tokens.svg)",
