@@ -89,10 +89,7 @@ def test_theta_zero_gives_one_picture_n_times(mini):
 
 
 def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
-    """The sides of the pictures, where no subject stands: nearer to equal when coupled, in the median of twelve seeds.
-
-    Not at every seed: of these twelve, one came out no better than uncoupled when this was written.
-    """
+    """The sides of the pictures, where no subject stands: nearer to equal when coupled, at each of twelve seeds."""
     place = f"{BACKGROUND[0].lower()}{BACKGROUND[1:]}"
     prompts = [f"{entity[:-1]} in {place}" for entity in ENTITIES]
 
@@ -101,13 +98,14 @@ def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
         return (images[0] - images[1])[:, SIDES].square().mean().item()
 
     def ratio(seed):
-        return drift(seed, sin(center=12)) / drift(seed, constant(1.0), "exact", entities=prompts)
+        return drift(seed, sin(center=4)) / drift(seed, constant(1.0), "exact", entities=prompts)
 
-    assert statistics.median(map(ratio, range(1, 13))) < 0.25
+    ratios = sorted(map(ratio, range(1, 13)))
+    assert statistics.median(ratios) < 0.05 and ratios[-1] < 0.25
 
 
 def test_coupled_pictures_show_different_subjects(mini):
-    first, second = paint(mini, sin(center=12), steps=20)
+    first, second = paint(mini, sin(center=4), steps=20)
     assert (first - second)[32:112, 32:96].square().mean() > 1e-3
 
 
