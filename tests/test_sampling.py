@@ -29,7 +29,8 @@ def as_the_host_runs():
 
 @pytest.fixture(scope="module")
 def stock():
-    return tiny_flux()
+    """Near to a trained model: at a gain of 1 rounding errors grow from step to step."""
+    return tiny_flux(gain=0.5)
 
 
 @pytest.fixture(scope="module", params=["exact", "local"])
@@ -376,7 +377,7 @@ def test_a_set_too_large_for_the_whole_memory_starts_with_fewer(model):
 
 def test_a_set_of_16_on_a_small_budget_finishes(exact, caplog):
     """By the host's own estimate 5 images fit, so the first pass has 4; then only 3 do, and the passes have 2."""
-    sixteen, small = tiny_coupled(16), couple(tiny_flux(), sin(center=2, k=0.8, reference_steps=STEPS), "exact")
+    sixteen, small = tiny_coupled(16), couple(tiny_flux(gain=0.5), sin(center=2, k=0.8, reference_steps=STEPS), "exact")
     total = comfy.model_management.get_total_memory(small.load_device)
     small.model.memory_usage_factor *= total / small.memory_required([5, 16, 8, 12])
     short, calls = limited(small, 3)

@@ -50,12 +50,12 @@ def test_schemas_are_whole(node):
     assert all(i.tooltip for i in inputs) and all(o.display_name for o in schema.outputs)
 
 
-def test_defaults_follow_the_contract():
+def test_inputs_follow_the_contract_and_center_suits_local_mode():
     required = CoupledThetaSchedule.INPUT_TYPES()["required"]
     options = {o["key"]: o["inputs"]["required"] for o in required["shape"][1]["options"]}
     assert list(options) == ["sin", "arctan", "01", "constant", "drawn"]
-    assert {k: v[1]["default"] for k, v in options["sin"].items()} == {"center": 12, "k": 0.8}
-    assert {k: v[1]["default"] for k, v in options["arctan"].items()} == {"center": 12, "k": 0.5}
+    assert {k: v[1]["default"] for k, v in options["sin"].items()} == {"center": 4, "k": 0.8}
+    assert {k: v[1]["default"] for k, v in options["arctan"].items()} == {"center": 4, "k": 0.5}
     assert [list(options[key]) for key in ("01", "constant", "drawn")] == [["center"], ["value"], ["values"]]
     assert required["reference_steps"][1]["default"] == 50
     assert CoupledThetaPlot.INPUT_TYPES()["required"]["steps"][1]["default"] == 50
