@@ -29,7 +29,9 @@ def page(report: dict) -> str:
         "# Performance", machine(report["machine"]),
         "Ratios against the unpatched model in the same process, the two in turn: median (least to greatest of "
         "the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper* are Coupled Attention's modes. "
-        "*local* samples the background plate as one row more: 2 in place of 1, 5 in place of 4.",
+        "*local* samples the background plate as one row more: 2 in place of 1, 5 in place of 4. On a CPU the host "
+        "takes its sub-quadratic attention, slower and larger than the flash kernel of coupled calls: hence ratios "
+        "far below 1.",
         "## One step", table(report["steps"]), "## Whole runs, against the same images in one batch of the stock model",
         table(report["runs"]), "## Memory and import", others(report),
         "## How the cost grows", "![Over the image tokens](performance/tokens.svg)",
