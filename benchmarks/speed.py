@@ -18,6 +18,7 @@ from pathlib import Path
 from devtools.environment import ROOT
 from devtools.pack import load_pack
 
+STATUS, CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MEMORY, IMPORT = ("stock", "exact", "local"), 5
 HALF, MIXED, ENDS = 0.5, ("exact", "local", "paper"), (0.0, 1.0)
 
@@ -168,8 +169,7 @@ def child(options: argparse.Namespace, what: str) -> float:
 
 
 def peak_bytes(size, mode: str) -> int:
-    """The most memory that one step takes, weights included: of the GPU, or of the process (Linux; elsewhere since its
-    start)."""
+    """The most memory that one step takes, weights included: of the GPU, or of the process."""
     import torch
     from coupled.schedules import constant
 
@@ -183,16 +183,19 @@ def peak_bytes(size, mode: str) -> int:
         bench.coupled(1, size.image_tokens, constant(HALF), mode)
     if bench.device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")
-    peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")] if (
-        status.exists()) else []
-    return 1024 * int(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return 1024 * (peak_on_linux() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def forget_peak() -> None:
-    """Linux counts a process's peak memory anew: making the weights takes more than a step."""
-    if Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
+    """Linux counts a process's peak memory anew, because making the weights takes more than a step does."""
+    if CLEAR_PEAK.exists():
+        CLEAR_PEAK.write_text("5")
+
+
+def peak_on_linux() -> int:
+    """KiB since the peak was forgotten; 0 elsewhere."""
+    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def import_seconds(host: Path) -> float:
