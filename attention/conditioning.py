@@ -10,7 +10,9 @@ import torch
 
 BACKGROUND_TOKENS = "coupled_background_tokens"  # int: L_bg
 ENTITY_POOLED = "coupled_entity_pooled"  # [n, P]; absent where the text encoder gives no pooled vector
-KEYWORDS = (BACKGROUND_TOKENS, ENTITY_POOLED, "crossattn_controlnet")  # for us and for a ControlNet, not for the model
+ROWS = "coupled_rows"  # int: of so many rows each the last is a background plate (focus.py); absent without plates
+# For us and for a ControlNet, not for the model:
+KEYWORDS = (BACKGROUND_TOKENS, ENTITY_POOLED, ROWS, "crossattn_controlnet")
 
 Conditioning = list
 

@@ -13,9 +13,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from .conditioning import BACKGROUND_TOKENS, rows
+from .conditioning import BACKGROUND_TOKENS, ROWS, rows
 
-ROWS = "coupled_rows"  # n + 1, among the keywords of the model: of so many rows each the last is a plate
 FOCUS = "coupled_focus"  # the Focus of a model call, among its transformer_options
 
 # Chosen on training sets of the mini world: docs/tried.md

@@ -6,10 +6,10 @@ from functools import partial
 import torch
 
 from ..schedules import ThetaSchedule
-from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS
+from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS, ROWS
 from .coupling import Streams
 from .families import Family, family_of
-from .focus import FOCUS, ROWS, led_to_plate, with_plate
+from .focus import FOCUS, led_to_plate, with_plate
 from .override import KEY, CoupledAttention
 from .progress import checked, step_position, theta_at
 
@@ -115,7 +115,7 @@ class Coupling:
 def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, args: list, kwargs: dict) -> torch.Tensor:
     """One coupled model call. The lists and dicts of the host are read, not written."""
     n_bg, pooled, rows = kwargs[BACKGROUND_TOKENS], kwargs.get(ENTITY_POOLED), kwargs.get(ROWS)
-    kwargs = {k: v for k, v in kwargs.items() if k not in (*KEYWORDS, ROWS)}
+    kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
     options, context = args[family.options], args[family.context]
     theta = current_theta(schedule, options)
     weight = theta_of_rows(theta, args[family.x], rows)
