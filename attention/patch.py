@@ -1,6 +1,7 @@
 """Couples a model: a clone of its ModelPatcher whose blocks attend to a background and an entity text."""
 
 import dataclasses
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -74,11 +75,12 @@ def check_batch(n: int, batch: int) -> None:
 
 def call_model(executor, *args, **kwargs):
     """APPLY_MODEL wrapper of each model call."""
-    return run_uncompiled(partial(led_to_plate, executor), executor, *args, **kwargs)
+    with compilation(executor, coupled=BACKGROUND_TOKENS in kwargs):
+        return led_to_plate(executor, *args, **kwargs)
 
 
-def run_uncompiled(run, executor, *args, **kwargs):
-    """run(…); a coupled call without torch.compile where its compiled code could be the wrong one.
+def compilation(executor, coupled: bool):
+    """A context without torch.compile for a coupled call whose compiled code could be the wrong one.
 
     The host's Torch Compile node tells torch not to compare transformer_options, where the wrapper and the attention
     of the call stand: code compiled for the stock model, another mode or other texts would be taken for this call's.
@@ -88,10 +90,8 @@ def run_uncompiled(run, executor, *args, **kwargs):
     """
     patcher = executor.class_obj.current_patcher
     compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
-    if BACKGROUND_TOKENS in kwargs and compiled and compiled.get("options") is not None:
-        with torch.compiler.set_stance("force_eager"):
-            return run(*args, **kwargs)
-    return run(*args, **kwargs)
+    unsafe = coupled and compiled and compiled.get("options") is not None
+    return torch.compiler.set_stance("force_eager") if unsafe else nullcontext()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

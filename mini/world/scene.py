@@ -10,11 +10,12 @@ from .captions import Caption, caption
 from .places import PLACES, Place
 from .subjects import SUBJECTS, Subject, sprite
 
-# Subjects stand on the grid of the latents, in two sizes: a model this small then learns them sharply.
-GRID = SIZE // 8
-SIZES = (1.02, 1.16)
-CENTRES = range(6, 11)
-FEET, FEET_IN_THE_AIR = (13, 14), (9, 10, 11)
+# Subjects stand on the grid of Flux's image tokens, left or right, near or far: few enough ways that a model this small
+# learns each of them sharply.
+GRID = SIZE // 16
+LEFT, RIGHT = 3, 5
+FAR, NEAR = 1.02, 1.16  # factors of a subject's size
+FEET, FEET_IN_THE_AIR = {FAR: 6, NEAR: 7}, {FAR: 5, NEAR: 6}
 
 # The paper's own prompt sets are always trained on; the rule below holds other pairs out.
 PAPER_PAIRS = {
@@ -92,24 +93,28 @@ def tint(image: Image.Image, gain) -> Image.Image:
 def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> Image.Image:
     """Paste the subject with its shadow; returns its mask at the canvas's size."""
     figure = sprite(subject)
-    height = subject.size * c.choice(SIZES)
+    distance = c.choice((FAR, NEAR))
+    height = subject.size * distance
     scale = height * PIXELS / max(figure.height, figure.width * 0.92)
     figure = figure.resize((round(figure.width * scale), round(figure.height * scale)), Image.Resampling.LANCZOS)
-    if c.uniform(0, 1) < 0.5:
+    side = c.choice((LEFT, RIGHT))
+    if side == LEFT:  # and only there: each side mirrored as well would be twice as many ways to learn
         figure = figure.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     figure = tint(figure, light)
-    x = c.choice(CENTRES) / GRID
-    feet = c.choice(FEET_IN_THE_AIR if subject.flies else FEET) / GRID
+    x = side / GRID
+    feet = (FEET_IN_THE_AIR if subject.flies else FEET)[distance] / GRID
     left, top = round(x * PIXELS - figure.width / 2), round(feet * PIXELS - figure.height)
     if not subject.flies:
-        shadow = Image.new("L", image.size)
-        box = [
-            (x * PIXELS - figure.width * 0.42, (feet - 0.03) * PIXELS),
-            (x * PIXELS + figure.width * 0.42, (feet + 0.03) * PIXELS),
-        ]
-        ImageDraw.Draw(shadow).ellipse(box, fill=110)
-        image.paste(shade((30, 28, 40), 0.6), mask=shadow.filter(ImageFilter.GaussianBlur(3)))
+        cast_shadow(image, x, feet, 0.42 * figure.width / PIXELS)
     image.paste(figure, (left, top), figure)
     mask = Image.new("L", image.size)
     mask.paste(figure.getchannel("A"), (left, top))
     return mask
+
+
+def cast_shadow(image: Image.Image, x: float, y: float, rx: float) -> None:
+    """Darken the ground around (x, y), as wide as 2·rx."""
+    shadow = Image.new("L", image.size)
+    box = ((x - rx) * PIXELS, (y - 0.03) * PIXELS, (x + rx) * PIXELS, (y + 0.03) * PIXELS)
+    ImageDraw.Draw(shadow).ellipse(box, fill=110)
+    image.paste(shade((30, 28, 40), 0.6), mask=shadow.filter(ImageFilter.GaussianBlur(3)))
