@@ -80,7 +80,7 @@ def test_the_vae_gives_a_scene_back(mini):
     latent = vae.encode(image)
     assert latent.shape == (1, 16, 16, 16)
     error = (vae.decode(latent) - image).square().mean()
-    assert error < 0.25 * image.var(), "the decoded picture does not resemble the scene"
+    assert error < 0.02 * image.var(), "the decoded picture does not resemble the scene"
 
 
 def test_theta_zero_gives_one_picture_n_times(mini):
