@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .augment import scenes_at
 from .codec import Codec
 from .dataset import SceneArrays
 
@@ -22,12 +23,6 @@ def pictures(scenes: SceneArrays, index) -> torch.Tensor:
     """B × 3 × H × W in [-1, 1]."""
     images_BHWC = torch.from_numpy(np.array(scenes.images_NHWC[index])).to(torch.get_default_device())
     return images_BHWC.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def pixel_weights(scenes: SceneArrays, index) -> torch.Tensor:
-    """B × 1 × H × W, 1 away from the subject."""
-    masks_BHW = torch.from_numpy(np.array(scenes.masks_NHW[index])).to(torch.get_default_device())
-    return 1 + SUBJECT_WEIGHT / 255 * masks_BHW[:, None].float()
 
 
 def gradients_loss(error, weight):
@@ -63,8 +58,9 @@ def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, step / 100) * (1 - progress) ** 0.7
         index = np.sort(sampler.integers(len(scenes), size=batch))
-        x = pictures(scenes, index).contiguous(memory_format=torch.channels_last)
-        loss, l1 = loss_of(codec, x, pixel_weights(scenes, index))
+        images, masks = scenes_at(scenes, index)
+        x = (2 * images - 1).contiguous(memory_format=torch.channels_last)
+        loss, l1 = loss_of(codec, x, 1 + SUBJECT_WEIGHT * masks)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         optimizer.step()
