@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Set-up, demo, tests and a local server for Coupled. Standard library only; needs Python 3.10 or newer.
+"""Set-up, demo, tests and a local server for Coupled. Standard library only; needs Python 3.10 or
+newer.
 
-Set COMFYUI_PATH (and COMFYUI_PYTHON) to use a ComfyUI that you already have; nothing is installed into it.
+Set COMFYUI_PATH (and COMFYUI_PYTHON) to use a ComfyUI that you already have; nothing is installed
+into it.
 """
 
 import argparse
@@ -11,7 +13,10 @@ import sys
 import time
 
 if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
-    sys.exit(f"dev.py needs Python 3.10 or newer; this is {sys.version.split()[0]}. Try: python3.11 dev.py")
+    sys.exit(
+        f"dev.py needs Python 3.10 or newer; this is {sys.version.split()[0]}. Try: python3.11"
+        " dev.py"
+    )
 
 from devtools.browser import provide_browser
 from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
@@ -32,29 +37,50 @@ def demo(environment: Environment, options: argparse.Namespace, rest: list[str])
 def test(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
     """ruff, then pytest, whose closing line ends the output."""
     if missing := lacks(environment.python, ("pytest", "ruff")):
-        advice = f"Install them there: {environment.python} -m pip install -r {ROOT / 'requirements-dev.txt'}"
+        advice = (
+            f"Install them there: {environment.python} -m pip install -r"
+            f" {ROOT / 'requirements-dev.txt'}"
+        )
         raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
     provide_browser(environment)
     if code := hand_over([environment.python, "-m", "ruff", "check", ROOT]):
-        print("\nThe step 'ruff check' failed: mend the lines above (some by `ruff check --fix`).", file=sys.stderr)
+        print(
+            "\nThe step 'ruff check' failed: mend the lines above (some by `ruff check --fix`).",
+            file=sys.stderr,
+        )
         return code
     return hand_over([environment.python, "-m", "pytest", "-q", *rest])
 
 
 def serve(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    """ComfyUI with the pack, for use in a browser; what is made there is kept in .host/user and output/."""
+    """ComfyUI with the pack, for use in a browser; what is made there is kept in .host/user and
+    output/.
+    """
     OUTPUT.mkdir(exist_ok=True)
-    flags = [*device_options(environment), "--output-directory", str(OUTPUT), "--preview-method", "latent2rgb"]
+    flags = [
+        *device_options(environment),
+        "--output-directory",
+        str(OUTPUT),
+        "--preview-method",
+        "latent2rgb",
+    ]
     if environment.host != HOST and (environment.host / "models").is_dir():
         flags += ["--models-directory", str(environment.host / "models")]
     print("Starting ComfyUI …", flush=True)
     stop_on_termination()
     try:
-        with HostServer(environment, ROOT / ".host" / "user", *flags, *rest, port=free_port(options.port)) as server:
-            print(f"ComfyUI with Coupled: {server.url}   (log: {server.log_file}; Ctrl-C stops it)", flush=True)
+        with HostServer(
+            environment, ROOT / ".host" / "user", *flags, *rest, port=free_port(options.port)
+        ) as server:
+            print(
+                f"ComfyUI with Coupled: {server.url}   (log: {server.log_file}; Ctrl-C stops it)",
+                flush=True,
+            )
             while server.process.poll() is None:
                 time.sleep(0.5)
-            raise HostError(f"ComfyUI ended by itself (exit code {server.process.returncode}).\n{server.tail()}")
+            raise HostError(
+                f"ComfyUI ended by itself (exit code {server.process.returncode}).\n{server.tail()}"
+            )
     except KeyboardInterrupt:
         print("\nStopped.")
     return 0
@@ -65,15 +91,21 @@ def train_mini(environment: Environment, options: argparse.Namespace, rest: list
 
 
 def bench(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over([environment.python, "-m", f"benchmarks.{options.what}", "--host", environment.host, *rest])
+    return hand_over(
+        [environment.python, "-m", f"benchmarks.{options.what}", "--host", environment.host, *rest]
+    )
 
 
 def optimise(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over([environment.python, "-m", "benchmarks.optimise", "--host", environment.host, *rest])
+    return hand_over(
+        [environment.python, "-m", "benchmarks.optimise", "--host", environment.host, *rest]
+    )
 
 
 def hand_over(command: list) -> int:
-    """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time to clean up."""
+    """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time
+    to clean up.
+    """
     ignored = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         child = subprocess.Popen([str(part) for part in command], cwd=ROOT)
@@ -88,24 +120,37 @@ COMMANDS = {
     "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
     "test": (test, "run the test suite; further options go to pytest"),
     "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
-    "bench": (bench, "measure: `bench mini`, `bench quality` or `bench speed`; further options go to it"),
-    "optimise": (optimise, "learn theta on the mini model, or help to (--worker); further options go to it"),
+    "bench": (
+        bench,
+        "measure: `bench mini`, `bench quality` or `bench speed`; further options go to it",
+    ),
+    "optimise": (
+        optimise,
+        "learn theta on the mini model, or help to (--worker); further options go to it",
+    ),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text, description=text)
-    commands.choices["serve"].add_argument("--port", type=int, default=8188, help="8188, or a free one if it is taken")
+    commands.choices["serve"].add_argument(
+        "--port", type=int, default=8188, help="8188, or a free one if it is taken"
+    )
     commands.choices["bench"].add_argument("what", choices=["mini", "quality", "speed"])
     options, rest = parser.parse_known_args()
     try:
         return COMMANDS[options.command][0](prepare(), options, rest)
     except SetupError as error:
-        print(f"\nThe step '{error.step}' failed:\n{error.why}\nWhat to do: {error.advice}", file=sys.stderr)
+        print(
+            f"\nThe step '{error.step}' failed:\n{error.why}\nWhat to do: {error.advice}",
+            file=sys.stderr,
+        )
     except HostError as error:
         print(f"\n{error}", file=sys.stderr)
     except KeyboardInterrupt:

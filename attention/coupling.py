@@ -1,8 +1,8 @@
 """The method's equations, on tensors alone.
 
-Legend: B images, H heads, L tokens in the order [bg | ent | img], S image tokens, D head width. theta: weight of the
-entity text.
-`attend(q, k, v, mask) -> (out_BHLD, lse_BHL)` is a kernel of kernels.py; `plain(q, k, v, mask) -> out` an ordinary one.
+Legend: B images, H heads, L tokens in the order [bg | ent | img], S image tokens, D head width.
+theta: weight of the entity text. `attend(q, k, v, mask) -> (out_BHLD, lse_BHL)` is a kernel of
+kernels.py; `plain(q, k, v, mask) -> out` an ordinary one.
 """
 
 import dataclasses
@@ -10,13 +10,17 @@ from collections.abc import Callable
 
 import torch
 
-Theta = float | torch.Tensor  # a tensor of no axes, or [B, 1, 1], one for each row; float32, on the device
+Theta = (
+    float | torch.Tensor
+)  # a tensor of no axes, or [B, 1, 1], one for each row; float32, on the device
 ROWS = 1024  # queries merged at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Streams:
-    """Where the streams stand along the token axis: `background` tokens first, `text` tokens of both texts in all."""
+    """Where the streams stand along the token axis: `background` tokens first, `text` tokens of
+    both texts in all.
+    """
 
     background: int
     text: int
@@ -39,7 +43,9 @@ class Streams:
 
 
 class Part:
-    """q, k, v and the additive mask (None, or [B or 1, H or 1, L or 1, L]) with views of them by stream."""
+    """q, k, v and the additive mask (None, or [B or 1, H or 1, L or 1, L]) with views of them by
+    stream.
+    """
 
     def __init__(self, q_BHLD, k_BHLD, v_BHLD, mask=None):
         self.q, self.k, self.v, self.mask = q_BHLD, k_BHLD, v_BHLD, mask
@@ -67,7 +73,9 @@ def scaled_keys(k_BHLD: torch.Tensor, theta: Theta, s: Streams) -> torch.Tensor:
 
 
 def log_weights(q_BHLD: torch.Tensor, theta: Theta, s: Streams) -> torch.Tensor:
-    """log(1-theta) for bg keys, log(theta) for ent keys, 0 for img keys: a mask [B or 1, 1, L, L] in O(L) memory."""
+    """log(1-theta) for bg keys, log(theta) for ent keys, 0 for img keys: a mask [B or 1, 1, L, L]
+    in O(L) memory.
+    """
     theta_B1 = as_tensor(theta, q_BHLD).reshape(-1, 1)
     L = q_BHLD.shape[2]
     bias_BL = q_BHLD.new_zeros(theta_B1.shape[0], L)
@@ -81,9 +89,11 @@ def as_tensor(theta: Theta, like: torch.Tensor) -> torch.Tensor:
 
 
 class OverImage:
-    """The attention of all queries over the image keys, and what it becomes when attentions over texts are added.
+    """The attention of all queries over the image keys, and what it becomes when attentions over
+    texts are added.
 
-    out: [B, H, L, D]. It takes the place of the attention itself where no gradient needs that any more.
+    out: [B, H, L, D]. It takes the place of the attention itself where no gradient needs that any
+    more.
     """
 
     def __init__(self, qkv: Part, s: Streams, attend: Callable):
@@ -94,21 +104,27 @@ class OverImage:
     def add(self, rows: slice, texts: tuple[slice, ...], weights: Callable) -> None:
         """Makes rows of `out` the weighted sum with their attentions over some texts.
 
-        weights(rows, log-sum-exp over the image, over each text) -> a weight [B, H, rows] for each; they sum to 1. The
-        sum is in float32 and taken in pieces, so that what stands beside the result for it stays small.
+        weights(rows, log-sum-exp over the image, over each text) -> a weight [B, H, rows] for each;
+        they sum to 1. The sum is in float32 and taken in pieces, so that what stands beside the
+        result for it stays small.
         """
         for start in range(rows.start, rows.stop, ROWS):
             piece = slice(start, min(start + ROWS, rows.stop))
             parts = [self.qkv.attend(self.attend, piece, keys) for keys in texts]
-            w_img, *w_texts = weights(piece, self.lse_BHL[:, :, piece], *(lse for _, lse in parts)).unsqueeze(-1)
+            w_img, *w_texts = weights(
+                piece, self.lse_BHL[:, :, piece], *(lse for _, lse in parts)
+            ).unsqueeze(-1)
             mix = w_img * self.alone[:, :, piece]
             for w, (o_text, _) in zip(w_texts, parts, strict=True):
                 mix += w * o_text
             self.out[:, :, piece] = mix
 
 
-def weighted_double(qkv: Part, theta: Theta, s: Streams, attend, look: Callable | None = None) -> torch.Tensor:
-    """Double blocks, exact mode: one softmax over all keys, with mass 1-theta on bg, theta on ent. [B, L, H, D].
+def weighted_double(
+    qkv: Part, theta: Theta, s: Streams, attend, look: Callable | None = None
+) -> torch.Tensor:
+    """Double blocks, exact mode: one softmax over all keys, with mass 1-theta on bg, theta on ent.
+    [B, L, H, D].
 
     look(lse_bg, lse_ent), [B, H, S] each, is told what the image attends to.
     """
@@ -126,9 +142,11 @@ def weighted_double(qkv: Part, theta: Theta, s: Streams, attend, look: Callable 
 
 
 def branched(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
-    """Single blocks, Eq. 6-11: bg sees [bg, img], ent sees [ent, img], img the mix of both branches. [B, L, H, D].
+    """Single blocks, Eq. 6-11: bg sees [bg, img], ent sees [ent, img], img the mix of both
+    branches. [B, L, H, D].
 
-    out_img = (1-theta)·w_b·o_b + theta·w_e·o_e + (1 - (1-theta)·w_b - theta·w_e)·o_i, image over image once.
+    out_img = (1-theta)·w_b·o_b + theta·w_e·o_e + (1 - (1-theta)·w_b - theta·w_e)·o_i, image over
+    image once.
     """
     theta = as_tensor(theta, qkv.q)
 
@@ -144,17 +162,25 @@ def branched(qkv: Part, theta: Theta, s: Streams, attend) -> torch.Tensor:
 
 
 def one_branch(rows: slice, l_i: torch.Tensor, l_text: torch.Tensor) -> torch.Tensor:
-    """What image keys and a text's keys each get of an attention over both, from their log-sum-exps; [2, B, H, L]."""
+    """What image keys and a text's keys each get of an attention over both, from their
+    log-sum-exps; [2, B, H, L].
+    """
     return torch.stack((l_i, l_text)).softmax(0)
 
 
 def branched_plain(qkv: Part, theta: Theta, s: Streams, plain) -> torch.Tensor:
-    """Eq. 6-11 from two ordinary attention calls, over [bg, img] and [ent, img]. Same result, slower. [B, L, H·D]."""
+    """Eq.
+
+    6-11 from two ordinary attention calls, over [bg, img] and [ent, img]. Same result, slower. [B,
+    L, H·D].
+    """
     n_bg, n_ent = s.background, s.text - s.background
     q_b, k_b, v_b = (torch.cat((t[:, :, s.bg], t[:, :, s.img]), 2) for t in (qkv.q, qkv.k, qkv.v))
     bg = plain(q_b, k_b, v_b, without(qkv.mask, s.ent))
     ent = qkv.attend(plain, s.ent_img, s.ent_img)
-    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), as_tensor(theta, ent)).to(bg.dtype)
+    img = torch.lerp(bg[:, n_bg:].float(), ent[:, n_ent:].float(), as_tensor(theta, ent)).to(
+        bg.dtype
+    )
     return torch.cat((bg[:, :n_bg], ent[:, :n_ent], img), 1)
 
 
@@ -163,4 +189,8 @@ def without(mask: torch.Tensor | None, gone: slice) -> torch.Tensor | None:
     if mask is None:
         return None
     mask = torch.cat((mask[..., : gone.start], mask[..., gone.stop :]), -1)
-    return torch.cat((mask[:, :, : gone.start], mask[:, :, gone.stop :]), 2) if mask.shape[2] > 1 else mask
+    return (
+        torch.cat((mask[:, :, : gone.start], mask[:, :, gone.stop :]), 2)
+        if mask.shape[2] > 1
+        else mask
+    )

@@ -1,7 +1,7 @@
 """Encodes the texts of a coupled set, with all entities at one number of tokens.
 
-The attention needs rows of equal length. Shorter texts get the padding that the tokenizer itself gives, as the model
-knows it from training; tokens are never repeated.
+The attention needs rows of equal length. Shorter texts get the padding that the tokenizer itself
+gives, as the model knows it from training; tokens are never repeated.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,23 @@ from .conditioning import Conditioning, couple_conditioning
 Tokens = dict  # key of a tokenizer -> batches of (token, weight, ...)
 
 
-def encode_set(clip, background: str, entities: Sequence[str], guidance: float | None = None) -> Conditioning:
-    """The coupled conditioning of a background text and n entity texts; each distinct text is encoded once.
+def encode_set(
+    clip, background: str, entities: Sequence[str], guidance: float | None = None
+) -> Conditioning:
+    """The coupled conditioning of a background text and n entity texts; each distinct text is
+    encoded once.
 
-    `clip` is a CLIP of the host; its hooks (LoRA) work, schedules of them too. The background keeps its own length.
+    `clip` is a CLIP of the host; its hooks (LoRA) work, schedules of them too. The background keeps
+    its own length.
     """
     tokens = {text: clip.tokenize(text) for text in dict.fromkeys(entities)}
     lengths = longest(list(tokens.values()))
     tokens = {text: padded(clip, text, t, lengths) for text, t in tokens.items()}
     encoded = {text: clip.encode_from_tokens_scheduled(t) for text, t in tokens.items()}
     return couple_conditioning(
-        clip.encode_from_tokens_scheduled(clip.tokenize(background)), [encoded[text] for text in entities], guidance
+        clip.encode_from_tokens_scheduled(clip.tokenize(background)),
+        [encoded[text] for text in entities],
+        guidance,
     )
 
 
@@ -39,11 +45,15 @@ def longest(tokens: Sequence[Tokens]) -> dict[str, int]:
 
 
 def padded(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Tokens:
-    """The tokens of `text`, filled up to `lengths` by the host's own option, else with the tokenizer's pad token."""
+    """The tokens of `text`, filled up to `lengths` by the host's own option, else with the
+    tokenizer's pad token.
+    """
     if all(len(tokens[key][0]) >= length for key, length in lengths.items()):
         return tokens
     by_key = {key: sub_tokenizer(clip.tokenizer, key) for key in lengths}
-    options = {f"{getattr(by_key[key], 'embedding_key', key)}_min_length": n for key, n in lengths.items()}
+    options = {
+        f"{getattr(by_key[key], 'embedding_key', key)}_min_length": n for key, n in lengths.items()
+    }
     tokens = clip.tokenize(text, tokenizer_options=options)
     for key, length in lengths.items():
         missing = length - len(tokens[key][0])
@@ -53,18 +63,23 @@ def padded(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Tokens:
 
 
 def sub_tokenizer(tokenizer, key: str):
-    """The part of the host's tokenizer that makes the tokens of `key`: an attribute `key` or `clip_key`; or itself."""
+    """The part of the host's tokenizer that makes the tokens of `key`: an attribute `key` or
+    `clip_key`; or itself.
+    """
     return getattr(tokenizer, key, None) or getattr(tokenizer, f"clip_{key}", None) or tokenizer
 
 
 def pad(tokenizer, key: str, batch: list[tuple], amount: int) -> None:
-    """Adds `amount` pad tokens to a run of tokens; ValueError when the tokenizer does not tell its pad token."""
+    """Adds `amount` pad tokens to a run of tokens; ValueError when the tokenizer does not tell its
+    pad token.
+    """
     if hasattr(tokenizer, "pad_tokens"):
         tokenizer.pad_tokens(batch, amount)
     elif hasattr(tokenizer, "pad_token"):
         batch.extend([(tokenizer.pad_token, 1.0, 0)[: len(batch[0])]] * amount)
     else:
         raise ValueError(
-            f"The entities differ in length by {amount} tokens, and the text encoder's tokenizer ({key!r}) has no way "
-            "to pad. Write the entities equally long, or use another text encoder."
+            f"The entities differ in length by {amount} tokens, and the text encoder's tokenizer"
+            f" ({key!r}) has no way to pad. Write the entities equally long, or use another text"
+            " encoder."
         )

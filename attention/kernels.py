@@ -1,7 +1,9 @@
-"""Attention that also returns its log-sum-exp, so that attentions over parts of the keys can be merged.
+"""Attention that also returns its log-sum-exp, so that attentions over parts of the keys can be
+merged.
 
-Legend: B images, H heads, L queries, M keys, D head width. LSE[b,h,l] = log Σ_m exp(scale·q·k_m + mask), natural log,
-float32. torch's fused kernels hold it; which of them serves a device is found out once, by trying (`kernel_for`).
+Legend: B images, H heads, L queries, M keys, D head width. LSE[b,h,l] = log Σ_m exp(scale·q·k_m +
+mask), natural log, float32. torch's fused kernels hold it; which of them serves a device is found
+out once, by trying (`kernel_for`).
 """
 
 import functools
@@ -26,7 +28,10 @@ def plain(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> Atte
     for start in range(0, L, rows):
         scores_BHLM = (q_BHLD[:, :, start : start + rows].float() @ k_BHDM) * scale
         if mask is not None:
-            scores_BHLM = scores_BHLM + (mask[:, :, start : start + rows] if mask.shape[2] > 1 else mask).float()
+            scores_BHLM = (
+                scores_BHLM
+                + (mask[:, :, start : start + rows] if mask.shape[2] > 1 else mask).float()
+            )
         sums.append(scores_BHLM.logsumexp(-1))
         outs.append(scores_BHLM.softmax(-1) @ v_BHMD_f)
     return torch.cat(outs, 2).to(q_BHLD.dtype), torch.cat(sums, 2)
@@ -36,16 +41,22 @@ def cpu_flash(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> 
     """The CPU's flash kernel; any width, float32, bfloat16 and float16."""
     if mask is not None:
         mask = mask.to(q_BHLD.dtype)
-    return aten._scaled_dot_product_flash_attention_for_cpu(q_BHLD, k_BHMD, v_BHMD, attn_mask=mask, scale=scale)
+    return aten._scaled_dot_product_flash_attention_for_cpu(
+        q_BHLD, k_BHMD, v_BHMD, attn_mask=mask, scale=scale
+    )
 
 
 def padded_width(tensor: torch.Tensor) -> torch.Tensor:
-    """Head width filled up with zeros to a multiple of 8, as CUDA kernels want it; zeros change no product."""
+    """Head width filled up with zeros to a multiple of 8, as CUDA kernels want it; zeros change no
+    product.
+    """
     return F.pad(tensor, (0, -tensor.shape[-1] % 8))
 
 
 def on_cuda(kernel: Callable) -> Callable:
-    """A CUDA kernel of q, k, v, scale with its width padded and its results cut to the right shape."""
+    """A CUDA kernel of q, k, v, scale with its width padded and its results cut to the right
+    shape.
+    """
 
     @functools.wraps(kernel)
     def run(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> Attended:
@@ -76,8 +87,15 @@ def cuda_efficient(q, k, v, scale):
 
 
 CANDIDATES = {"cpu": (cpu_flash,), "cuda": (cuda_flash, cuda_cudnn, cuda_efficient)}
-BY_NAME = {kernel.__name__: kernel for kernels in CANDIDATES.values() for kernel in kernels} | {"none": None}
-CHOICES = ("use_sage_attention", "use_flash_attention", "use_split_cross_attention", "use_quad_cross_attention")
+BY_NAME = {kernel.__name__: kernel for kernels in CANDIDATES.values() for kernel in kernels} | {
+    "none": None
+}
+CHOICES = (
+    "use_sage_attention",
+    "use_flash_attention",
+    "use_split_cross_attention",
+    "use_quad_cross_attention",
+)
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # TF32 may be on
 _chosen: dict[tuple, str] = {}
 
@@ -85,32 +103,48 @@ _chosen: dict[tuple, str] = {}
 def agrees(kernel: Callable, device: torch.device, dtype: torch.dtype, width: int) -> bool:
     """Whether a kernel gives the plain result, tried on a small random input of odd lengths."""
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, n, width, generator=generator).to(device, dtype) for n in (37, 21, 21))
+    q, k, v = (
+        torch.randn(2, 3, n, width, generator=generator).to(device, dtype) for n in (37, 21, 21)
+    )
     try:
         pairs = zip(kernel(q, k, v), plain(q, k, v), strict=True)
-        return all(torch.allclose(a.float(), b.float(), atol=TOLERANCE[dtype], rtol=0) for a, b in pairs)
-    except (RuntimeError, NotImplementedError) as error:  # a kernel that lacks this width, type or device
-        logging.debug("Coupled: %s does not serve %s %s width %d: %s", kernel, device, dtype, width, error)
+        return all(
+            torch.allclose(a.float(), b.float(), atol=TOLERANCE[dtype], rtol=0) for a, b in pairs
+        )
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # a kernel that lacks this width, type or device
+        logging.debug(
+            "Coupled: %s does not serve %s %s width %d: %s", kernel, device, dtype, width, error
+        )
         return False
 
 
 def find_kernel(device: torch.device, dtype: torch.dtype, width: int) -> Callable | None:
-    """The first candidate for this device that agrees with the plain kernel; None when there is none."""
+    """The first candidate for this device that agrees with the plain kernel; None when there is
+    none.
+    """
     if dtype not in TOLERANCE:
         return None
     with torch.inference_mode(False), torch.no_grad():
-        return next((c for c in CANDIDATES.get(device.type, ()) if agrees(c, device, dtype, width)), None)
+        return next(
+            (c for c in CANDIDATES.get(device.type, ()) if agrees(c, device, dtype, width)), None
+        )
 
 
 def host_was_told() -> bool:
-    """Whether the user started the host with an attention of their choice: all attention goes through that one then."""
+    """Whether the user started the host with an attention of their choice: all attention goes
+    through that one then.
+    """
     from comfy.cli_args import args
 
     return any(getattr(args, flag, False) for flag in CHOICES)
 
 
 def kernel_for(q: torch.Tensor) -> Callable | None:
-    """The kernel for queries like `q`; None where a device has none and two ordinary attention calls do better.
+    """The kernel for queries like `q`; None where a device has none and two ordinary attention
+    calls do better.
 
     With gradients on it is the plain kernel: the fused ones let none through their log-sum-exp.
     """
@@ -119,7 +153,8 @@ def kernel_for(q: torch.Tensor) -> Callable | None:
     return BY_NAME[kernel_name(q.device, q.dtype, q.shape[-1])]
 
 
-@torch.compiler.assume_constant_result  # torch.compile asks once: trying kernels out cannot be compiled
+# torch.compile asks once: trying kernels out cannot be compiled
+@torch.compiler.assume_constant_result
 def kernel_name(device: torch.device, dtype: torch.dtype, width: int) -> str:
     """The name of the kernel for a device, kept: it is a fact about the machine."""
     key = (device, dtype, width)

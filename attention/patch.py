@@ -1,4 +1,6 @@
-"""Couples a model: a clone of its ModelPatcher whose blocks attend to a background and an entity text."""
+"""Couples a model: a clone of its ModelPatcher whose blocks attend to a background and an entity
+text.
+"""
 
 import dataclasses
 from contextlib import nullcontext
@@ -17,21 +19,27 @@ from .progress import checked, step_position, theta_at
 PATCH = "coupled"  # our key among the model's wrappers
 PROBES = 101
 MODES = ("local", "exact", "paper")
-VANISHING = {"local": (0,), "exact": (0, 1), "paper": ()}  # where one text gets no attention in any row
+VANISHING = {
+    "local": (0,),
+    "exact": (0, 1),
+    "paper": (),
+}  # where one text gets no attention in any row
 
 
 def couple(model, theta: ThetaSchedule, mode: str = "local"):
     """A clone of `model` (a ModelPatcher) that makes coupled sets; `model` stays as it is.
 
-    A coupled conditioning is attended to with the weights of `theta`; an ordinary one runs as on the stock model.
-    mode: "exact", weights that vanish at theta = 0 and 1; "local", the same, and beside its entity each image is led to
-    what the background text alone gives; "paper", Eq. 5 to the letter.
-    ValueError when the model cannot be coupled, or theta is not in [0, 1] everywhere.
+    A coupled conditioning is attended to with the weights of `theta`; an ordinary one runs as on
+    the stock model. mode: "exact", weights that vanish at theta = 0 and 1; "local", the same, and
+    beside its entity each image is led to what the background text alone gives; "paper", Eq. 5 to
+    the letter. ValueError when the model cannot be coupled, or theta is not in [0, 1] everywhere.
     """
     from comfy.patcher_extension import WrappersMP
 
     if mode not in MODES:
-        raise ValueError(f"Unknown mode {mode!r} of Coupled Attention: choose one of {', '.join(MODES)}.")
+        raise ValueError(
+            f"Unknown mode {mode!r} of Coupled Attention: choose one of {', '.join(MODES)}."
+        )
     for i in range(PROBES):
         checked(theta.at(i / (PROBES - 1)), f"at {i / (PROBES - 1):.0%} of the sampling")
     family = family_of(model.get_model_object("diffusion_model"))
@@ -55,7 +63,10 @@ def is_coupled(model) -> bool:
 
 
 def run_set(mode: str, executor, noise, *args, **kwargs):
-    """OUTER_SAMPLE wrapper of a whole run. ValueError when the latent has another number of images than the set."""
+    """OUTER_SAMPLE wrapper of a whole run.
+
+    ValueError when the latent has another number of images than the set.
+    """
     conds = [cond for conds in executor.class_obj.conds.values() for cond in conds]
     coupled = [cond for cond in conds if BACKGROUND_TOKENS in cond["model_conds"]]
     for cond in coupled:
@@ -65,11 +76,14 @@ def run_set(mode: str, executor, noise, *args, **kwargs):
 
 
 def check_batch(n: int, batch: int) -> None:
-    """ValueError unless the set has as many images as the latent: the host would silently repeat or drop texts."""
+    """ValueError unless the set has as many images as the latent: the host would silently repeat or
+    drop texts.
+    """
     if n != batch:
         raise ValueError(
-            f"The coupled conditioning is a set of {n} images, but the latent is a batch of {batch}. Set the "
-            f"latent's batch_size to {n}, or use Coupled Sampler, which makes the batch itself."
+            f"The coupled conditioning is a set of {n} images, but the latent is a batch of"
+            f" {batch}. Set the latent's batch_size to {n}, or use Coupled Sampler, which makes the"
+            " batch itself."
         )
 
 
@@ -80,13 +94,15 @@ def call_model(executor, *args, **kwargs):
 
 
 def compilation(executor, coupled: bool):
-    """A context without torch.compile for a coupled call whose compiled code could be the wrong one.
+    """A context without torch.compile for a coupled call whose compiled code could be the wrong
+    one.
 
-    The host's Torch Compile node tells torch not to compare transformer_options, where the wrapper and the attention
-    of the call stand: code compiled for the stock model, another mode or other texts would be taken for this call's.
-    (theta is a tensor, which compiled code reads in each call.) The node says so in `options`, which torch empties, so
-    any `options` count. To compile such a call apart, with all of torch's comparisons, would not be safe either: torch
-    keeps the compiled code of a function for all who compile it with the same backend.
+    The host's Torch Compile node tells torch not to compare transformer_options, where the wrapper
+    and the attention of the call stand: code compiled for the stock model, another mode or other
+    texts would be taken for this call's. (theta is a tensor, which compiled code reads in each
+    call.) The node says so in `options`, which torch empties, so any `options` count. To compile
+    such a call apart, with all of torch's comparisons, would not be safe either: torch keeps the
+    compiled code of a function for all who compile it with the same backend.
     """
     patcher = executor.class_obj.current_patcher
     compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
@@ -96,9 +112,11 @@ def compilation(executor, coupled: bool):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Coupling:
-    """DIFFUSION_MODEL wrapper: an ordinary conditioning runs untouched, a coupled one with both of its texts.
+    """DIFFUSION_MODEL wrapper: an ordinary conditioning runs untouched, a coupled one with both of
+    its texts.
 
-    It is no partial: torch.compile looks into those, and would compile the model anew for another kind of schedule.
+    It is no partial: torch.compile looks into those, and would compile the model anew for another
+    kind of schedule.
     """
 
     family: Family
@@ -111,8 +129,12 @@ class Coupling:
         return run_coupled(self.family, self.schedule, self.mode, executor, list(args), kwargs)
 
 
-@torch.compiler.disable(recursive=False)  # theta is read here; what stands below, the model, is compiled as one graph
-def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, args: list, kwargs: dict) -> torch.Tensor:
+@torch.compiler.disable(
+    recursive=False
+)  # theta is read here; what stands below, the model, is compiled as one graph
+def run_coupled(
+    family: Family, schedule: ThetaSchedule, mode: str, executor, args: list, kwargs: dict
+) -> torch.Tensor:
     """One coupled model call. The lists and dicts of the host are read, not written."""
     n_bg, pooled, rows = kwargs[BACKGROUND_TOKENS], kwargs.get(ENTITY_POOLED), kwargs.get(ROWS)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
@@ -122,7 +144,8 @@ def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, ar
     if family.pooled is not None and pooled is not None:
         args[family.pooled] = mixed(args[family.pooled], pooled, weight.reshape(-1, 1))
     if theta in VANISHING[mode] and kwargs.get("attention_mask") is None:
-        # The text of weight 0 gets no attention anywhere: without it, this is the stock model on the other text.
+        # The text of weight 0 gets no attention anywhere: without it, this is the stock model on
+        # the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
     args[family.options] = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
@@ -133,8 +156,12 @@ def run_coupled(family: Family, schedule: ThetaSchedule, mode: str, executor, ar
 def with_attention(options: dict, streams: Streams, theta: torch.Tensor, mode: str) -> dict:
     """The transformer_options of one model call, with the attention over both texts."""
     previous, focus = options.get(KEY), options.get(FOCUS)
-    return {**options, KEY: CoupledAttention(
-        streams=streams, previous=previous, theta=theta, paper=mode == "paper", focus=focus)}
+    return {
+        **options,
+        KEY: CoupledAttention(
+            streams=streams, previous=previous, theta=theta, paper=mode == "paper", focus=focus
+        ),
+    }
 
 
 @torch.compiler.disable
@@ -143,8 +170,8 @@ def current_theta(schedule: ThetaSchedule, options: dict) -> float:
     sigma, sigmas = options.get("sigmas"), options.get("sample_sigmas")
     if sigma is None or sigmas is None or len(sigmas) < 2:
         raise ValueError(
-            "Coupled Attention cannot tell the sampling step: the model was called without `sigmas` and "
-            "`sample_sigmas` in transformer_options. Use it with a sampler of the host."
+            "Coupled Attention cannot tell the sampling step: the model was called without `sigmas`"
+            " and `sample_sigmas` in transformer_options. Use it with a sampler of the host."
         )
     sigma, *sigmas = torch.cat((sigma[:1].to(sigmas), sigmas)).tolist()
     return theta_at(schedule, step_position(sigma, sigmas), len(sigmas) - 1)
@@ -152,24 +179,33 @@ def current_theta(schedule: ThetaSchedule, options: dict) -> float:
 
 @torch.compiler.disable  # it would be compiled for one theta
 def theta_of_rows(theta: float, x: torch.Tensor, rows: int | None) -> torch.Tensor:
-    """theta of no axes or, where of so many rows each the last is a plate, [B, 1, 1] with 0 for plates; float32.
+    """theta of no axes or, where of so many rows each the last is a plate, [B, 1, 1] with 0 for
+    plates; float32.
 
     It is made on the device, because a copy would wait for it.
     """
-    weight = torch.full((x.shape[0], 1, 1) if rows else (), theta, dtype=torch.float32, device=x.device)
+    weight = torch.full(
+        (x.shape[0], 1, 1) if rows else (), theta, dtype=torch.float32, device=x.device
+    )
     if rows:
         weight[rows - 1 :: rows] = 0
     return weight
 
 
 @torch.compiler.disable
-def mixed(background_BP: torch.Tensor, entity_BP: torch.Tensor, theta_B1: torch.Tensor) -> torch.Tensor:
-    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent, [B, P]; at 0 and 1 exactly one of the two."""
+def mixed(
+    background_BP: torch.Tensor, entity_BP: torch.Tensor, theta_B1: torch.Tensor
+) -> torch.Tensor:
+    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent, [B, P]; at 0 and 1 exactly one of
+    the two.
+    """
     return torch.lerp(background_BP.float(), entity_BP.float(), theta_B1).to(background_BP.dtype)
 
 
 def run_alike(family: Family, executor, args: list, kwargs: dict) -> torch.Tensor:
-    """The model on one row when all rows are the same, its result handed to all; else on every row."""
+    """The model on one row when all rows are the same, its result handed to all; else on every
+    row.
+    """
     n = args[family.x].shape[0]
     per_image = [i for i in family.per_image if torch.is_tensor(args[i])]
     if n == 1 or not self_contained(family, executor, args, kwargs):
@@ -183,9 +219,16 @@ def run_alike(family: Family, executor, args: list, kwargs: dict) -> torch.Tenso
 
 
 def self_contained(family: Family, executor, args: list, kwargs: dict) -> bool:
-    """Whether nothing but the family's own arguments can make rows differ: no ControlNet, no other pack's patch."""
+    """Whether nothing but the family's own arguments can make rows differ: no ControlNet, no other
+    pack's patch.
+    """
     options = args[family.options]
     images = [args[i] for i in (family.control, family.ref_latents) if i is not None]
     patched = any(options.get(k) for k in ("patches", "patches_replace", KEY))
     wrapped = executor.idx + 1 < len(executor.wrappers)
-    return not (patched or wrapped or any(v is not None for v in images) or any(map(torch.is_tensor, kwargs.values())))
+    return not (
+        patched
+        or wrapped
+        or any(v is not None for v in images)
+        or any(map(torch.is_tensor, kwargs.values()))
+    )

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from ..schedules import ThetaSchedule
 
-NEAR = 1e-3  # of a step: a sigma that a sampler took through log and exp still counts as that step's
+NEAR = (
+    1e-3  # of a step: a sigma that a sampler took through log and exp still counts as that step's
+)
 
 
 def step_position(sigma: float, sigmas: Sequence[float]) -> float:
-    """The step index of `sigma` among the run's `sigmas`, fractional between two; clamped outside them.
+    """The step index of `sigma` among the run's `sigmas`, fractional between two; clamped outside
+    them.
 
     Of sigmas that stand twice in a row the last one counts: the step between them does nothing.
     """
@@ -31,12 +34,16 @@ def step_position(sigma: float, sigmas: Sequence[float]) -> float:
 def checked(theta: float, where: str) -> float:
     """`theta` if it is a number in [0, 1]; ValueError otherwise."""
     if not 0 <= theta <= 1:  # NaN fails too
-        raise ValueError(f"The theta-schedule gives {theta} {where}; theta must be a number from 0 to 1.")
+        raise ValueError(
+            f"The theta-schedule gives {theta} {where}; theta must be a number from 0 to 1."
+        )
     return float(theta)
 
 
 def theta_at(schedule: ThetaSchedule, position: float, steps: int) -> float:
-    """theta at a step index 0..steps: the schedule's own value at the steps, linear between them."""
+    """theta at a step index 0..steps: the schedule's own value at the steps, linear between
+    them.
+    """
     low = int(position)
     theta = checked(schedule.at(low / steps), f"at step {low} of {steps}")
     if position > low:

@@ -1,4 +1,6 @@
-"""What the paper compares itself with: the same seed, Prompt-to-Prompt and RF-inversion, on the stock model."""
+"""What the paper compares itself with: the same seed, Prompt-to-Prompt and RF-inversion, on the
+stock model.
+"""
 
 from .p2p import p2p
 from .random_seed import random_seed

@@ -1,4 +1,6 @@
-"""What all baselines share: their checks, and a run with the noise and sampler that a coupled set would have."""
+"""What all baselines share: their checks, and a run with the noise and sampler that a coupled set
+would have.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,46 +12,86 @@ import torch
 from ..attention import is_coupled
 from ..attention.conditioning import Conditioning
 from ..sampling import lockstep
-from ..sampling.checks import check_guidance, check_latent, check_names, check_result, check_settings
+from ..sampling.checks import (
+    check_guidance,
+    check_latent,
+    check_names,
+    check_result,
+    check_settings,
+)
 from ..sampling.lockstep import Run, mask_rows, prepared
 from ..sampling.noise import shared_noise
 
 
 def started(
-    model, clip, prompts: Sequence[str], latent: dict, seed: int, steps: int, sampler_name: str, scheduler: str,
-    guidance: float, at_least: int = 2,
+    model,
+    clip,
+    prompts: Sequence[str],
+    latent: dict,
+    seed: int,
+    steps: int,
+    sampler_name: str,
+    scheduler: str,
+    guidance: float,
+    at_least: int = 2,
 ) -> Run:
-    """The run of a baseline, still without a text. ValueError when something is unfit, before anything is computed."""
+    """The run of a baseline, still without a text.
+
+    ValueError when something is unfit, before anything is computed.
+    """
     check_inputs(model, clip, prompts, guidance, at_least)
     check_settings(steps, denoise=1.0, images_per_pass=0, cfg=1.0)
     check_names(sampler_name, scheduler)
     if "cfg_pp" in sampler_name:
-        raise ValueError(f"The sampler {sampler_name} needs a negative prompt, which the baselines have not. Choose "
-                         "another sampler, such as euler.")
+        raise ValueError(
+            f"The sampler {sampler_name} needs a negative prompt, which the baselines have not."
+            " Choose another sampler, such as euler."
+        )
     n = len(prompts)
     check_latent(latent["samples"], n)
     images = prepared(model, latent, n)
-    sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler, 1.0,
-                                     model.model_options).sigmas
-    return Run(model, [], None, 1.0, sampler_name, sigmas, seed, images,
-               shared_noise({**latent, "samples": images}, seed, n), mask_rows(latent.get("noise_mask"), images))
+    sigmas = comfy.samplers.KSampler(
+        model, steps, model.load_device, sampler_name, scheduler, 1.0, model.model_options
+    ).sigmas
+    return Run(
+        model,
+        [],
+        None,
+        1.0,
+        sampler_name,
+        sigmas,
+        seed,
+        images,
+        shared_noise({**latent, "samples": images}, seed, n),
+        mask_rows(latent.get("noise_mask"), images),
+    )
 
 
 def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least: int) -> None:
-    """ValueError unless the model is a stock one, there is a text encoder, and there are enough prompts."""
+    """ValueError unless the model is a stock one, there is a text encoder, and there are enough
+    prompts.
+    """
     if is_coupled(model):
-        raise ValueError("The model is patched by Coupled Attention, but a baseline shows what happens without it: "
-                         "connect the unpatched MODEL.")
+        raise ValueError(
+            "The model is patched by Coupled Attention, but a baseline shows what happens without"
+            " it: connect the unpatched MODEL."
+        )
     if clip is None:
-        raise ValueError("No text encoder is connected: this checkpoint holds none. Load one with a CLIP loader.")
+        raise ValueError(
+            "No text encoder is connected: this checkpoint holds none. Load one with a CLIP loader."
+        )
     if len(prompts) < at_least:
-        raise ValueError(f"There must be at least {at_least} prompts, one per line; there are {len(prompts)}."
-                         + (" The first one makes the source, which the others edit." if at_least > 1 else ""))
+        raise ValueError(
+            f"There must be at least {at_least} prompts, one per line; there are {len(prompts)}."
+            + (" The first one makes the source, which the others edit." if at_least > 1 else "")
+        )
     check_guidance(guidance)
 
 
 def check_share(name: str, value: float) -> None:
-    """ValueError unless `value` is a number from 0 to 1; NaN passes the host's own minimum and maximum."""
+    """ValueError unless `value` is a number from 0 to 1; NaN passes the host's own minimum and
+    maximum.
+    """
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1; it is {value}.")
 
@@ -71,5 +113,7 @@ def stock_image(run: Run, i: int, positive: Conditioning, callback: Callable) ->
 def finished(latent: dict, samples: torch.Tensor) -> dict:
     """The samples as a LATENT. ValueError when they are not finite."""
     check_result(samples)
-    samples = samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
+    samples = samples.to(
+        comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
+    )
     return lockstep.finished(latent, samples)

@@ -1,12 +1,15 @@
-"""The baseline Prompt-to-Prompt (Hertz et al. 2022, refinement) for Flux.1, exact and without a stored map.
+"""The baseline Prompt-to-Prompt (Hertz et al. 2022, refinement) for Flux.1, exact and without a
+stored map.
 
-The first prompt is the source, row 0 of the batch; each other prompt is an edit of it, sampled beside it. In an edit
-the image queries look at aligned words, and at the image, with the source's attention map. The edited map meets the
-edit's own values, and the map's part of the result is linear in them, so it is the sum of two ordinary attentions:
+The first prompt is the source, row 0 of the batch; each other prompt is an edit of it, sampled
+beside it. In an edit the image queries look at aligned words, and at the image, with the source's
+attention map. The edited map meets the edit's own values, and the map's part of the result is
+linear in them, so it is the sum of two ordinary attentions:
 
     SDPA(q_s, k_s, [M(alpha·V_txt); self·V_img]) + SDPA(q_t, k_t, [(1-alpha)·V_txt; (1-self)·V_img])
 
-Legend: B images, n - 1 of them edits; H heads, L tokens in the order [text | image], T text tokens, D head width.
+Legend: B images, n - 1 of them edits; H heads, L tokens in the order [text | image], T text tokens,
+D head width.
 """
 
 import contextlib
@@ -30,23 +33,35 @@ from .common import check_share, finished, guided, started
 from .word_alignment import align
 
 PATCH = "coupled_p2p"
-PARTNERS = "coupled_p2p_partners"  # [B, T] in a conditioning: of each source token, the index in row b; T for none
+# [B, T] in a conditioning: of each source token, the index in row b; T for none
+PARTNERS = "coupled_p2p_partners"
 TOKENS = "t5xxl"  # the key of the tokens that Flux.1 reads as its text
 
 
 def p2p(
-    model, clip, prompts: Sequence[str], latent: dict, seed: int, steps: int, sampler_name: str = "euler",
-    scheduler: str = "simple", guidance: float = 3.5, cross_replace: float = 0.8, self_replace: float = 0.4,
+    model,
+    clip,
+    prompts: Sequence[str],
+    latent: dict,
+    seed: int,
+    steps: int,
+    sampler_name: str = "euler",
+    scheduler: str = "simple",
+    guidance: float = 3.5,
+    cross_replace: float = 0.8,
+    self_replace: float = 0.4,
 ) -> dict:
     """A LATENT [n, C, H, W]: the image of the first prompt, and the other prompts as edits of it.
 
-    cross_replace, self_replace: the share of the steps, from the first, in which an edit has the source's attention to
-    the aligned words, and of the image to itself. latent: one row, used for every image, or n.
-    ValueError when something does not fit, or the model is not Flux.1.
+    cross_replace, self_replace: the share of the steps, from the first, in which an edit has the
+    source's attention to the aligned words, and of the image to itself. latent: one row, used for
+    every image, or n. ValueError when something does not fit, or the model is not Flux.1.
     """
     edited = edit_model(model, cross_replace, self_replace)
     run = started(model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance)
-    run = dataclasses.replace(run, model=edited, positive=guided(encode_edits(clip, prompts), guidance))
+    run = dataclasses.replace(
+        run, model=edited, positive=guided(encode_edits(clip, prompts), guidance)
+    )
     images = range(len(prompts))
     step_done = SetProgress(model, len(prompts), len(run.sigmas) - 1).callback(images, 0, 1)
     with uncompiled(model):
@@ -54,8 +69,9 @@ def p2p(
 
 
 def uncompiled(model):
-    """A context without torch.compile where the model has it: the host's node tells torch not to look at the options
-    of a call, so code compiled for the steps with an edit would be taken for those without."""
+    """A context without torch.compile where the model has it: the host's node tells torch not to
+    look at the options of a call, so code compiled for the steps with an edit would be taken for
+    those without."""
     compiled = model.model_options.get("torch_compile_kwargs")
     return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
 
@@ -64,11 +80,15 @@ def uncompiled(model):
 
 
 def encode_edits(clip, prompts: Sequence[str]) -> Conditioning:
-    """The prompts as one conditioning of n rows, all at one number of tokens, with the partners of their tokens."""
+    """The prompts as one conditioning of n rows, all at one number of tokens, with the partners of
+    their tokens.
+    """
     tokens = [clip.tokenize(prompt) for prompt in prompts]
     if TOKENS not in tokens[0]:
-        raise ValueError("Prompt-to-Prompt needs Flux's text encoder, with T5; this one has none. Load CLIP-L and "
-                         "T5-XXL with DualCLIPLoader, type flux.")
+        raise ValueError(
+            "Prompt-to-Prompt needs Flux's text encoder, with T5; this one has none. Load CLIP-L"
+            " and T5-XXL with DualCLIPLoader, type flux."
+        )
     lengths = longest(tokens)
     tokens = [padded(clip, prompt, t, lengths) for prompt, t in zip(prompts, tokens, strict=True)]
     texts = [clip.encode_from_tokens_scheduled(t) for t in tokens]
@@ -76,13 +96,17 @@ def encode_edits(clip, prompts: Sequence[str]) -> Conditioning:
 
 
 def token_ids(tokens: dict) -> list:
-    """The tokens of a text, to be compared; an embedding that stands for a word is like nothing else."""
+    """The tokens of a text, to be compared; an embedding that stands for a word is like nothing
+    else.
+    """
     entries = [token for token, *_ in tokens[TOKENS][0]]
     return [token if isinstance(token, int) else object() for token in entries]
 
 
 def partners_of(texts: Sequence[list]) -> torch.Tensor:
-    """[n, T]: the partner of each token of text 0 in each text; T, one past the last, where there is none."""
+    """[n, T]: the partner of each token of text 0 in each text; T, one past the last, where there
+    is none.
+    """
     rows = [[len(text) if j is None else j for j in align(texts[0], text)] for text in texts]
     return torch.tensor(rows, dtype=torch.long)
 
@@ -95,11 +119,16 @@ def joined(texts: Sequence[Conditioning], partners_NT: torch.Tensor) -> Conditio
 def joined_entry(entries: Sequence[list], partners_NT: torch.Tensor) -> list:
     context_NTD, values = torch.cat([context for context, _ in entries]), dict(entries[0][1])
     if context_NTD.shape[1] != partners_NT.shape[1]:
-        raise ValueError(f"The text encoder made {context_NTD.shape[1]} tokens out of {partners_NT.shape[1]}, so "
-                         "Prompt-to-Prompt cannot tell the words apart. Use Flux's own text encoder.")
+        raise ValueError(
+            f"The text encoder made {context_NTD.shape[1]} tokens out of {partners_NT.shape[1]}, so"
+            " Prompt-to-Prompt cannot tell the words apart. Use Flux's own text encoder."
+        )
     if values.get("pooled_output") is not None:
         values["pooled_output"] = torch.cat([v["pooled_output"] for _, v in entries])
-    values["model_conds"] = {**values.get("model_conds", {}), PARTNERS: comfy.conds.CONDRegular(partners_NT)}
+    values["model_conds"] = {
+        **values.get("model_conds", {}),
+        PARTNERS: comfy.conds.CONDRegular(partners_NT),
+    }
     return [context_NTD, values]
 
 
@@ -107,27 +136,40 @@ def joined_entry(entries: Sequence[list], partners_NT: torch.Tensor) -> list:
 
 
 def edit_model(model, cross_replace: float, self_replace: float):
-    """A clone of a Flux.1 ModelPatcher that edits the rows of `encode_edits`; other conditionings run untouched."""
+    """A clone of a Flux.1 ModelPatcher that edits the rows of `encode_edits`; other conditionings
+    run untouched.
+    """
     check_share("cross_replace", cross_replace)
     check_share("self_replace", self_replace)
     diffusion_model = model.get_model_object("diffusion_model")
-    diffusion_model = getattr(diffusion_model, "_orig_mod", diffusion_model)  # torch.compile's wrapper
+    diffusion_model = getattr(
+        diffusion_model, "_orig_mod", diffusion_model
+    )  # torch.compile's wrapper
     if not FLUX1.matches(diffusion_model):
-        raise ValueError(f"Prompt-to-Prompt works with {FLUX1.name} only, loaded with the host's own loader; this "
-                         f"model is a {type(diffusion_model).__name__}.")
+        raise ValueError(
+            f"Prompt-to-Prompt works with {FLUX1.name} only, loaded with the host's own loader;"
+            f" this model is a {type(diffusion_model).__name__}."
+        )
     model = model.clone()
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, PATCH, share_steps_noise)
-    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, PATCH, partial(run_model, cross_replace, self_replace))
+    model.add_wrapper_with_key(
+        WrappersMP.DIFFUSION_MODEL, PATCH, partial(run_model, cross_replace, self_replace)
+    )
     return model
 
 
-def share_steps_noise(executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs):
+def share_steps_noise(
+    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs
+):
     """OUTER_SAMPLE wrapper: a stochastic sampler gives all rows one noise."""
     return executor(noise, latent_image, in_lockstep(sampler), *args, **kwargs)
 
 
 def run_model(cross_replace: float, self_replace: float, executor, *args, **kwargs):
-    """DIFFUSION_MODEL wrapper: sets the attention of this call. The lists and dicts of the host are not written."""
+    """DIFFUSION_MODEL wrapper: sets the attention of this call.
+
+    The lists and dicts of the host are not written.
+    """
     partners_BT = kwargs.pop(PARTNERS, None)
     if partners_BT is None:
         return executor(*args, **kwargs)
@@ -137,7 +179,10 @@ def run_model(cross_replace: float, self_replace: float, executor, *args, **kwar
     if cross or itself:
         partners_BT = partners_BT if cross else torch.full_like(partners_BT, n_text)
         attention = EditAttention(
-            streams=Streams(0, n_text), previous=options.get(KEY), partners_BT=partners_BT, replace_self=itself
+            streams=Streams(0, n_text),
+            previous=options.get(KEY),
+            partners_BT=partners_BT,
+            replace_self=itself,
         )
         args[FLUX1.options] = {**options, KEY: attention}
     return executor(*args, **kwargs)
@@ -156,17 +201,29 @@ class EditAttention(BlockAttention):
     partners_BT: torch.Tensor
     replace_self: bool
 
-    def joint(self, qkv: Part, block_type: str, plain: Callable, scale: float | None) -> torch.Tensor:
+    def joint(
+        self, qkv: Part, block_type: str, plain: Callable, scale: float | None
+    ) -> torch.Tensor:
         return edited(qkv, self.partners_BT, self.replace_self, plain)
 
 
-def edited(qkv: Part, partners_BT: torch.Tensor, replace_self: bool, plain: Callable) -> torch.Tensor:
-    """Row 0 as it is; of the others the text queries as they are, the image queries edited. [B, L, H·D]."""
-    every, text, image = slice(None), slice(0, partners_BT.shape[1]), slice(partners_BT.shape[1], None)
+def edited(
+    qkv: Part, partners_BT: torch.Tensor, replace_self: bool, plain: Callable
+) -> torch.Tensor:
+    """Row 0 as it is; of the others the text queries as they are, the image queries edited. [B, L,
+    H·D].
+    """
+    every, text, image = (
+        slice(None),
+        slice(0, partners_BT.shape[1]),
+        slice(partners_BT.shape[1], None),
+    )
     source, target = rows(qkv, slice(0, 1)), rows(qkv, slice(1, None))
     v_source, v_own = parted_values(target.v, partners_BT[1:], replace_self)
     n = len(v_own)
-    from_source = Part(source.q.expand(n, -1, -1, -1), source.k.expand(n, -1, -1, -1), v_source, source.mask)
+    from_source = Part(
+        source.q.expand(n, -1, -1, -1), source.k.expand(n, -1, -1, -1), v_source, source.mask
+    )
     own = Part(target.q, target.k, v_own, target.mask)
     image_rows = from_source.attend(plain, image, every) + own.attend(plain, image, every)
     text_rows = target.attend(plain, text, every)
@@ -179,13 +236,19 @@ def rows(qkv: Part, which: slice) -> Part:
 
 
 def parted_values(v_BHLD: torch.Tensor, partners_BT: torch.Tensor, replace_self: bool):
-    """[M(alpha·V_txt); self·V_img], in the order of the source's tokens, and [(1-alpha)·V_txt; (1-self)·V_img]."""
+    """[M(alpha·V_txt); self·V_img], in the order of the source's tokens, and [(1-alpha)·V_txt;
+    (1-self)·V_img].
+    """
     B, H, L, D = v_BHLD.shape
     T = partners_BT.shape[1]
     text, image = v_BHLD[:, :, :T], v_BHLD[:, :, T:]
     none = v_BHLD.new_zeros(B, H, 1, D)  # the value at index T: a source token without a partner
-    at_source = torch.cat((text, none), 2).gather(2, partners_BT[:, None, :, None].expand(-1, H, -1, D))
-    alone_BT1 = v_BHLD.new_ones(B, T + 1).scatter_(1, partners_BT, 0)[:, None, :T, None]  # 1 - alpha
+    at_source = torch.cat((text, none), 2).gather(
+        2, partners_BT[:, None, :, None].expand(-1, H, -1, D)
+    )
+    alone_BT1 = v_BHLD.new_ones(B, T + 1).scatter_(1, partners_BT, 0)[
+        :, None, :T, None
+    ]  # 1 - alpha
     images = (image, torch.zeros_like(image))
     from_source, own = images if replace_self else reversed(images)
     return torch.cat((at_source, from_source), 2), torch.cat((text * alone_BT1, own), 2)

@@ -1,6 +1,8 @@
-"""The baseline RF-inversion (Rout et al. 2024): an image is turned back into noise and made anew with another prompt.
+"""The baseline RF-inversion (Rout et al. 2024): an image is turned back into noise and made anew
+with another prompt.
 
-sigma is the noise level, x = (1-sigma)·x0 + sigma·noise, and v = noise - x0 = (x - x0)/sigma the model's velocity.
+sigma is the noise level, x = (1-sigma)·x0 + sigma·noise, and v = noise - x0 = (x - x0)/sigma the
+model's velocity.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,16 +22,27 @@ from .common import check_share, encode, finished, started, stock_image
 
 
 def rf_inversion(
-    model, clip, prompts: Sequence[str], latent: dict, seed: int, steps: int, sampler_name: str = "euler",
-    scheduler: str = "simple", guidance: float = 3.5, gamma: float = 0.5, eta: float = 0.9, start: int = 0,
+    model,
+    clip,
+    prompts: Sequence[str],
+    latent: dict,
+    seed: int,
+    steps: int,
+    sampler_name: str = "euler",
+    scheduler: str = "simple",
+    guidance: float = 3.5,
+    gamma: float = 0.5,
+    eta: float = 0.9,
+    start: int = 0,
     stop: int | None = None,
 ) -> dict:
     """A LATENT [n, C, H, W]: the image of the first prompt, and what the other prompts make of it.
 
-    gamma: the pull to the shared noise while inverting, with no text and guidance 0. eta: the pull to the first image
-    at the steps start <= i < stop on the way back; stop None: a quarter of the steps. Both ways are Euler steps on the
-    scheduler's sigmas; sampler_name is for the first image. latent: one row, used for every image, or n.
-    ValueError when something does not fit, or the model is not a flow model.
+    gamma: the pull to the shared noise while inverting, with no text and guidance 0. eta: the pull
+    to the first image at the steps start <= i < stop on the way back; stop None: a quarter of the
+    steps. Both ways are Euler steps on the scheduler's sigmas; sampler_name is for the first image.
+    latent: one row, used for every image, or n. ValueError when something does not fit, or the
+    model is not a flow model.
     """
     check_control(model, latent, gamma, eta)
     run = started(model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance)
@@ -39,11 +52,15 @@ def rf_inversion(
     progress = SetProgress(model, n, len(run.sigmas) - 1)
     source = stock_image(run, 0, texts[0], progress.callback([0], 0, passes))
     to_noise = KSAMPLER(invert, {"gamma": gamma, "least": smallest_sigma(model)})
-    noise = travel(run, no_text, to_noise, run.noise_NCHW[:1], source, progress.callback([0], 1, passes))
+    noise = travel(
+        run, no_text, to_noise, run.noise_NCHW[:1], source, progress.callback([0], 1, passes)
+    )
     noise = model.model.process_latent_in(noise)
     back = KSAMPLER(revert, {"eta": eta, "pulled": pulled})
-    edits = [travel(run, text, back, noise, source, progress.callback([i], i + 1, passes))
-             for i, text in enumerate(texts[1:], 1)]
+    edits = [
+        travel(run, text, back, noise, source, progress.callback([i], i + 1, passes))
+        for i, text in enumerate(texts[1:], 1)
+    ]
     return finished(latent, torch.cat((source.to(noise), *edits)))
 
 
@@ -58,10 +75,15 @@ def check_control(model, latent: dict, gamma: float, eta: float) -> None:
 
 
 def pulled_steps(start: int, stop: int | None, steps: int) -> range:
-    """The steps at which the way back is pulled to the source. ValueError when the end comes before the start."""
+    """The steps at which the way back is pulled to the source.
+
+    ValueError when the end comes before the start.
+    """
     stop = steps // 4 if stop is None else stop
     if not 0 <= start <= stop:
-        raise ValueError(f"start is {start} and stop is {stop}; start must be 0 or more, and stop not below it.")
+        raise ValueError(
+            f"start is {start} and stop is {stop}; start must be 0 or more, and stop not below it."
+        )
     return range(start, stop)
 
 
@@ -70,20 +92,42 @@ def smallest_sigma(model) -> float:
     return float(model.get_model_object("model_sampling").sigma_min)
 
 
-def travel(run: Run, text: Conditioning, sampler: KSAMPLER, noise: torch.Tensor, source: torch.Tensor,
-           callback: Callable) -> torch.Tensor:
-    """What a sampler function below makes of `noise` and `source`, through the host: [1, C, H, W], float32."""
-    samples = replace(run, positive=text).guider(range(1)).sample(
-        noise, source, sampler, run.sigmas.clone(), callback=callback,
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=run.seed)
+def travel(
+    run: Run,
+    text: Conditioning,
+    sampler: KSAMPLER,
+    noise: torch.Tensor,
+    source: torch.Tensor,
+    callback: Callable,
+) -> torch.Tensor:
+    """What a sampler function below makes of `noise` and `source`, through the host: [1, C, H, W],
+    float32.
+    """
+    samples = (
+        replace(run, positive=text)
+        .guider(range(1))
+        .sample(
+            noise,
+            source,
+            sampler,
+            run.sigmas.clone(),
+            callback=callback,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=run.seed,
+        )
+    )
     return samples.to(comfy.model_management.intermediate_device())
 
 
 @torch.no_grad()
-def invert(model, x, sigmas, extra_args=None, callback=None, disable=None, *, gamma: float, least: float):
-    """Sampler function from the source y0 (the latent) to noise: Y += [v + gamma·((y1-Y)/(1-t) - v)]·dt, t = sigma.
+def invert(
+    model, x, sigmas, extra_args=None, callback=None, disable=None, *, gamma: float, least: float
+):
+    """Sampler function from the source y0 (the latent) to noise: Y += [v + gamma·((y1-Y)/(1-t) -
+    v)]·dt, t = sigma.
 
-    y1 is the run's noise. At sigma 0 the host's model gives no velocity; there it is the one at sigma `least`.
+    y1 is the run's noise. At sigma 0 the host's model gives no velocity; there it is the one at
+    sigma `least`.
     """
     y1, source = model.noise, model.latent_image
     y = source
@@ -95,16 +139,22 @@ def invert(model, x, sigmas, extra_args=None, callback=None, disable=None, *, ga
 
 
 @torch.no_grad()
-def revert(model, x, sigmas, extra_args=None, callback=None, disable=None, *, eta: float, pulled: range):
-    """Sampler function from the inverted noise back: X += [-v + eta·((y0-X)/sigma_i + v)]·(sigma_i - sigma_{i+1}).
+def revert(
+    model, x, sigmas, extra_args=None, callback=None, disable=None, *, eta: float, pulled: range
+):
+    """Sampler function from the inverted noise back: X += [-v + eta·((y0-X)/sigma_i + v)]·(sigma_i
+    - sigma_{i+1}).
 
-    y0 is the source (the latent); eta counts at the steps `pulled` only. With eta = 0 it is Euler's sampler.
+    y0 is the source (the latent); eta counts at the steps `pulled` only. With eta = 0 it is Euler's
+    sampler.
     """
     x, source = model.noise, model.latent_image
     for i, sigma, sigma_next in moves(sigmas, disable):
         v = velocity(model, x, sigma, extra_args)
         report(callback, i, sigma, x, x - sigma * v)
-        x = x + torch.lerp(-v, (source - x) / sigma, eta if i in pulled else 0.0) * (sigma - sigma_next)
+        x = x + torch.lerp(-v, (source - x) / sigma, eta if i in pulled else 0.0) * (
+            sigma - sigma_next
+        )
     return x
 
 
@@ -122,7 +172,9 @@ def velocity(model, x_BCHW: torch.Tensor, sigma: float, extra_args: dict | None)
     return (x_BCHW - x0_BCHW) / sigma
 
 
-def report(callback: Callable | None, i: int, sigma: float, x: torch.Tensor, shown: torch.Tensor) -> None:
+def report(
+    callback: Callable | None, i: int, sigma: float, x: torch.Tensor, shown: torch.Tensor
+) -> None:
     """Tells the host about a step, `shown` for its preview."""
     if callback is not None:
         callback({"i": i, "x": x, "sigma": sigma, "sigma_hat": sigma, "denoised": shown})

@@ -1,8 +1,14 @@
-"""Which token of an edited prompt is which token of the source: global alignment by Needleman and Wunsch."""
+"""Which token of an edited prompt is which token of the source: global alignment by Needleman and
+Wunsch.
+"""
 
 from collections.abc import Hashable, Sequence
 
-GAP, MATCH, MISMATCH = 0, 1, -1  # Prompt-to-Prompt's own; a mismatch never pays, so only equal tokens are aligned
+GAP, MATCH, MISMATCH = (
+    0,
+    1,
+    -1,
+)  # Prompt-to-Prompt's own; a mismatch never pays, so only equal tokens are aligned
 
 
 def similarity(a: Hashable, b: Hashable) -> int:
@@ -10,7 +16,9 @@ def similarity(a: Hashable, b: Hashable) -> int:
 
 
 def score_table(source: Sequence[Hashable], target: Sequence[Hashable]) -> list[list[int]]:
-    """table[i][j]: the best score of the first i tokens of the source against the first j of the target."""
+    """table[i][j]: the best score of the first i tokens of the source against the first j of the
+    target.
+    """
     table = [[j * GAP for j in range(len(target) + 1)]]
     for i, a in enumerate(source, 1):
         above, row = table[-1], [i * GAP]
@@ -23,8 +31,8 @@ def score_table(source: Sequence[Hashable], target: Sequence[Hashable]) -> list[
 def align(source: Sequence[Hashable], target: Sequence[Hashable]) -> list[int | None]:
     """For each token of the source the index of its partner in the target, None where it has none.
 
-    No target token is partner of two. Of equal scores a gap is taken first, read from the end, as Prompt-to-Prompt's
-    own code does: of two runs of padding the first ones become partners.
+    No target token is partner of two. Of equal scores a gap is taken first, read from the end, as
+    Prompt-to-Prompt's own code does: of two runs of padding the first ones become partners.
     """
     table = score_table(source, target)
     partners: list[int | None] = [None] * len(source)

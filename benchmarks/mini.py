@@ -1,8 +1,8 @@
 """What the mini models can do: `python3 dev.py bench mini`, written to docs/mini.json.
 
-On held-out pairs of subject and place: the share whose subject and place a separately trained judge finds right, and
-how well Mini SAM and Mini CLIP do on drawn scenes. On sets of two subjects in one place: f_bg at the same seed, stock
-and coupled in mode local, and in mode exact at several centers.
+On held-out pairs of subject and place: the share whose subject and place a separately trained judge
+finds right, and how well Mini SAM and Mini CLIP do on drawn scenes. On sets of two subjects in one
+place: f_bg at the same seed, stock and coupled in mode local, and in mode exact at several centers.
 """
 
 import argparse
@@ -23,14 +23,21 @@ SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.mini", description=__doc__)
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
-    parser.add_argument("--work", type=Path, default=ROOT / ".work" / "mini", help="the scenes that training left")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".work" / "mini", help="the scenes that training left"
+    )
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--sets", type=int, default=24)
     options = parser.parse_args()
     load_pack(options.host)
     bench = MiniBench(options.work)
-    report = {"steps": STEPS, "guidance": GUIDANCE, **bench.alignment(options.seeds),
-              "sets": bench.backgrounds(options.sets), **bench.measuring_models()}
+    report = {
+        "steps": STEPS,
+        "guidance": GUIDANCE,
+        **bench.alignment(options.seeds),
+        "sets": bench.backgrounds(options.sets),
+        **bench.measuring_models(),
+    }
     report = rounded(report)
     print(json.dumps(report, indent=2))
     (ROOT / "docs").mkdir(exist_ok=True)
@@ -43,6 +50,7 @@ class MiniBench:
 
     def __init__(self, work: Path):
         import comfy.utils
+
         from coupled.metrics.clip import ClipModel, Preprocessing
         from coupled.metrics.segment import Segmenter
         from coupled.mini import world
@@ -61,7 +69,9 @@ class MiniBench:
         """Images [n, 128, 128, 3] of the unpatched model, each from the same noise."""
         from coupled.baselines import random_seed
 
-        latent = random_seed(self.model, self.clip, prompts, empty_latent(), seed, STEPS, guidance=GUIDANCE)
+        latent = random_seed(
+            self.model, self.clip, prompts, empty_latent(), seed, STEPS, guidance=GUIDANCE
+        )
         return self.vae.decode(latent["samples"])
 
     def coupled(self, background: str, entities: list[str], seed: int, mode: str, center: float):
@@ -78,7 +88,12 @@ class MiniBench:
         """Shares of held-out prompts whose subject, place, and both are right."""
         from coupled.mini.judge import verdicts
 
-        pairs = [(s, p) for s in self.world.SUBJECTS for p in self.world.PLACES if self.world.held_out(s.name, p.name)]
+        pairs = [
+            (s, p)
+            for s in self.world.SUBJECTS
+            for p in self.world.PLACES
+            if self.world.held_out(s.name, p.name)
+        ]
         right, started = [], time.time()
         for seed, (s, p) in itertools.product(range(seeds), pairs):
             image = self.stock([prompt_of(s, p)], seed)
@@ -93,7 +108,9 @@ class MiniBench:
         }
 
     def backgrounds(self, count: int) -> dict:
-        """Mean f_bg of sets of two, stock at the same seed and coupled, with the share of subjects right."""
+        """Mean f_bg of sets of two, stock at the same seed and coupled, with the share of subjects
+        right.
+        """
         rows = {}
         for i in range(count):
             place = self.world.PLACES[i % len(self.world.PLACES)]
@@ -113,8 +130,13 @@ class MiniBench:
         from coupled.metrics.segment import segment_entities
         from coupled.mini.judge import verdicts
 
-        hits = [subject == name for (subject, _), name in zip(verdicts(self.judge, images), names, strict=True)]
-        return background_similarity(images, segment_entities(self.segmenter, images)).f_bg, statistics.mean(hits)
+        hits = [
+            subject == name
+            for (subject, _), name in zip(verdicts(self.judge, images), names, strict=True)
+        ]
+        return background_similarity(
+            images, segment_entities(self.segmenter, images)
+        ).f_bg, statistics.mean(hits)
 
     def measuring_models(self) -> dict:
         """How Mini SAM and Mini CLIP do on drawn scenes of held-out pairs."""
@@ -125,7 +147,9 @@ class MiniBench:
 
         return {
             "mini_sam": held_out_iou(lambda images: segment_entities(self.segmenter, images)),
-            "mini_clip": held_out_ranking(lambda images, texts: text_alignment(self.clip_model, images, texts)),
+            "mini_clip": held_out_ranking(
+                lambda images, texts: text_alignment(self.clip_model, images, texts)
+            ),
         }
 
 

@@ -1,8 +1,10 @@
-"""Learns theta on Mini Flux and shows what it is worth on held-out sets: `python3 dev.py optimise --minutes 20`.
+"""Learns theta on Mini Flux and shows what it is worth on held-out sets: `python3 dev.py optimise
+--minutes 20`.
 
-Writes docs/learned.md, .json and two .svg, and the schedule into schedules/learned/. Everything is kept in
-.work/optimise: a run that was stopped goes on where it stopped. `--worker` helps such a run from another process or
-machine, and writes nothing itself; `--study` (or COUPLED_STUDY_URL) names the database or journal that they share.
+Writes docs/learned.md, .json and two .svg, and the schedule into schedules/learned/. Everything is
+kept in .work/optimise: a run that was stopped goes on where it stopped. `--worker` helps such a run
+from another process or machine, and writes nothing itself; `--study` (or COUPLED_STUDY_URL) names
+the database or journal that they share.
 """
 
 import argparse
@@ -30,13 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"The learning stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped; the study holds what there is, and the next run goes on from here.", file=sys.stderr)
+        print(
+            "\nStopped; the study holds what there is, and the next run goes on from here.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
 
 def run(options: argparse.Namespace) -> None:
-    """Learns for so many minutes; then, but for a worker, measures on held-out sets and writes the page."""
+    """Learns for so many minutes; then, but for a worker, measures on held-out sets and writes the
+    page.
+    """
     from coupled.optimise import Learning, open_storage
     from coupled.optimise.report import report
 
@@ -46,12 +53,16 @@ def run(options: argparse.Namespace) -> None:
     from .quality_store import Store
 
     task = mini_task(options.sets, options.seeds, options.steps, options.candidates)
-    learning = Learning(task, open_storage(options.study), "mini", os.getpid() if options.worker else 0, Lines())
+    learning = Learning(
+        task, open_storage(options.study), "mini", os.getpid() if options.worker else 0, Lines()
+    )
     learning.run(options.minutes)
     print(report(learning), flush=True)
     if options.worker:
         return
-    trial = Trial(learning, Store(options.work / "held-out"), options.held_out, options.held_out_seeds)
+    trial = Trial(
+        learning, Store(options.work / "held-out"), options.held_out, options.held_out_seeds
+    )
     trial.run()
     Page(learning, trial, options.docs, options.schedules).write()
     print(f"Page: {options.docs / 'learned.md'}")
@@ -67,18 +78,31 @@ class Lines:
         if learning.measuring:
             return
         best, self.count = learning.best(), self.count + 1
-        print(f"{(time.monotonic() - self.started) / 60:5.1f} min, {len(learning.candidates())} candidates, "
-              f"best {best.score(learning.weights):.4f} ({best.stage})", flush=True)
+        print(
+            f"{(time.monotonic() - self.started) / 60:5.1f} min, {len(learning.candidates())}"
+            f" candidates, best {best.score(learning.weights):.4f} ({best.stage})",
+            flush=True,
+        )
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py optimise", description=__doc__)
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="learn for so long; the measuring comes after")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="learn for so long; the measuring comes after",
+    )
     parser.add_argument("--worker", action="store_true", help="help a run that is under way")
-    parser.add_argument("--study", default=os.environ.get("COUPLED_STUDY_URL") or str(WORK / "study.db"),
-                        help="database URL, journal file (.journal) or SQLite file")
-    parser.add_argument("--candidates", type=int, default=100, help="how many schedules are tried in all")
+    parser.add_argument(
+        "--study",
+        default=os.environ.get("COUPLED_STUDY_URL") or str(WORK / "study.db"),
+        help="database URL, journal file (.journal) or SQLite file",
+    )
+    parser.add_argument(
+        "--candidates", type=int, default=100, help="how many schedules are tried in all"
+    )
     parser.add_argument("--sets", type=int, default=48, help="how many training sets")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds of each")
     parser.add_argument("--steps", type=int, default=30)
@@ -86,7 +110,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--held-out-seeds", type=int, default=3, help="how many seeds of each")
     parser.add_argument("--work", type=Path, default=WORK, help="where results are kept")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the page goes")
-    parser.add_argument("--schedules", type=Path, default=ROOT / "schedules" / "learned", help="and the schedule")
+    parser.add_argument(
+        "--schedules", type=Path, default=ROOT / "schedules" / "learned", help="and the schedule"
+    )
     return parser.parse_args(arguments)
 
 

@@ -38,17 +38,25 @@ class Contender:
 
 
 def contenders(learning: Learning) -> list[Contender]:
-    """The learned schedule; of each family the best by either preset; and the paper's own figures."""
+    """The learned schedule; of each family the best by either preset; and the paper's own
+    figures.
+    """
     best = learning.best()
     found = [Contender(LEARNED, LEARNED, learning.schedule_of(best), training=best)]
     for shape in FAMILIES:
         chosen: dict[str, list[str]] = {}
-        candidates = {preset: learning.best(shape, weights=weights) for preset, weights in PRESETS.items()}
+        candidates = {
+            preset: learning.best(shape, weights=weights) for preset, weights in PRESETS.items()
+        }
         for preset, one in candidates.items():
             chosen.setdefault(parameters(one), []).append(preset)
         for words, presets in chosen.items():
             one = candidates[presets[0]]
-            found.append(Contender(f"{shape}, {words}", shape, learning.schedule_of(one), tuple(presets), one))
+            found.append(
+                Contender(
+                    f"{shape}, {words}", shape, learning.schedule_of(one), tuple(presets), one
+                )
+            )
     return [*found, Contender("paper's: sin, center 12, k 0.8", "paper", family("sin"), ())]
 
 
@@ -58,9 +66,16 @@ class Trial:
     def __init__(self, learning: Learning, store: Store, sets: int | None, seeds: int):
         task = learning.task
         self.sets = held_out_sets()[:sets]
-        self.painter = Painter(task.painter.model, task.painter.clip, task.painter.vae, self.sets,
-                               [HELD_OUT_SEED + i for i in range(seeds)], task.painter.latent, task.painter.settings,
-                               Prefixes())
+        self.painter = Painter(
+            task.painter.model,
+            task.painter.clip,
+            task.painter.vae,
+            self.sets,
+            [HELD_OUT_SEED + i for i in range(seeds)],
+            task.painter.latent,
+            task.painter.settings,
+            Prefixes(),
+        )
         self.meter, self.store, self.contenders = task.meter, store, contenders(learning)
         self.steps, self.models = task.painter.settings.steps, task.key
         self.results: dict[str, list[Measured]] = {}
@@ -70,12 +85,23 @@ class Trial:
         done = self.store.records()
         for place, seed in self.painter.instances:
             for contender in self.contenders:
-                key = (self.sets[place].name, self.painter.seeds[seed], f"{self.models} {contender.key(self.steps)}")
+                key = (
+                    self.sets[place].name,
+                    self.painter.seeds[seed],
+                    f"{self.models} {contender.key(self.steps)}",
+                )
                 if key not in done:
                     measured = self.measure(place, seed, contender)
-                    done[key] = {"set": key[0], "seed": key[1], "method": key[2], "measured": measured.as_list()}
+                    done[key] = {
+                        "set": key[0],
+                        "seed": key[1],
+                        "method": key[2],
+                        "measured": measured.as_list(),
+                    }
                     self.store.append(done[key])
-                self.results.setdefault(contender.label, []).append(Measured.from_list(done[key]["measured"]))
+                self.results.setdefault(contender.label, []).append(
+                    Measured.from_list(done[key]["measured"])
+                )
             print(f"held out: {self.sets[place].name}, seed {self.painter.seeds[seed]}", flush=True)
 
     def measure(self, place: int, seed: int, contender: Contender) -> Measured:
@@ -87,16 +113,27 @@ class Trial:
         return [one.score(PRESETS[preset]) for one in self.results[label]]
 
     def rival(self, preset: str) -> Contender:
-        """The best of the families' best, chosen on the held-out sets themselves: the hardest rival."""
-        families = [one for one in self.contenders if one.shape in FAMILIES and preset in one.presets]
+        """The best of the families' best, chosen on the held-out sets themselves: the hardest
+        rival.
+        """
+        families = [
+            one for one in self.contenders if one.shape in FAMILIES and preset in one.presets
+        ]
         return max(families, key=lambda one: mean(self.scores(one.label, preset)))
 
     def difference(self, label: str, other: str, preset: str) -> dict:
-        """How much better one is than another, set by set: mean, standard error, and the share of sets it wins."""
+        """How much better one is than another, set by set: mean, standard error, and the share of
+        sets it wins.
+        """
         pairs = list(zip(self.scores(label, preset), self.scores(other, preset), strict=True))
         gaps = [a - b for a, b in pairs]
-        return {"mean": mean(gaps), "error": spread(gaps) / math.sqrt(max(1, len(gaps) - 1)),
-                "wins": sum(gap > 0 for gap in gaps), "ties": sum(gap == 0 for gap in gaps), "count": len(gaps)}
+        return {
+            "mean": mean(gaps),
+            "error": spread(gaps) / math.sqrt(max(1, len(gaps) - 1)),
+            "wins": sum(gap > 0 for gap in gaps),
+            "ties": sum(gap == 0 for gap in gaps),
+            "count": len(gaps),
+        }
 
 
 def mean(numbers: list[float]) -> float:

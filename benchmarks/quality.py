@@ -1,7 +1,9 @@
-"""The paper's tables: `python3 dev.py bench quality`, written to docs/quality.md, docs/quality.json and docs/quality/.
+"""The paper's tables: `python3 dev.py bench quality`, written to docs/quality.md, docs/quality.json
+and docs/quality/.
 
-On the mini models, or with --flux on your own Flux.1-dev, Segment Anything and CLIP files at the paper's own settings.
-Every result is kept in .work/quality: a run that was stopped goes on where it stopped.
+On the mini models, or with --flux on your own Flux.1-dev, Segment Anything and CLIP files at the
+paper's own settings. Every result is kept in .work/quality: a run that was stopped goes on where it
+stopped.
 """
 
 import argparse
@@ -24,7 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     comfy.utils.set_progress_bar_enabled(False)
     try:
         measure(options)
-    except (FileNotFoundError, ValueError) as error:  # a file that is missing or of another kind; nothing to tell
+    except (
+        FileNotFoundError,
+        ValueError,
+    ) as error:  # a file that is missing or of another kind; nothing to tell
         print(f"The benchmark stopped: {error}", file=sys.stderr)
         return 1
     return 0
@@ -44,7 +49,10 @@ def measure(options: argparse.Namespace) -> None:
     try:
         run(planned(sets, options.seeds), bench.painter, bench.meter, store, options.minutes)
     except KeyboardInterrupt:
-        print("\nStopped; the tables hold what there is, and the next run goes on from here.", file=sys.stderr)
+        print(
+            "\nStopped; the tables hold what there is, and the next run goes on from here.",
+            file=sys.stderr,
+        )
     Page(bench.title, stem, sets, store, options.docs, options.output / stem).write()
     print(f"Tables: {options.docs / stem}.md")
 
@@ -56,18 +64,37 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", type=int, default=None, help="how many held-out sets (all)")
     parser.add_argument("--steps", type=int, default=None, help="30; with --flux 50")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; 0 only writes the tables")
-    parser.add_argument("--work", type=Path, default=ROOT / ".work" / "quality", help="where results are kept")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="stop after so long; 0 only writes the tables",
+    )
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".work" / "quality", help="where results are kept"
+    )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the tables go")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="where the other contact sheets go")
-    parser.add_argument("--flux", action="store_true", help="your own models in place of the mini ones")
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, help="where the other contact sheets go"
+    )
+    parser.add_argument(
+        "--flux", action="store_true", help="your own models in place of the mini ones"
+    )
     for name in FILES:
-        parser.add_argument(f"--{name}", help="with --flux: a path, or a name in ComfyUI's model folders")
-    parser.add_argument("--clip-model", default="ViT-B-32-quickgelu", help="open_clip's name of the CLIP model")
+        parser.add_argument(
+            f"--{name}", help="with --flux: a path, or a name in ComfyUI's model folders"
+        )
+    parser.add_argument(
+        "--clip-model", default="ViT-B-32-quickgelu", help="open_clip's name of the CLIP model"
+    )
     parser.add_argument("--weight-dtype", default="default", help="as in Load Diffusion Model")
     parser.add_argument("--size", type=int, default=1024, help="with --flux: pixels")
     options = parser.parse_args(arguments)
-    missing = [f"--{name}" for name in FILES if options.flux and not getattr(options, name.replace("-", "_"))]
+    missing = [
+        f"--{name}"
+        for name in FILES
+        if options.flux and not getattr(options, name.replace("-", "_"))
+    ]
     if missing:
         parser.error(f"--flux needs your own files: {' '.join(missing)}")
     return options

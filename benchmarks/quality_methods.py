@@ -33,7 +33,9 @@ class Coupled:
 
     @property
     def key(self) -> str:
-        return f"coupled-{self.mode}-{self.entity_text.replace(' ', '-')}-{self.shape}-{self.center:g}"
+        return (
+            f"coupled-{self.mode}-{self.entity_text.replace(' ', '-')}-{self.shape}-{self.center:g}"
+        )
 
     @property
     def label(self) -> str:
@@ -71,6 +73,10 @@ MODES = tuple(
 CENTERS = (2, 4, 8, 12, 18, 28)
 CURVES = (
     *TABLE_4,
-    *(Coupled(mode=mode, entity_text=text) for mode in ("exact", "local") for text in (ENTITY, FULL_PROMPT)),
+    *(
+        Coupled(mode=mode, entity_text=text)
+        for mode in ("exact", "local")
+        for text in (ENTITY, FULL_PROMPT)
+    ),
 )  # the first three are the paper's Figures 10, 9 and 8
 SWEEP = tuple(replace(curve, center=center) for curve in CURVES for center in CENTERS)

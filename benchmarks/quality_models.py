@@ -1,4 +1,6 @@
-"""What a benchmark paints and measures with: the mini models, or a user's own files of Flux.1-dev, SAM and CLIP."""
+"""What a benchmark paints and measures with: the mini models, or a user's own files of Flux.1-dev,
+SAM and CLIP.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,16 @@ import torch
 
 from .quality_run import Meter, Painter
 
-MINI_POINTS = 8  # per side, for Segment Entities: on 128 × 128 pixels it finds what 16 find, in a quarter of the time
+# per side, for Segment Entities: on 128 × 128 pixels it finds what 16 find, in a quarter of the
+# time
+MINI_POINTS = 8
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`name` stands for all that changes the results, so that results of other models are not taken for these."""
+    """`name` stands for all that changes the results, so that results of other models are not taken
+    for these.
+    """
 
     name: str
     title: str
@@ -41,7 +47,9 @@ def mini_bench(steps: int) -> Bench:
 
 @dataclass(frozen=True)
 class FluxFiles:
-    """Names in the host's model folders, or paths. clip_model: open_clip's name of the model in `clip_weights`."""
+    """Names in the host's model folders, or paths. clip_model: open_clip's name of the model in
+    `clip_weights`.
+    """
 
     unet: str
     clip_l: str
@@ -55,10 +63,9 @@ class FluxFiles:
 
 def flux_bench(files: FluxFiles, size: int, steps: int) -> Bench:
     """A user's own models, through the host's own loaders."""
+    import nodes as host
     from coupled.metrics.clip import load_open_clip
     from coupled.metrics.segment import load_sam
-
-    import nodes as host
 
     sam, clip_weights = located("sams", files.sam), located("open_clip", files.clip_weights)
     unet, vae = named("diffusion_models", files.unet), named("vae", files.vae)
@@ -67,10 +74,16 @@ def flux_bench(files: FluxFiles, size: int, steps: int) -> Bench:
     (clip,) = host.DualCLIPLoader().load_clip(*texts, "flux")
     (decoder,) = host.VAELoader().load_vae(vae)
     painter = Painter(model, clip, decoder, empty_latent(size), steps)
-    names = "-".join([Path(unet).stem, files.weight_dtype, sam.stem, clip_weights.stem]).replace(" ", "_")
+    names = "-".join([Path(unet).stem, files.weight_dtype, sam.stem, clip_weights.stem]).replace(
+        " ", "_"
+    )
     title = f"{Path(unet).name}, {size} × {size}, {steps} steps"
-    return Bench(f"flux-{size}-{steps}-{names}", title, painter,
-                 Meter(load_sam(sam), load_open_clip(files.clip_model, clip_weights)))
+    return Bench(
+        f"flux-{size}-{steps}-{names}",
+        title,
+        painter,
+        Meter(load_sam(sam), load_open_clip(files.clip_model, clip_weights)),
+    )
 
 
 def empty_latent(size: int) -> dict:
@@ -79,12 +92,19 @@ def empty_latent(size: int) -> dict:
 
 
 def located(folder: str, name: str) -> Path:
-    """A file by its path, or by its name in a folder of the host. FileNotFoundError says where it was looked for."""
+    """A file by its path, or by its name in a folder of the host.
+
+    FileNotFoundError says where it was looked for.
+    """
     import folder_paths
 
     if Path(name).expanduser().is_file():
         return Path(name).expanduser().resolve()
-    found = folder_paths.get_full_path(folder, name) if folder in folder_paths.folder_names_and_paths else None
+    found = (
+        folder_paths.get_full_path(folder, name)
+        if folder in folder_paths.folder_names_and_paths
+        else None
+    )
     beside = Path(folder_paths.models_dir) / folder / name
     if found is None and not beside.is_file():
         raise FileNotFoundError(f"{name!r} is neither a file nor in ComfyUI's models/{folder}.")
@@ -92,7 +112,9 @@ def located(folder: str, name: str) -> Path:
 
 
 def named(folder: str, name: str) -> str:
-    """The name by which the host's loaders know a file; a path's own folder is made known to them."""
+    """The name by which the host's loaders know a file; a path's own folder is made known to
+    them.
+    """
     import folder_paths
 
     path = located(folder, name)

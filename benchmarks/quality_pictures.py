@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from coupled.metrics.background import background_similarity, heat_map
 from PIL import Image, ImageDraw, ImageFont
+
+from coupled.metrics.background import background_similarity, heat_map
 
 from .quality_methods import Method
 from .quality_report import Row
@@ -19,12 +20,27 @@ from .quality_store import Record, Store
 
 CELL, GAP, HEAD, LINE = 144, 8, 54, 16  # pixels
 INK, PAPER, QUIET, GRID = "#1b1b1f", "#fbfaf7", "#5d5c66", "#dddad2"
-HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito, for the colour-blind
+HUES = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+)  # Okabe and Ito, for the colour-blind
 FEW = 0.8  # a dot is hollow where fewer of the sets than this could be scored
 
 
-def contact_sheet(store: Store, prompts: PromptSet, seed: int, columns: Sequence[tuple[Method, Record]], path: Path):
-    """Methods side by side, one row per prompt, below them where the backgrounds differ; saved as JPEG."""
+def contact_sheet(
+    store: Store,
+    prompts: PromptSet,
+    seed: int,
+    columns: Sequence[tuple[Method, Record]],
+    path: Path,
+):
+    """Methods side by side, one row per prompt, below them where the backgrounds differ; saved as
+    JPEG.
+    """
     n = len(prompts.prompts)
     tall = [HEAD, *[CELL + 2 * LINE] * n, CELL + 2 * LINE]
     sheet = Image.new("RGB", (GAP + len(columns) * (CELL + GAP), sum(tall) + GAP), PAPER)
@@ -54,9 +70,13 @@ def picture(pixels_HWC: torch.Tensor) -> Image.Image:
     return Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.LANCZOS)
 
 
-def write(pen: ImageDraw.ImageDraw, x: int, y: int, text: str, size: int, colour: str, width: int) -> None:
+def write(
+    pen: ImageDraw.ImageDraw, x: int, y: int, text: str, size: int, colour: str, width: int
+) -> None:
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width)]
-    pen.multiline_text((x, y), "\n".join(lines[:3]), colour, ImageFont.load_default(size), spacing=2)
+    pen.multiline_text(
+        (x, y), "\n".join(lines[:3]), colour, ImageFont.load_default(size), spacing=2
+    )
 
 
 # --- the trade-off curve ---
@@ -84,7 +104,9 @@ def point(row: Row) -> tuple[float, float] | None:
 
 
 def trade_off(curves: dict[str, list[tuple[float, Row]]], marks: Sequence[Row]) -> str:
-    """An SVG of f_bg over f_ti: a line per curve with a dot per center, and a square for each of `marks`."""
+    """An SVG of f_bg over f_ti: a line per curve with a dot per center, and a square for each of
+    `marks`.
+    """
     everything = [row for dots in curves.values() for _, row in dots] + list(marks)
     frame = Frame([p for row in everything if (p := point(row))])
     parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>', *axes(frame)]
@@ -92,16 +114,25 @@ def trade_off(curves: dict[str, list[tuple[float, Row]]], marks: Sequence[Row]) 
         hue = HUES[number % len(HUES)]
         parts += curve(frame, dots, hue)
         y = TOP + 22 * number
-        parts += [f'<line x1="{RIGHT + 24}" y1="{y}" x2="{RIGHT + 48}" y2="{y}" stroke="{hue}" stroke-width="3"/>',
-                  text(RIGHT + 56, y + 4, name, 13)]
+        parts += [
+            (
+                f'<line x1="{RIGHT + 24}" y1="{y}" x2="{RIGHT + 48}" y2="{y}" stroke="{hue}"'
+                ' stroke-width="3"/>'
+            ),
+            text(RIGHT + 56, y + 4, name, 13),
+        ]
     for row in marks:
         if p := point(row):
             x, y = frame.place(*p)
-            parts += [f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10" fill="{INK}"/>',
-                      text(x + 9, y - 8, row["label"], 13)]
+            parts += [
+                f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10" fill="{INK}"/>',
+                text(x + 9, y - 8, row["label"], 13),
+            ]
     parts.append(text(RIGHT + 24, BOTTOM, f"hollow: under {100 * FEW:g} % scored", 12, QUIET))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">\n'
-            + "\n".join(parts) + "\n</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+        ' font-family="sans-serif">\n' + "\n".join(parts) + "\n</svg>\n"
+    )
 
 
 def curve(frame: Frame, dots: Sequence[tuple[float, Row]], hue: str) -> list[str]:
@@ -112,32 +143,48 @@ def curve(frame: Frame, dots: Sequence[tuple[float, Row]], hue: str) -> list[str
     parts = [f'<polyline points="{line}" fill="none" stroke="{hue}" stroke-width="2"/>']
     for center, row, (x, y) in places:
         fill = PAPER if row["scored"] < FEW * row["results"] else hue
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{hue}" stroke-width="2"/>',
-                  text(x + 6, y + 14, f"{center:g}", 10, hue)]
+        parts += [
+            (
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{hue}"'
+                ' stroke-width="2"/>'
+            ),
+            text(x + 6, y + 14, f"{center:g}", 10, hue),
+        ]
     return parts
 
 
 def axes(frame: Frame) -> list[str]:
-    parts = [text(LEFT, 32, "Background similarity against text alignment, centers swept", 18),
-             text((LEFT + RIGHT) / 2 - 50, BOTTOM + 48, "f_ti (100·cos)", 14, QUIET),
-             text(LEFT, 56, "f_bg ×10⁻⁴", 14, QUIET)]
+    parts = [
+        text(LEFT, 32, "Background similarity against text alignment, centers swept", 18),
+        text((LEFT + RIGHT) / 2 - 50, BOTTOM + 48, "f_ti (100·cos)", 14, QUIET),
+        text(LEFT, 56, "f_bg ×10⁻⁴", 14, QUIET),
+    ]
     for x in round_numbers(frame.x0, frame.x1):
         across = frame.place(x, 0)[0]
-        parts += [f'<line x1="{across:.1f}" y1="{TOP}" x2="{across:.1f}" y2="{BOTTOM}" stroke="{GRID}"/>',
-                  text(across - 12, BOTTOM + 22, f"{x:g}", 12, QUIET)]
+        parts += [
+            f'<line x1="{across:.1f}" y1="{TOP}" x2="{across:.1f}" y2="{BOTTOM}" stroke="{GRID}"/>',
+            text(across - 12, BOTTOM + 22, f"{x:g}", 12, QUIET),
+        ]
     for y in round_numbers(1e4 * frame.y0, 0):
         down = frame.place(0, 1e-4 * y)[1]
-        parts += [f'<line x1="{LEFT}" y1="{down:.1f}" x2="{RIGHT}" y2="{down:.1f}" stroke="{GRID}"/>',
-                  text(LEFT - 40, down + 4, f"{y:g}", 12, QUIET)]
+        parts += [
+            f'<line x1="{LEFT}" y1="{down:.1f}" x2="{RIGHT}" y2="{down:.1f}" stroke="{GRID}"/>',
+            text(LEFT - 40, down + 4, f"{y:g}", 12, QUIET),
+        ]
     return parts
 
 
 def round_numbers(low: float, high: float) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten from low to high, at most 7 of them."""
-    step = next(m * 10.0**e for e in range(-9, 9) for m in (1, 2, 5) if high - low <= 6 * m * 10.0**e)
+    step = next(
+        m * 10.0**e for e in range(-9, 9) for m in (1, 2, 5) if high - low <= 6 * m * 10.0**e
+    )
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 9) for i in range(first, last + 1)]
 
 
 def text(x: float, y: float, words: str, size: int, colour: str = INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}">{html.escape(words)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}"'
+        f' fill="{colour}">{html.escape(words)}</text>'
+    )

@@ -18,7 +18,9 @@ WORST = {"mean": -math.inf}
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a record and how tables write it; `better` is 1 where more is better, 0 where it is no contest."""
+    """A number of a record and how tables write it; `better` is 1 where more is better, 0 where it
+    is no contest.
+    """
 
     name: str
     title: str
@@ -47,7 +49,9 @@ MEASURES = (
 
 
 def enriched(records: dict[Key, Record], outside: dict[Key, float | None]) -> list[Record]:
-    """The records that did not fail, with the combined scores and f_bg outside all methods' regions."""
+    """The records that did not fail, with the combined scores and f_bg outside all methods'
+    regions.
+    """
     found = []
     for key, record in records.items():
         if "error" not in record:
@@ -63,11 +67,17 @@ def none_for_nan(number: float) -> float | None:
 
 
 def summary(numbers: Iterable[float | None]) -> dict | None:
-    """Mean and spread (standard deviation) of the numbers that there are; None when there is none."""
+    """Mean and spread (standard deviation) of the numbers that there are; None when there is
+    none.
+    """
     there = [number for number in numbers if number is not None]
     if not there:
         return None
-    return {"mean": statistics.fmean(there), "spread": statistics.pstdev(there), "count": len(there)}
+    return {
+        "mean": statistics.fmean(there),
+        "spread": statistics.pstdev(there),
+        "count": len(there),
+    }
 
 
 def rows(records: Sequence[Record], methods: Sequence[Method]) -> list[Row]:
@@ -77,7 +87,9 @@ def rows(records: Sequence[Record], methods: Sequence[Method]) -> list[Row]:
 
 
 def row(method: Method, own: Sequence[Record], everyones: Sequence[Record]) -> Row:
-    """A method's summaries, the share of its results that could be scored, and how it does against the baselines."""
+    """A method's summaries, the share of its results that could be scored, and how it does against
+    the baselines.
+    """
     return {
         "method": method.key,
         "label": method.label,
@@ -85,7 +97,11 @@ def row(method: Method, own: Sequence[Record], everyones: Sequence[Record]) -> R
         "results": len(own),
         "scored": sum(r["f_bg"] is not None for r in own),
         "nearer": nearer(own, everyones),
-        "wins": {preset: wins(own, everyones, preset) for preset in PRESETS} if isinstance(method, Coupled) else None,
+        "wins": (
+            {preset: wins(own, everyones, preset) for preset in PRESETS}
+            if isinstance(method, Coupled)
+            else None
+        ),
     }
 
 
@@ -94,7 +110,9 @@ def by_run(records: Iterable[Record], method: Method) -> dict[tuple[str, int], R
 
 
 def nearer(own: Sequence[Record], everyones: Sequence[Record]) -> float | None:
-    """How many times nearer to 0 the mean f_bg is than at the same seed, over the runs that both could score."""
+    """How many times nearer to 0 the mean f_bg is than at the same seed, over the runs that both
+    could score.
+    """
     same = by_run(everyones, SAME_SEED)
     pairs = [(same[run]["f_bg"], r["f_bg"]) for r in own if (run := (r["set"], r["seed"])) in same]
     both = [(s, f) for s, f in pairs if s is not None and f is not None]
@@ -105,7 +123,8 @@ def nearer(own: Sequence[Record], everyones: Sequence[Record]) -> float | None:
 def wins(own: Sequence[Record], everyones: Sequence[Record], preset: str) -> dict:
     """On how many sets the mean combined score over the seeds beats that of every baseline.
 
-    A set counts when all have made it at the same seeds. Who cannot score at a seed loses the set, against any who can.
+    A set counts when all have made it at the same seeds. Who cannot score at a seed loses the set,
+    against any who can.
     """
     rivals, lost, sets = [by_run(everyones, baseline) for baseline in BASELINES], [], 0
     mine = {(r["set"], r["seed"]): r for r in own}
@@ -137,18 +156,35 @@ def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 def method_table(found: Sequence[Row], measures: Sequence[Measure] = MEASURES) -> str:
     """Methods × measures, the best mean of each in bold."""
     best = {m.name: bests(found, m) for m in measures}
-    head = ["Method", *(m.title for m in measures), "scored", "× nearer", "beats all baselines (stated, tabulated)"]
+    head = [
+        "Method",
+        *(m.title for m in measures),
+        "scored",
+        "× nearer",
+        "beats all baselines (stated, tabulated)",
+    ]
     body = []
     for one in found:
         cells = [strong(m.text(one[m.name]), one["method"] in best[m.name]) for m in measures]
-        body.append([one["label"], *cells, f"{one['scored']} of {one['results']}", ratio(one["nearer"]), won(one)])
+        body.append(
+            [
+                one["label"],
+                *cells,
+                f"{one['scored']} of {one['results']}",
+                ratio(one["nearer"]),
+                won(one),
+            ]
+        )
     return table(head, body)
 
 
 def bests(found: Sequence[Row], measure: Measure) -> set[str]:
     """The methods whose mean reads best."""
-    means = {one["method"]: round(measure.scale * one[measure.name]["mean"], measure.digits)
-             for one in found if one[measure.name] and measure.better}
+    means = {
+        one["method"]: round(measure.scale * one[measure.name]["mean"], measure.digits)
+        for one in found
+        if one[measure.name] and measure.better
+    }
     return {method for method, mean in means.items() if mean == max(means.values())}
 
 
@@ -168,11 +204,20 @@ def won(one: Row) -> str:
 
 def sweep_table(found: Sequence[Row], curve_of: Callable[[str], tuple[str, float]]) -> str:
     """Center × (f_bg, f_ti, combined, scored) of the swept curves."""
-    few = [m for m in MEASURES if m.name in ("f_bg", "f_ti", "stated", "tabulated", "validity_ratio")]
+    few = [
+        m for m in MEASURES if m.name in ("f_bg", "f_ti", "stated", "tabulated", "validity_ratio")
+    ]
     body = []
     for one in found:
         curve, center = curve_of(one["method"])
-        body.append([curve, f"{center:g}", *(m.text(one[m.name]) for m in few), f"{one['scored']} of {one['results']}"])
+        body.append(
+            [
+                curve,
+                f"{center:g}",
+                *(m.text(one[m.name]) for m in few),
+                f"{one['scored']} of {one['results']}",
+            ]
+        )
     return table(["Curve", "center", *(m.title for m in few), "scored"], body)
 
 
@@ -183,15 +228,23 @@ def losses(found: Sequence[Row]) -> str:
         return "No set has been made by all methods yet."
     lines = []
     for preset in PRESETS:
-        top = max(contenders, key=lambda one: (one["wins"][preset]["won"], (one[preset] or WORST)["mean"]))
+        top = max(
+            contenders, key=lambda one: (one["wins"][preset]["won"], (one[preset] or WORST)["mean"])
+        )
         score = top["wins"][preset]
         lost = ", ".join(score["lost"]) or "none"
-        lines.append(f"- By the *{preset}* weights **{top['label']}** is the best of the coupled: it beats all "
-                     f"baselines on {score['won']} of {score['sets']} sets. It loses on: {lost}.")
+        lines.append(
+            f"- By the *{preset}* weights **{top['label']}** is the best of the coupled: it beats"
+            f" all baselines on {score['won']} of {score['sets']} sets. It loses on: {lost}."
+        )
     return "\n".join(lines)
 
 
 def failures(records: Iterable[Record]) -> str:
     """The results that failed, or could not be scored, in words."""
-    failed = [f"- {r['set']}, seed {r['seed']}, {r['method']}: {r['error']}" for r in records if "error" in r]
+    failed = [
+        f"- {r['set']}, seed {r['seed']}, {r['method']}: {r['error']}"
+        for r in records
+        if "error" in r
+    ]
     return "\n".join(failed) if failed else "None."

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+
 from coupled import baselines
 from coupled.attention import couple, encode_set
 from coupled.metrics.background import background_similarity
@@ -39,13 +40,22 @@ def planned(sets: list[PromptSet], seeds: int) -> list[Job]:
     """All results of all tables, each once, the main table's first."""
     swept = sweep_sets(sets)
     stages = [(seed, sets, MAIN) for seed in range(1, seeds + 1)]
-    stages += [(seed, swept, (*TABLE_4, *MODES)) for seed in range(1, seeds + 1)] + [(1, swept, SWEEP)]
-    jobs = (Job(one, seed, method) for seed, group, methods in stages for one in group for method in methods)
+    stages += [(seed, swept, (*TABLE_4, *MODES)) for seed in range(1, seeds + 1)] + [
+        (1, swept, SWEEP)
+    ]
+    jobs = (
+        Job(one, seed, method)
+        for seed, group, methods in stages
+        for one in group
+        for method in methods
+    )
     return list(dict.fromkeys(jobs))
 
 
 class Painter:
-    """Makes the images of a set by any method, from the same noise with the same sampler and steps."""
+    """Makes the images of a set by any method, from the same noise with the same sampler and
+    steps.
+    """
 
     def __init__(self, model, clip, vae, latent: dict, steps: int):
         self.model, self.clip, self.vae, self.latent, self.steps = model, clip, vae, latent, steps
@@ -59,7 +69,15 @@ class Painter:
 
     def baseline(self, job: Job) -> dict:
         make = getattr(baselines, job.method.function)
-        return make(self.model, self.clip, job.set.prompts, self.latent, job.seed, self.steps, guidance=GUIDANCE)
+        return make(
+            self.model,
+            self.clip,
+            job.set.prompts,
+            self.latent,
+            job.seed,
+            self.steps,
+            guidance=GUIDANCE,
+        )
 
     def coupled(self, job: Job) -> dict:
         method, prompts = job.method, job.set
@@ -70,17 +88,27 @@ class Painter:
 
 
 class Meter:
-    """Measures finished images with a segmenter, asked at so many points per side, and a CLIP model."""
+    """Measures finished images with a segmenter, asked at so many points per side, and a CLIP
+    model.
+    """
 
     def __init__(self, segmenter, clip_model, points_per_side: int = 16):
-        self.segmenter, self.clip_model, self.points_per_side = segmenter, clip_model, points_per_side
+        self.segmenter, self.clip_model, self.points_per_side = (
+            segmenter,
+            clip_model,
+            points_per_side,
+        )
 
     def masks(self, images_NHWC: torch.Tensor, entities: Iterable[str]) -> torch.Tensor:
         from coupled.metrics.segment import segment_entities
 
-        return segment_entities(self.segmenter, images_NHWC, list(entities), self.points_per_side).cpu()
+        return segment_entities(
+            self.segmenter, images_NHWC, list(entities), self.points_per_side
+        ).cpu()
 
-    def measures(self, images_NHWC: torch.Tensor, masks_NHW: torch.Tensor, prompts: Iterable[str]) -> Record:
+    def measures(
+        self, images_NHWC: torch.Tensor, masks_NHW: torch.Tensor, prompts: Iterable[str]
+    ) -> Record:
         """The numbers of one result; None where there is none, and the reason."""
         from coupled.metrics.alignment import text_alignment
 
@@ -102,8 +130,11 @@ def known(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def run(jobs: list[Job], painter: Painter, meter: Meter, store: Store, minutes: float = math.inf) -> None:
-    """Makes what is not in the store yet; a result that fails is recorded with its error, and tried again next time.
+def run(
+    jobs: list[Job], painter: Painter, meter: Meter, store: Store, minutes: float = math.inf
+) -> None:
+    """Makes what is not in the store yet; a result that fails is recorded with its error, and tried
+    again next time.
 
     Stops after `minutes`, between two results.
     """
@@ -114,8 +145,13 @@ def run(jobs: list[Job], painter: Painter, meter: Meter, store: Store, minutes: 
             return
         if job.key in done and "error" not in done[job.key]:
             continue
-        record = {"set": job.set.name, "seed": job.seed, "method": job.method.key, "group": job.set.group,
-                  "n": len(job.set.prompts)}
+        record = {
+            "set": job.set.name,
+            "seed": job.seed,
+            "method": job.method.key,
+            "group": job.set.group,
+            "n": len(job.set.prompts),
+        }
         try:
             record |= result(job, painter, meter, store)
         except Exception as error:  # whatever it is, the other results are worth having
@@ -134,7 +170,10 @@ def result(job: Job, painter: Painter, meter: Meter, store: Store) -> Record:
     images_NHWC = store.load(job.key, "images", n)
     masks_NHW = meter.masks(images_NHWC, job.set.entities)
     store.save(job.key, "masks", masks_NHW)
-    return {"seconds": round(seconds / n, 3), **meter.measures(images_NHWC, masks_NHW, job.set.prompts)}
+    return {
+        "seconds": round(seconds / n, 3),
+        **meter.measures(images_NHWC, masks_NHW, job.set.prompts),
+    }
 
 
 def progress_line(number: int, total: int, job: Job, record: Record) -> str:
@@ -145,8 +184,11 @@ def progress_line(number: int, total: int, job: Job, record: Record) -> str:
     return f"{where}: f_bg {f_bg}, f_ti {record['f_ti']:.2f}, {record['seconds']:.1f} s per image"
 
 
-def outside_all_regions(records: dict[Key, Record], store: Store, methods: tuple[Method, ...] = MAIN) -> dict:
-    """{key: f_bg outside the union of all methods' joint regions}, for the sets and seeds that all have tried.
+def outside_all_regions(
+    records: dict[Key, Record], store: Store, methods: tuple[Method, ...] = MAIN
+) -> dict:
+    """{key: f_bg outside the union of all methods' joint regions}, for the sets and seeds that all
+    have tried.
 
     A method that failed there has no region.
     """
@@ -163,5 +205,7 @@ def outside_region_of(keys: list[Key], n: int, store: Store) -> dict[Key, float 
     """f_bg of each result outside the joint regions of all of them."""
     masks = {key: store.load(key, "masks", n) for key in keys}
     region_HW = torch.cat(list(masks.values())).amax(0) if masks else None
-    return {key: known(background_similarity(store.load(key, "images", n), mask_NHW, region_HW).f_bg)
-            for key, mask_NHW in masks.items()}
+    return {
+        key: known(background_similarity(store.load(key, "images", n), mask_NHW, region_HW).f_bg)
+        for key, mask_NHW in masks.items()
+    }

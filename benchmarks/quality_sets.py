@@ -1,4 +1,6 @@
-"""The prompt sets that the methods are compared on: the paper's own, and held-out ones of the mini world."""
+"""The prompt sets that the methods are compared on: the paper's own, and held-out ones of the mini
+world.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,14 @@ PAPER_PROMPTS = {
         "A red fox runs in a vibrant meadow under a clear blue sky, bathed in sunlight.",
     ),
     "man-woman-tokyo": (
-        "An elderly man in a suit playing saxophone on Tokyo night street, adorned with neon lights and billboards.",
-        "A young woman in a red dress dancing on Tokyo night street, adorned with neon lights and billboards.",
+        (
+            "An elderly man in a suit playing saxophone on Tokyo night street, adorned with neon"
+            " lights and billboards."
+        ),
+        (
+            "A young woman in a red dress dancing on Tokyo night street, adorned with neon lights"
+            " and billboards."
+        ),
     ),
     "stag-squirrel-forest": (
         "A majestic stag standing proud in a misty forest at dawn, sunlight through trees.",
@@ -25,12 +33,20 @@ PAPER_PROMPTS = {
     ),
 }
 ABLATED = "stag-squirrel-forest"  # the pair of the paper's Table 4 and Figures 7 to 10
-CHOICES = ((0, 1), (2, 3), (0, 3), (0, 1, 2))  # of the held-out subjects of a place: three pairs and a triple
+CHOICES = (
+    (0, 1),
+    (2, 3),
+    (0, 3),
+    (0, 1, 2),
+)  # of the held-out subjects of a place: three pairs and a triple
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """n prompts and their two halves, as Split Prompts gives them by rules. `name` serves as a file name."""
+    """n prompts and their two halves, as Split Prompts gives them by rules.
+
+    `name` serves as a file name.
+    """
 
     name: str
     group: str
@@ -50,15 +66,21 @@ def paper_sets() -> list[PromptSet]:
 
 
 def held_out_sets() -> list[PromptSet]:
-    """27 pairs and 9 triples of subjects in places that they were never trained in, in all their phrasings."""
+    """27 pairs and 9 triples of subjects in places that they were never trained in, in all their
+    phrasings.
+    """
     sets = []
     for place in PLACES:
         subjects = [s for s in SUBJECTS if held_out(s.name, place.name)]
         for turn, choice in enumerate(CHOICES):
             some = [subjects[i] for i in choice]
             where = f"{pick(place.phrases, turn)}, {pick(place.tails, turn)}"
-            prompts = tuple(sentence(f"{pick(s.nouns, turn)} {pick(s.verbs, turn)} {where}") for s in some)
-            sets.append(split_set("-".join([*(s.name for s in some), place.name]), HELD_OUT, prompts))
+            prompts = tuple(
+                sentence(f"{pick(s.nouns, turn)} {pick(s.verbs, turn)} {where}") for s in some
+            )
+            sets.append(
+                split_set("-".join([*(s.name for s in some), place.name]), HELD_OUT, prompts)
+            )
     return sets
 
 

@@ -1,4 +1,6 @@
-"""What a run leaves on disk: one line of JSON per result, and the pictures, so that the next run goes on from there."""
+"""What a run leaves on disk: one line of JSON per result, and the pictures, so that the next run
+goes on from there.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def key_of(record: Record) -> Key:
 
 
 class Store:
-    """A folder with `records.jsonl` and, for each result, its images and masks as PNG strips, side by side."""
+    """A folder with `records.jsonl` and, for each result, its images and masks as PNG strips, side
+    by side.
+    """
 
     def __init__(self, folder: Path):
         self.folder, self.file = folder, folder / "records.jsonl"
@@ -26,7 +30,9 @@ class Store:
     def records(self) -> dict[Key, Record]:
         """The last record of each key; a line that an interrupted run tore is passed over."""
         found = {}
-        for line in self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else ():
+        for line in (
+            self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else ()
+        ):
             try:
                 record = json.loads(line)
             except ValueError:
@@ -48,7 +54,9 @@ class Store:
         """Pictures [N, H, W, 3] or masks [N, H, W] in [0, 1], at 8 bits."""
         path = self.path(key, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        strip = np.concatenate(list((pictures_NHWC.cpu().float() * 255).round().clamp(0, 255).byte().numpy()), 1)
+        strip = np.concatenate(
+            list((pictures_NHWC.cpu().float() * 255).round().clamp(0, 255).byte().numpy()), 1
+        )
         Image.fromarray(strip).save(path, compress_level=1)
 
     def load(self, key: Key, kind: str, n: int) -> torch.Tensor:

@@ -1,7 +1,9 @@
-"""What coupling costs: `python3 dev.py bench speed`, written to docs/performance.md, .json and two .svg.
+"""What coupling costs: `python3 dev.py bench speed`, written to docs/performance.md, .json and two
+.svg.
 
-Every number is a ratio against the unpatched model in the same process, the two taken in turn. On a GPU the model is
-Flux.1-dev's architecture, 12B in bf16; on a CPU a small part of it, at the real numbers of tokens.
+Every number is a ratio against the unpatched model in the same process, the two taken in turn. On a
+GPU the model is Flux.1-dev's architecture, 12B in bf16; on a CPU a small part of it, at the real
+numbers of tokens.
 """
 
 import argparse
@@ -47,9 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.speed", description=__doc__)
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
-    parser.add_argument("--quick", action="store_true", help="a tiny model: to try the command, not to measure")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tiny model: to try the command, not to measure"
+    )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the page goes")
-    parser.add_argument("--child", help=argparse.SUPPRESS)  # one measurement in a process of its own
+    parser.add_argument(
+        "--child", help=argparse.SUPPRESS
+    )  # one measurement in a process of its own
     return parser.parse_args(arguments)
 
 
@@ -86,11 +92,17 @@ def steps(bench) -> dict:
     size, found = bench.size, {}
     for n in (1, min(4, max(size.growth_images))):
         cases = {"stock": partial(bench.stock, n, size.image_tokens)}
-        cases |= {f"mixed, {mode}": partial(bench.coupled, n, size.image_tokens, constant(HALF), mode)
-                  for mode in MIXED[: 3 if n == 1 else 2]}
+        cases |= {
+            f"mixed, {mode}": partial(bench.coupled, n, size.image_tokens, constant(HALF), mode)
+            for mode in MIXED[: 3 if n == 1 else 2]
+        }
         if n == 1:
-            cases |= {f"theta {theta:g}, exact": partial(bench.coupled, n, size.image_tokens, constant(theta), "exact")
-                      for theta in ENDS}
+            cases |= {
+                f"theta {theta:g}, exact": partial(
+                    bench.coupled, n, size.image_tokens, constant(theta), "exact"
+                )
+                for theta in ENDS
+            }
         seconds = interleaved(bench, cases, size.repeats if n == 1 else max(2, size.repeats - 2))
         stock = seconds.pop("stock")
         found |= {f"{name}, batch {n}": ratio(own, stock) for name, own in seconds.items()}
@@ -103,14 +115,19 @@ def runs(bench) -> dict:
 
     from .speed_models import interleaved, ratio
 
-    learned = from_json((ROOT / "schedules" / "learned" / "mini-flux.json").read_text(encoding="utf-8"))
+    learned = from_json(
+        (ROOT / "schedules" / "learned" / "mini-flux.json").read_text(encoding="utf-8")
+    )
     schedules = {"sin 12": family("sin"), "learned": learned}
     (tokens, count), found = bench.size.run, {}
     for n in (4, 8) if max(bench.size.growth_images) >= 8 else (2,):
         cases = {"stock": partial(bench.stock, n, tokens, count)}
-        cases |= {f"{name}, {mode}": partial(bench.coupled, n, tokens, schedule, mode, count)
-                  for name, schedule in schedules.items() for mode in ("exact", "local")
-                  if n == 4 or name == "sin 12" or n == 2}
+        cases |= {
+            f"{name}, {mode}": partial(bench.coupled, n, tokens, schedule, mode, count)
+            for name, schedule in schedules.items()
+            for mode in ("exact", "local")
+            if n == 4 or name == "sin 12" or n == 2
+        }
         seconds = interleaved(bench, cases, 3 if n == 4 else 1)
         stock = seconds.pop("stock")
         found |= {f"{name}, n = {n}": ratio(own, stock) for name, own in seconds.items()}
@@ -118,20 +135,25 @@ def runs(bench) -> dict:
 
 
 def growth(bench) -> dict:
-    """A mixed step over the number of image tokens, and over the number of images; beside what the FLOPs tell."""
+    """A mixed step over the number of image tokens, and over the number of images; beside what the
+    FLOPs tell.
+    """
     from coupled.schedules import constant
 
     from .speed_models import interleaved, ratio
 
     size, found = bench.size, {"tokens": [], "images": []}
     for n, tokens, where in [(1, t, "tokens") for t in size.growth_tokens] + [
-            (n, size.growth_tokens[0], "images") for n in size.growth_images]:
+        (n, size.growth_tokens[0], "images") for n in size.growth_images
+    ]:
         mixed = partial(bench.coupled, n, tokens, constant(HALF), "exact")
         alone = partial(bench.stock, 1 if where == "images" else n, tokens)
         seconds = interleaved(bench, {"stock": alone, "mixed": mixed}, 3)
         expected = size.flops(n, tokens, 2) / size.flops(1, tokens, 1)
         at = tokens if where == "tokens" else n
-        found[where].append({"at": at, "expected": expected, **ratio(seconds["mixed"], seconds["stock"])})
+        found[where].append(
+            {"at": at, "expected": expected, **ratio(seconds["mixed"], seconds["stock"])}
+        )
     return found
 
 
@@ -141,12 +163,25 @@ def machine(bench) -> dict:
 
     import torch
 
-    name = torch.cuda.get_device_name() if bench.device.type == "cuda" else processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name()
+        if bench.device.type == "cuda"
+        else processor() or platform.machine()
+    )
     size = bench.size
-    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": str(size.dtype),
-            "width": size.width, "double": size.double, "single": size.single, "text": size.text,
-            "image_tokens": size.image_tokens, "run": size.run,
-            "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None}
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "dtype": str(size.dtype),
+        "width": size.width,
+        "double": size.double,
+        "single": size.single,
+        "text": size.text,
+        "image_tokens": size.image_tokens,
+        "run": size.run,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
 
 
 def processor() -> str:
@@ -161,7 +196,16 @@ def processor() -> str:
 
 def child(options: argparse.Namespace, what: str) -> float:
     quick = ["--quick"] * options.quick
-    command = [sys.executable, "-m", "benchmarks.speed", "--host", str(options.host), *quick, "--child", what]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed",
+        "--host",
+        str(options.host),
+        *quick,
+        "--child",
+        what,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Measuring {what} failed:\n{done.stderr[-2000:]}")
@@ -171,6 +215,7 @@ def child(options: argparse.Namespace, what: str) -> float:
 def peak_bytes(size, mode: str) -> int:
     """The most memory that one step takes, weights included: of the GPU, or of the process."""
     import torch
+
     from coupled.schedules import constant
 
     from .speed_models import Bench
@@ -187,7 +232,9 @@ def peak_bytes(size, mode: str) -> int:
 
 
 def forget_peak() -> None:
-    """Linux counts a process's peak memory anew, because making the weights takes more than a step does."""
+    """Linux counts a process's peak memory anew, because making the weights takes more than a step
+    does.
+    """
     if CLEAR_PEAK.exists():
         CLEAR_PEAK.write_text("5")
 
@@ -213,8 +260,9 @@ def import_seconds(host: Path) -> float:
     import nodes  # noqa: F401
 
     started = time.perf_counter()
-    spec = importlib.util.spec_from_file_location("coupled_pack", ROOT / "__init__.py",
-                                                  submodule_search_locations=[str(ROOT)])
+    spec = importlib.util.spec_from_file_location(
+        "coupled_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
     pack = sys.modules["coupled_pack"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pack)
 

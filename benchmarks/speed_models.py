@@ -1,4 +1,6 @@
-"""A Flux.1 of random weights in the host's own classes, and timed runs of it: stock, and coupled in every mode."""
+"""A Flux.1 of random weights in the host's own classes, and timed runs of it: stock, and coupled in
+every mode.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import comfy.model_patcher
 import comfy.sample
 import comfy.supported_models
 import torch
+
 from coupled.attention import couple, couple_conditioning
 from coupled.sampling import sample_set
 from coupled.schedules import ThetaSchedule
@@ -40,7 +43,9 @@ class Size:
         return self.heads * HEAD_WIDTH
 
     def flops(self, n: int, image_tokens: int, texts: int) -> float:
-        """Of one step: matrices over all tokens, attention of all tokens but one text over the other."""
+        """Of one step: matrices over all tokens, attention of all tokens but one text over the
+        other.
+        """
         text, blocks = self.text * texts, self.double + self.single
         linear = 24 * self.width**2 * (image_tokens + text)
         pairs = (image_tokens + text) ** 2 - (2 * self.text**2 if texts == 2 else 0)
@@ -60,8 +65,15 @@ class Bench:
         self.model = random_flux(size, self.device)
         generator = torch.Generator().manual_seed(0)
         self.texts = [
-            [[torch.randn(1, size.text, T5_WIDTH, generator=generator),
-              {"pooled_output": torch.randn(1, POOLED_WIDTH, generator=generator), "guidance": 3.5}]]
+            [
+                [
+                    torch.randn(1, size.text, T5_WIDTH, generator=generator),
+                    {
+                        "pooled_output": torch.randn(1, POOLED_WIDTH, generator=generator),
+                        "guidance": 3.5,
+                    },
+                ]
+            ]
             for _ in range(max(size.growth_images) + 1)
         ]
 
@@ -69,12 +81,30 @@ class Bench:
         """n images of n texts in one batch, as the host's KSampler makes them."""
         rows = self.texts[1 : n + 1]
         pooled = torch.cat([values["pooled_output"] for ((_, values),) in rows])
-        positive = [[torch.cat([context for ((context, _),) in rows]), {"pooled_output": pooled, "guidance": 3.5}]]
+        positive = [
+            [
+                torch.cat([context for ((context, _),) in rows]),
+                {"pooled_output": pooled, "guidance": 3.5},
+            ]
+        ]
         latent = latent_of(n, image_tokens)
-        comfy.sample.sample(self.model, torch.randn_like(latent), steps, 1.0, "euler", "simple", positive,
-                            self.texts[0], latent, disable_pbar=True, seed=1)
+        comfy.sample.sample(
+            self.model,
+            torch.randn_like(latent),
+            steps,
+            1.0,
+            "euler",
+            "simple",
+            positive,
+            self.texts[0],
+            latent,
+            disable_pbar=True,
+            seed=1,
+        )
 
-    def coupled(self, n: int, image_tokens: int, theta: ThetaSchedule, mode: str, steps: int = 1) -> None:
+    def coupled(
+        self, n: int, image_tokens: int, theta: ThetaSchedule, mode: str, steps: int = 1
+    ) -> None:
         positive = couple_conditioning(self.texts[0], self.texts[1 : n + 1], guidance=3.5)
         latent = {"samples": latent_of(1, image_tokens)}
         sample_set(couple(self.model, theta, mode), positive, latent, 1, steps, images_per_pass=n)
@@ -89,12 +119,27 @@ class Bench:
 
 def random_flux(size: Size, device: torch.device) -> comfy.model_patcher.ModelPatcher:
     """Flux.1's architecture at a size, its weights small random numbers."""
-    config = comfy.supported_models.Flux({
-        "image_model": "flux", "in_channels": CHANNELS, "out_channels": CHANNELS, "vec_in_dim": POOLED_WIDTH,
-        "context_in_dim": T5_WIDTH, "hidden_size": size.width, "mlp_ratio": 4.0, "num_heads": size.heads,
-        "depth": size.double, "depth_single_blocks": size.single, "axes_dim": [16, 56, 56], "theta": 10000,
-        "patch_size": 2, "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": [], "dtype": size.dtype,
-    })
+    config = comfy.supported_models.Flux(
+        {
+            "image_model": "flux",
+            "in_channels": CHANNELS,
+            "out_channels": CHANNELS,
+            "vec_in_dim": POOLED_WIDTH,
+            "context_in_dim": T5_WIDTH,
+            "hidden_size": size.width,
+            "mlp_ratio": 4.0,
+            "num_heads": size.heads,
+            "depth": size.double,
+            "depth_single_blocks": size.single,
+            "axes_dim": [16, 56, 56],
+            "theta": 10000,
+            "patch_size": 2,
+            "qkv_bias": True,
+            "guidance_embed": True,
+            "txt_ids_dims": [],
+            "dtype": size.dtype,
+        }
+    )
     model = comfy.model_base.Flux(config, device=device)
     for weight in model.diffusion_model.parameters():
         torch.nn.init.normal_(weight, std=0.02)
@@ -107,9 +152,11 @@ def latent_of(n: int, image_tokens: int) -> torch.Tensor:
     return torch.zeros(n, CHANNELS, side, side)
 
 
-def interleaved(bench: Bench, runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run, in turn: what slows the machine slows all alike. Where there are several turns, one that
-    does not count comes first."""
+def interleaved(
+    bench: Bench, runs: dict[str, Callable[[], None]], repeats: int
+) -> dict[str, list[float]]:
+    """Seconds of each run, in turn: what slows the machine slows all alike. Where there are several
+    turns, one that does not count comes first."""
     for run in runs.values() if repeats > 1 else ():
         run()
     turns = [{name: bench.seconds(run) for name, run in runs.items()} for _ in range(repeats)]
@@ -119,5 +166,10 @@ def interleaved(bench: Bench, runs: dict[str, Callable[[], None]], repeats: int)
 def ratio(seconds: list[float], stock: list[float]) -> dict:
     """Median, least and greatest of the ratios turn by turn, and the median of the seconds."""
     ratios = [a / b for a, b in zip(seconds, stock, strict=True)]
-    return {"ratio": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios),
-            "seconds": statistics.median(seconds), "stock_seconds": statistics.median(stock)}
+    return {
+        "ratio": statistics.median(ratios),
+        "least": min(ratios),
+        "greatest": max(ratios),
+        "seconds": statistics.median(seconds),
+        "stock_seconds": statistics.median(stock),
+    }

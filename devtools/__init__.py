@@ -1,1 +1,3 @@
-"""What `dev.py` and the tests share: set-up, a running host and its client, workflows in API form, the demo."""
+"""What `dev.py` and the tests share: set-up, a running host and its client, workflows in API form,
+the demo.
+"""

@@ -1,4 +1,7 @@
-"""The Chromium that the browser tests drive: the machine's own, or one that set-up gets. Standard library only."""
+"""The Chromium that the browser tests drive: the machine's own, or one that set-up gets.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from .environment import HOST, VENV, Environment, venv_python
 
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 DOWNLOADS = HOST.parent / "browsers"  # where Playwright puts a Chromium of its own
-ADVICE = "Install Chromium (Debian and Ubuntu: sudo apt install chromium); without it the browser tests are skipped."
+ADVICE = (
+    "Install Chromium (Debian and Ubuntu: sudo apt install chromium); without it the browser tests"
+    " are skipped."
+)
 
 
 def find_browser() -> Path | None:
@@ -19,23 +25,36 @@ def find_browser() -> Path | None:
     named = (shutil.which(name) for name in NAMES)
     downloaded = sorted(DOWNLOADS.glob("chromium-*/*/chrome*"))
     bundled = sorted(DOWNLOADS.glob("chromium-*/*/*.app/Contents/MacOS/*"))
-    programs = [*filter(None, named), *(path for path in downloaded if path.name in ("chrome", "chrome.exe")), *bundled]
+    programs = [
+        *filter(None, named),
+        *(path for path in downloaded if path.name in ("chrome", "chrome.exe")),
+        *bundled,
+    ]
     return Path(programs[0]) if programs else None
 
 
 def provide_browser(environment: Environment) -> None:
-    """Gets a Chromium where there is none. It is only for tests, so a failure is said and does not stop the set-up."""
+    """Gets a Chromium where there is none.
+
+    It is only for tests, so a failure is said and does not stop the set-up.
+    """
     if find_browser() or environment.python != venv_python(VENV):
         return
     command, variables = _installer()
-    print(f"No Chromium for the browser tests; running: {' '.join(map(str, command))} …", flush=True)
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    print(
+        f"No Chromium for the browser tests; running: {' '.join(map(str, command))} …", flush=True
+    )
+    done = subprocess.run(
+        command, env=os.environ | variables, capture_output=True, text=True, check=False
+    )
     if done.returncode or not find_browser():
         print(f"{(done.stderr or done.stdout).strip()[-400:]}\n{ADVICE}", flush=True)
 
 
 def _installer() -> tuple[list, dict[str, str]]:
-    """Debian's package where this may be installed (root, mostly in a container), else Playwright's download."""
+    """Debian's package where this may be installed (root, mostly in a container), else Playwright's
+    download.
+    """
     if getattr(os, "geteuid", lambda: 1)() == 0 and shutil.which("apt-get"):
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
         return install, {"DEBIAN_FRONTEND": "noninteractive"}

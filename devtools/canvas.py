@@ -1,4 +1,6 @@
-"""The real page in a real Chromium: one renderer, its nodes, the hand on them, its messages, its pictures."""
+"""The real page in a real Chromium: one renderer, its nodes, the hand on them, its messages, its
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,19 @@ SETTLE = """(frames) => new Promise((done) => {
   next();
 })"""
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
-READY = "window.app?.extensionManager && window.app.graph?._nodes.length > 0"  # the host's own workflow, or the last
+# the host's own workflow, or the last
+READY = "window.app?.extensionManager && window.app.graph?._nodes.length > 0"
 FRAME = """([ids, most]) => {
-  const nodes = app.graph._nodes.filter((node) => !ids || ids.includes(node.id)), [w, h] = [innerWidth, innerHeight];
-  const sides = nodes.map((n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
+  const nodes = app.graph._nodes.filter((node) => !ids || ids.includes(node.id));
+  const [w, h] = [innerWidth, innerHeight];
+  const box = ({ pos: [x, y], size: [w, h] }) => [x, y - 30, x + w, y + h];
+  const sides = nodes.map(box);
   const [x0, y0] = [0, 1].map((i) => Math.min(...sides.map((s) => s[i])));
   const [x1, y1] = [2, 3].map((i) => Math.max(...sides.map((s) => s[i])));
   const scale = Math.min(most, (w - 200) / (x1 - x0), (h - 180) / (y1 - y0));
   app.canvas.ds.scale = scale;
-  app.canvas.ds.offset = [(w + 60) / 2 / scale - (x0 + x1) / 2, (h + 60) / 2 / scale - (y0 + y1) / 2];
+  const middle = [(x0 + x1) / 2, (y0 + y1) / 2];
+  app.canvas.ds.offset = [(w + 60) / 2 / scale - middle[0], (h + 60) / 2 / scale - middle[1]];
   app.canvas.setDirty(true, true);
 }"""
 ONLY = """async (types) => {
@@ -52,7 +58,9 @@ def set_setting(url: str, key: str, value: object) -> None:
 
 
 class Canvas:
-    """ComfyUI's page, opened with the classic canvas or with Nodes 2.0; `options` are Playwright's for a new page."""
+    """ComfyUI's page, opened with the classic canvas or with Nodes 2.0; `options` are Playwright's
+    for a new page.
+    """
 
     def __init__(self, browser, url: str, nodes2: bool, **options: object):
         self.url, self.nodes2, self.messages, self.client = url, nodes2, [], Client(url)
@@ -70,7 +78,9 @@ class Canvas:
         self.settle(20)
 
     def settle(self, frames: int = 8) -> None:
-        """Waits for the page: it draws and lays out some frames after each change, slowly on a busy machine."""
+        """Waits for the page: it draws and lays out some frames after each change, slowly on a busy
+        machine.
+        """
         self.page.evaluate(SETTLE, frames)
 
     def note(self, text: str) -> None:
@@ -94,22 +104,35 @@ class Canvas:
     def only(self, *types: str) -> list[int]:
         """A graph of new nodes of these types, in a row; their ids."""
         ids = self.run(ONLY, types)
-        self.page.evaluate("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+        self.page.evaluate(
+            "app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()"
+        )
         return ids
 
     def inputs(self, kind: str) -> dict:
         """{name: value} of the widgets that the first node of a type saves."""
-        return self.page.evaluate("""(kind) => Object.fromEntries(app.graph._nodes.find((n) => n.type === kind).widgets
-            .filter((widget) => widget.serialize !== false).map(({ name, value }) => [name, value]))""", kind)
+        return self.page.evaluate(
+            """(kind) => Object.fromEntries(app.graph._nodes.find((n) => n.type === kind).widgets
+            .filter((widget) => widget.serialize !== false)
+            .map(({ name, value }) => [name, value]))""",
+            kind,
+        )
 
     def put(self, kind: str, **values: object) -> None:
         """Sets widgets of every node of a type."""
-        self.run("""([kind, values]) => { for (const node of app.graph._nodes.filter((n) => n.type === kind))
-            for (const [name, value] of Object.entries(values)) node.widgets.find((w) => w.name === name).value = value;
-            }""", [kind, values])
+        self.run(
+            """([kind, values]) => {
+            for (const node of app.graph._nodes.filter((n) => n.type === kind))
+            for (const [name, value] of Object.entries(values))
+            node.widgets.find((w) => w.name === name).value = value;
+            }""",
+            [kind, values],
+        )
 
     def undo_steps(self) -> int:
-        return self.page.evaluate("app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length")
+        return self.page.evaluate(
+            "app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length"
+        )
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -118,10 +141,15 @@ class Canvas:
 
     def at(self, progress: float, theta: float) -> tuple[float, float]:
         """Where (progress, theta) lies on the screen; the margins are those of theta_picture.js."""
-        box, zoom = self.page.locator(".coupled-theta svg").bounding_box(), self.page.evaluate("app.canvas.ds.scale")
+        box, zoom = (
+            self.page.locator(".coupled-theta svg").bounding_box(),
+            self.page.evaluate("app.canvas.ds.scale"),
+        )
         left, right, top, bottom = (zoom * side for side in (26, 14, 12, 20))
-        return (box["x"] + left + progress * (box["width"] - left - right),
-                box["y"] + top + (1 - theta) * (box["height"] - top - bottom))
+        return (
+            box["x"] + left + progress * (box["width"] - left - right),
+            box["y"] + top + (1 - theta) * (box["height"] - top - bottom),
+        )
 
     def draw(self, *points: tuple[float, float]) -> None:
         """Drags over (progress, theta) points of the curve with the mouse."""
@@ -134,12 +162,16 @@ class Canvas:
         self.settle()
 
     def press_run(self, seconds: float = 120) -> dict:
-        """Presses the page's Run button and waits for the end; the run as the server's history has it."""
+        """Presses the page's Run button and waits for the end; the run as the server's history has
+        it.
+        """
         before = set(self.client.get("/history"))
         self.page.get_by_test_id("queue-button").first.click()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if done := [run for key, run in self.client.get("/history").items() if key not in before]:
+            if done := [
+                run for key, run in self.client.get("/history").items() if key not in before
+            ]:
                 return done[0]
             self.page.wait_for_timeout(200)
         raise TimeoutError(f"the run did not end within {seconds} s")
@@ -148,15 +180,23 @@ class Canvas:
         """Pairs of nodes that lie over each other, as large as the page makes them."""
         corners = "[n.title, ...n.pos, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]"
         boxes = self.page.evaluate(f"app.graph._nodes.map((n) => {corners})")
-        return [f"{a[0]} over {b[0]}" for i, a in enumerate(boxes) for b in boxes[:i]
-                if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]]
+        return [
+            f"{a[0]} over {b[0]}"
+            for i, a in enumerate(boxes)
+            for b in boxes[:i]
+            if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
+        ]
 
     def drop(self, png: bytes) -> None:
         """Drops a file onto the page, as a hand does."""
-        files = self.page.evaluate_handle("""(bytes) => {
+        files = self.page.evaluate_handle(
+            """(bytes) => {
             const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "shared.png", { type: "image/png" }));
-            return transfer }""", list(png))
+            const file = new File([new Uint8Array(bytes)], "shared.png", { type: "image/png" });
+            transfer.items.add(file);
+            return transfer }""",
+            list(png),
+        )
         self.page.dispatch_event("#graph-canvas", "drop", {"dataTransfer": files})
 
     def frame(self, *ids: int, most: float = 1.5) -> None:

@@ -1,7 +1,9 @@
-"""Draws the pack's icon and the cards of its workflows in the template browser: `python -m devtools.cards`.
+"""Draws the pack's icon and the cards of its workflows in the template browser: `python -m
+devtools.cards`.
 
-A card shows two frames over a small map of the workflow. The frames are drawn, two subjects in one landscape, and
-claim nothing; only the mini workflow shows pictures, its own, from the demo's contact sheet.
+A card shows two frames over a small map of the workflow. The frames are drawn, two subjects in one
+landscape, and claim nothing; only the mini workflow shows pictures, its own, from the demo's
+contact sheet.
 """
 
 from __future__ import annotations
@@ -26,19 +28,30 @@ SCALE = 4  # drawn so many times larger, then averaged down: smooth edges
 PAGE, PANEL, NODE, LINK = (24, 25, 29), (31, 33, 38), (98, 103, 114), (150, 155, 166)
 SKY, SUN, FAR, NEAR = (30, 76, 84), (226, 242, 236), (38, 128, 126), (64, 196, 190)
 SUBJECT = (255, 159, 87)
-LINKS = {"MODEL": "#b39ddb", "CLIP": "#ffd500", "VAE": "#ff6e6e", "CONDITIONING": "#ffa931", "LATENT": "#ff9cf9",
-         "IMAGE": "#64b5f6", "MASK": "#81c784"}  # as the host colours them
+LINKS = {
+    "MODEL": "#b39ddb",
+    "CLIP": "#ffd500",
+    "VAE": "#ff6e6e",
+    "CONDITIONING": "#ffa931",
+    "LATENT": "#ff9cf9",
+    "IMAGE": "#64b5f6",
+    "MASK": "#81c784",
+}  # as the host colours them
 
 
 def draw_icon() -> Image.Image:
     """The icon, 400 x 400: the two frames, one before the other."""
     page = Image.new("RGBA", (400, 400))
     tile = Image.new("L", (400 * SCALE, 400 * SCALE))
-    ImageDraw.Draw(tile).rounded_rectangle((0, 0, 400 * SCALE - 1, 400 * SCALE - 1), 72 * SCALE, fill=255)
+    ImageDraw.Draw(tile).rounded_rectangle(
+        (0, 0, 400 * SCALE - 1, 400 * SCALE - 1), 72 * SCALE, fill=255
+    )
     page.paste(PAGE, mask=tile.reduce(SCALE))
     for subject, at in (("ball", 36), ("tent", 172)):
         page.paste(PAGE, (at - 10, at - 10, at + 202, at + 202), rounded(212))
-        page.paste(landscape(subject).resize((192, 192), Image.Resampling.LANCZOS), (at, at), rounded(192))
+        page.paste(
+            landscape(subject).resize((192, 192), Image.Resampling.LANCZOS), (at, at), rounded(192)
+        )
     return page
 
 
@@ -59,7 +72,10 @@ def landscape(subject: str) -> Image.Image:
     page = Image.new("RGB", (side, side), SKY)
     pen = ImageDraw.Draw(page)
     pen.ellipse([side * x for x in (0.68, 0.12, 0.86, 0.30)], fill=SUN)
-    pen.polygon([side * x for x in (0, 0.62, 0.30, 0.34, 0.62, 0.64, 0.8, 0.52, 1, 0.66, 1, 1, 0, 1)], fill=FAR)
+    pen.polygon(
+        [side * x for x in (0, 0.62, 0.30, 0.34, 0.62, 0.64, 0.8, 0.52, 1, 0.66, 1, 1, 0, 1)],
+        fill=FAR,
+    )
     pen.ellipse([side * x for x in (-0.5, 0.66, 1.3, 1.9)], fill=NEAR)
     if subject == "ball":
         pen.ellipse([side * x for x in (0.30, 0.50, 0.62, 0.82)], fill=SUBJECT)
@@ -71,7 +87,9 @@ def landscape(subject: str) -> Image.Image:
 def rounded(side: int) -> Image.Image:
     """A mask: a square with round corners."""
     mask = Image.new("L", (side * SCALE, side * SCALE))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, side * SCALE - 1, side * SCALE - 1), 14 * SCALE, fill=255)
+    ImageDraw.Draw(mask).rounded_rectangle(
+        (0, 0, side * SCALE - 1, side * SCALE - 1), 14 * SCALE, fill=255
+    )
     return mask.reduce(SCALE)
 
 
@@ -79,22 +97,33 @@ def draw_map(workflow: dict, width: int, height: int) -> Image.Image:
     """The workflow from far above: its groups, nodes and links."""
     page = Image.new("RGB", (width * SCALE, height * SCALE), PANEL)
     pen = ImageDraw.Draw(page)
-    boxes = {n["id"]: (*n["pos"], n["pos"][0] + n["size"][0], n["pos"][1] + n["size"][1]) for n in workflow["nodes"]}
-    rooms = [(x, y, x + w, y + h) for x, y, w, h in (group["bounding"] for group in workflow["groups"])]
+    boxes = {
+        n["id"]: (*n["pos"], n["pos"][0] + n["size"][0], n["pos"][1] + n["size"][1])
+        for n in workflow["nodes"]
+    }
+    rooms = [
+        (x, y, x + w, y + h) for x, y, w, h in (group["bounding"] for group in workflow["groups"])
+    ]
     place = placing([*boxes.values(), *rooms], width * SCALE, height * SCALE)
     for group, room in zip(workflow["groups"], rooms, strict=True):
         tint = Image.new("RGB", (1, 1), group.get("color") or PANEL).getpixel((0, 0))
-        pen.rectangle(place(*room), fill=tuple((2 * a + b) // 3 for a, b in zip(PANEL, tint, strict=True)))
+        pen.rectangle(
+            place(*room), fill=tuple((2 * a + b) // 3 for a, b in zip(PANEL, tint, strict=True))
+        )
     for _, origin, _, target, _, kind in workflow["links"]:
         (_, y0, x0, y1), (x1, y2, _, y3) = boxes[origin], boxes[target]
-        pen.line(place(x0, (y0 + y1) / 2, x1, (y2 + y3) / 2), fill=LINKS.get(kind, LINK), width=SCALE)
+        pen.line(
+            place(x0, (y0 + y1) / 2, x1, (y2 + y3) / 2), fill=LINKS.get(kind, LINK), width=SCALE
+        )
     for box in boxes.values():
         pen.rounded_rectangle(place(*box), SCALE, fill=NODE)
     return page.reduce(SCALE)
 
 
 def placing(boxes: list[tuple], width: int, height: int):
-    """A function from the workflow's coordinates to the map's, which fits all boxes into it with some room around."""
+    """A function from the workflow's coordinates to the map's, which fits all boxes into it with
+    some room around.
+    """
     left, top = (min(box[i] for box in boxes) for i in (0, 1))
     right, bottom = (max(box[i] for box in boxes) for i in (2, 3))
     scale = 0.92 * min(width / (right - left), height / (bottom - top))
@@ -112,8 +141,13 @@ def painted() -> tuple[Image.Image, Image.Image]:
 def cards() -> dict[Path, Image.Image]:
     """{file: card} for every workflow, beside it, where the page looks for it."""
     files = sorted(WORKFLOWS.glob("*.json"))
-    return {file.with_suffix(".jpg"): draw_card(json.loads(file.read_text(encoding="utf-8")),
-                                                painted() if file.stem == PAINTED else None) for file in files}
+    return {
+        file.with_suffix(".jpg"): draw_card(
+            json.loads(file.read_text(encoding="utf-8")),
+            painted() if file.stem == PAINTED else None,
+        )
+        for file in files
+    }
 
 
 if __name__ == "__main__":

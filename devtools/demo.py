@@ -1,6 +1,8 @@
-"""The demo: the mini workflow on a real, headless server; its pictures and a contact sheet under `output/demo`.
+"""The demo: the mini workflow on a real, headless server; its pictures and a contact sheet under
+`output/demo`.
 
-Run by `dev.py demo` with the host's Python: `python -m devtools.demo --host FOLDER [--workflow FILE]`.
+Run by `dev.py demo` with the host's Python: `python -m devtools.demo --host FOLDER [--workflow
+FILE]`.
 """
 
 from __future__ import annotations
@@ -23,14 +25,19 @@ from .terminal import ProgressLine
 from .workflow import to_prompt
 
 WORKFLOW = ROOT / "example_workflows" / "coupled_mini.json"
-HEADINGS = {"coupled": "Coupled: one background, each its own subject", "same_seed": "Same seed, not coupled"}
+HEADINGS = {
+    "coupled": "Coupled: one background, each its own subject",
+    "same_seed": "Same seed, not coupled",
+}
 
 
 def main() -> int:
     """Runs the demo; 0 when its pictures are saved."""
     parser = argparse.ArgumentParser(prog="devtools.demo")
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
-    parser.add_argument("--workflow", type=Path, default=WORKFLOW, help="a workflow as ComfyUI's page saves it")
+    parser.add_argument(
+        "--workflow", type=Path, default=WORKFLOW, help="a workflow as ComfyUI's page saves it"
+    )
     options = parser.parse_args()
     stop_on_termination()
     try:
@@ -52,7 +59,11 @@ def _run(environment: Environment, file: Path) -> None:
         flags = [*device_options(environment), "--disable-api-nodes"]
         with HostServer(environment, Path(base), *flags) as server:
             ready = time.monotonic()
-            print(f"ComfyUI answers at {server.url} after {ready - started:.0f} s. Running {file.name} …", flush=True)
+            print(
+                f"ComfyUI answers at {server.url} after {ready - started:.0f} s. Running"
+                f" {file.name} …",
+                flush=True,
+            )
             client = Client(server.url)
             prompt = to_prompt(workflow, client.object_info())
             pictures = _pictures(server, client, prompt)
@@ -61,14 +72,19 @@ def _run(environment: Environment, file: Path) -> None:
 
 
 def _pictures(server: HostServer, client: Client, prompt: dict) -> dict[str, list[Image.Image]]:
-    """Runs the prompt; {prefix of a Save Image node: its pictures}. Errors come with the end of the server's log."""
+    """Runs the prompt; {prefix of a Save Image node: its pictures}.
+
+    Errors come with the end of the server's log.
+    """
     with ProgressLine(prompt) as progress:
         try:
             outputs = client.queue(prompt, progress.hear, seconds=3600)
         except HostError as error:
             raise HostError(f"{error}\n{server.tail()}") from error
     pictures = {
-        prompt[node]["inputs"]["filename_prefix"]: [_open(client, entry) for entry in found["images"]]
+        prompt[node]["inputs"]["filename_prefix"]: [
+            _open(client, entry) for entry in found["images"]
+        ]
         for node, found in outputs.items()
         if "images" in found and "filename_prefix" in prompt[node]["inputs"]
     }
@@ -83,14 +99,21 @@ def _open(client: Client, entry: dict) -> Image.Image:
 
 def _captions(prompt: dict) -> list[str]:
     """The prompts of the set, one per picture."""
-    texts = [node["inputs"]["prompts"] for node in prompt.values() if node["class_type"] == "CoupledSplitPrompts"]
+    texts = [
+        node["inputs"]["prompts"]
+        for node in prompt.values()
+        if node["class_type"] == "CoupledSplitPrompts"
+    ]
     return [line.strip() for line in texts[0].splitlines() if line.strip()] if texts else []
 
 
 def _save(pictures: dict[str, list[Image.Image]], captions: list[str]) -> None:
     folder = OUTPUT / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    order = sorted(pictures, key=lambda prefix: list(HEADINGS).index(prefix) if prefix in HEADINGS else len(HEADINGS))
+    order = sorted(
+        pictures,
+        key=lambda prefix: list(HEADINGS).index(prefix) if prefix in HEADINGS else len(HEADINGS),
+    )
     for prefix in order:
         for number, picture in enumerate(pictures[prefix], 1):
             path = folder / f"{Path(prefix).name}_{number}.png"

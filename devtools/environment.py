@@ -1,4 +1,6 @@
-"""Where Python and ComfyUI are: the user's own ComfyUI (`COMFYUI_PATH`), or the one that set-up installs."""
+"""Where Python and ComfyUI are: the user's own ComfyUI (`COMFYUI_PATH`), or the one that set-up
+installs.
+"""
 
 from __future__ import annotations
 
@@ -45,29 +47,41 @@ def users_environment(folder: str) -> Environment:
         raise SetupError(
             "COMFYUI_PATH",
             f"{host} is not a ComfyUI folder (no main.py and comfy/ in it).",
-            "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py, or unset it to have one installed here.",
+            "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py, or unset it to have one"
+            " installed here.",
         )
     version = host_version(host)
     if version < OLDEST_HOST:
         raise SetupError(
             "COMFYUI_PATH",
-            f"ComfyUI {_dotted(version)} in {host} is too old; Coupled needs {_dotted(OLDEST_HOST)} or newer.",
+            f"ComfyUI {_dotted(version)} in {host} is too old; Coupled needs {_dotted(OLDEST_HOST)}"
+            " or newer.",
             "Update that ComfyUI, or unset COMFYUI_PATH to have one installed here.",
         )
     return Environment(_users_python(host), host)
 
 
 def host_version(host: Path) -> tuple[int, ...]:
-    """(major, minor, patch) as ComfyUI's `comfyui_version.py` states it; (0, 0, 0) when it has none."""
+    """(major, minor, patch) as ComfyUI's `comfyui_version.py` states it; (0, 0, 0) when it has
+    none.
+    """
     file = host / "comfyui_version.py"
-    found = re.search(r'__version__ = "(\d+)\.(\d+)\.(\d+)', file.read_text()) if file.is_file() else None
+    found = (
+        re.search(r'__version__ = "(\d+)\.(\d+)\.(\d+)', file.read_text())
+        if file.is_file()
+        else None
+    )
     return tuple(int(part) for part in found.groups()) if found else (0, 0, 0)
 
 
 def _users_python(host: Path) -> Path:
     chosen = os.environ.get("COMFYUI_PYTHON")
-    beside = [venv_python(folder) for folder in (host / ".venv", host / "venv", host.parent / "venv")]
-    portable = host.parent / "python_embeded" / "python.exe"  # the folder's name in the portable Windows build
+    beside = [
+        venv_python(folder) for folder in (host / ".venv", host / "venv", host.parent / "venv")
+    ]
+    portable = (
+        host.parent / "python_embeded" / "python.exe"
+    )  # the folder's name in the portable Windows build
     candidates = [Path(chosen)] if chosen else [Path(sys.executable), *beside, portable]
     missing: list[str] = []
     for python in filter(Path.is_file, candidates):
@@ -84,9 +98,14 @@ def _users_python(host: Path) -> Path:
 
 def lacks(python: Path, modules: tuple[str, ...]) -> list[str]:
     """Those of `modules` that `python` does not have; they are looked up, not imported."""
-    code = "import sys; from importlib.util import find_spec as f; print(*[m for m in sys.argv[1:] if not f(m)])"
+    code = (
+        "import sys; from importlib.util import find_spec as f; print(*[m for m in sys.argv[1:] if"
+        " not f(m)])"
+    )
     try:
-        found = subprocess.run([python, "-c", code, *modules], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [python, "-c", code, *modules], capture_output=True, text=True, check=False
+        )
     except OSError:  # a file that is no program
         return list(modules)
     return found.stdout.split() if found.returncode == 0 else list(modules)

@@ -1,4 +1,6 @@
-"""A real ComfyUI server with this pack loaded: started on a free loopback port, and stopped whatever happens."""
+"""A real ComfyUI server with this pack loaded: started on a free loopback port, and stopped
+whatever happens.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,26 @@ START_SECONDS = 300
 ACCELERATOR = """
 import torch
 xpu = getattr(torch, "xpu", None)
-print(torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available()))
+print(
+    torch.cuda.is_available()
+    or torch.backends.mps.is_available()
+    or bool(xpu and xpu.is_available())
+)
 """
 
 
 class HostError(RuntimeError):
-    """The server did not start, refused a prompt, or failed while running one; the message holds its own words."""
+    """The server did not start, refused a prompt, or failed while running one; the message holds
+    its own words.
+    """
 
 
 class HostServer:
-    """ComfyUI as a child process, a context manager: `with HostServer(environment, base) as server: server.url`.
+    """ComfyUI as a child process, a context manager: `with HostServer(environment, base) as server:
+    server.url`.
 
-    `base` is the folder that gets custom_nodes (with a link to this pack), input, output, user and the log.
+    `base` is the folder that gets custom_nodes (with a link to this pack), input, output, user and
+    the log.
     """
 
     def __init__(self, environment: Environment, base: Path, *options: str, port: int = 0):
@@ -55,7 +65,9 @@ class HostServer:
         return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
     def command(self) -> list[str]:
-        """The command line: only this pack of all custom nodes, and a database that no other server holds."""
+        """The command line: only this pack of all custom nodes, and a database that no other server
+        holds.
+        """
         return [
             *(str(self.environment.python), str(self.environment.host / "main.py")),
             *("--port", str(self.port), "--base-directory", str(self.base)),
@@ -65,12 +77,18 @@ class HostServer:
         ]
 
     def start(self) -> None:
-        """Starts the server and returns when it answers; HostError with the tail of its log when it does not."""
+        """Starts the server and returns when it answers; HostError with the tail of its log when it
+        does not.
+        """
         self.base.mkdir(parents=True, exist_ok=True)
         link_pack(self.base / "custom_nodes")
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                self.command(), cwd=self.environment.host, stdout=log, stderr=subprocess.STDOUT, **_own_group()
+                self.command(),
+                cwd=self.environment.host,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **_own_group(),
             )
         try:
             self._wait_until_ready()
@@ -82,13 +100,18 @@ class HostServer:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None:
-                raise HostError(f"ComfyUI ended while starting (exit code {self.process.returncode}).\n{self.tail()}")
+                raise HostError(
+                    "ComfyUI ended while starting (exit code"
+                    f" {self.process.returncode}).\n{self.tail()}"
+                )
             if time.monotonic() > deadline:
                 raise HostError(f"ComfyUI did not answer within {START_SECONDS} s.\n{self.tail()}")
             time.sleep(0.1)
         if failed := re.search(rf"IMPORT FAILED\): .*[/\\]{PACK}$", self.log, re.MULTILINE):
             said = self.log[: failed.end()].splitlines()[-25:]
-            raise HostError("ComfyUI could not load this pack. Its log up to there:\n" + "\n".join(said))
+            raise HostError(
+                "ComfyUI could not load this pack. Its log up to there:\n" + "\n".join(said)
+            )
 
     def _answers(self) -> bool:
         try:
@@ -126,7 +149,9 @@ def free_port(preferred: int = 0) -> int:
 
 
 def link_pack(custom_nodes: Path) -> None:
-    """Puts this pack into a custom_nodes folder: a link, or a copy where links are not allowed (Windows)."""
+    """Puts this pack into a custom_nodes folder: a link, or a copy where links are not allowed
+    (Windows).
+    """
     link = custom_nodes / PACK
     custom_nodes.mkdir(parents=True, exist_ok=True)
     if link.is_symlink():
@@ -141,14 +166,20 @@ def link_pack(custom_nodes: Path) -> None:
 
 def device_options(environment: Environment) -> list[str]:
     """`--cpu` when torch finds no accelerator: the host does not start on its own there."""
-    found = subprocess.run([environment.python, "-c", ACCELERATOR], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [environment.python, "-c", ACCELERATOR], capture_output=True, text=True, check=False
+    )
     if found.returncode:
-        raise HostError(f"torch cannot be imported by {environment.python}:\n{found.stderr[-1500:]}")
+        raise HostError(
+            f"torch cannot be imported by {environment.python}:\n{found.stderr[-1500:]}"
+        )
     return [] if found.stdout.strip() == "True" else ["--cpu"]
 
 
 def stop_on_termination() -> None:
-    """Lets Ctrl-C, SIGTERM and a closed terminal all end this process alike, through every `finally`."""
+    """Lets Ctrl-C, SIGTERM and a closed terminal all end this process alike, through every
+    `finally`.
+    """
 
     def interrupt(*_):
         raise KeyboardInterrupt

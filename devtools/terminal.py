@@ -1,4 +1,6 @@
-"""Live progress of a running prompt: one line that is rewritten in a terminal, a few plain lines elsewhere."""
+"""Live progress of a running prompt: one line that is rewritten in a terminal, a few plain lines
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class ProgressLine:
         self.quarter = quarter
         title = self.prompt[self.begun[-1]]["_meta"]["title"]
         filled = round(BAR * value / total) if total else 0
-        bar = f" {'█' * filled}{'░' * (BAR - filled)}" if self.live else ""  # not every file's encoding has blocks
+        bar = (
+            f" {'█' * filled}{'░' * (BAR - filled)}" if self.live else ""
+        )  # not every file's encoding has blocks
         bar = f" {bar} {value:.0f}/{total:.0f}" if total else ""
         text = f"[{len(self.begun)}/{len(self.prompt)}] {title}{bar}"
         self.stream.write(f"\r\x1b[K{text}" if self.live else f"{text}\n")

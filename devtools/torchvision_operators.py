@@ -1,10 +1,11 @@
 """Lets a torchvision that was built for CUDA be imported beside a CPU build of torch.
 
-`dev.py setup` copies this file into its environment's site-packages where it is needed, with a `.pth` line that imports
-it at every start of Python (well under a millisecond). torchvision's compiled part cannot load there, and
-`torchvision/_meta_registrations.py` then fails, since it registers shapes for two operators that nobody declared.
-Just before that module is imported, the operators are declared here; then this finder steps aside.
-The pure Python part of torchvision (transforms, models), all that the host needs, works; box operators do not.
+`dev.py setup` copies this file into its environment's site-packages where it is needed, with a
+`.pth` line that imports it at every start of Python (well under a millisecond). torchvision's
+compiled part cannot load there, and `torchvision/_meta_registrations.py` then fails, since it
+registers shapes for two operators that nobody declared. Just before that module is imported, the
+operators are declared here; then this finder steps aside. The pure Python part of torchvision
+(transforms, models), all that the host needs, works; box operators do not.
 """
 
 import sys
@@ -16,7 +17,9 @@ OPERATORS = (
 
 
 class OperatorDeclarer:
-    """Meta-path finder that finds nothing: it acts once, when torchvision reaches its registrations."""
+    """Meta-path finder that finds nothing: it acts once, when torchvision reaches its
+    registrations.
+    """
 
     library = None  # kept alive: declarations vanish with their torch.library.Library
 

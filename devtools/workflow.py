@@ -1,10 +1,21 @@
-"""From a workflow as ComfyUI's page saves it to the prompt that its API takes, so that each workflow is kept once."""
+"""From a workflow as ComfyUI's page saves it to the prompt that its API takes, so that each
+workflow is kept once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-VALUE_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "CURVE", "COMFY_DYNAMICCOMBO_V3"}
+VALUE_TYPES = {
+    "INT",
+    "FLOAT",
+    "STRING",
+    "BOOLEAN",
+    "COMBO",
+    "COLOR",
+    "CURVE",
+    "COMFY_DYNAMICCOMBO_V3",
+}
 AFTER_GENERATE = {"fixed", "increment", "decrement", "randomize"}
 NOTES = {"Note", "MarkdownNote"}
 MUTED, BYPASSED = 2, 4
@@ -13,8 +24,9 @@ MUTED, BYPASSED = 2, 4
 def to_prompt(workflow: dict, object_info: dict) -> dict:
     """The API form of a saved workflow: {node id: {"class_type", "inputs", "_meta"}}.
 
-    `object_info` is the server's own answer; it gives the order of the widgets, in which the page saves their values.
-    Raises ValueError for a node type the server lacks, a bypassed node, and values that do not fit the inputs.
+    `object_info` is the server's own answer; it gives the order of the widgets, in which the page
+    saves their values. Raises ValueError for a node type the server lacks, a bypassed node, and
+    values that do not fit the inputs.
     """
     sources = {link[0]: [str(link[1]), link[2]] for link in map(_link, workflow["links"])}
     prompt = {}
@@ -25,11 +37,17 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
         if node["type"] not in object_info:
             raise ValueError(f"{where}: the server knows no such node; is its pack loaded?")
         if node.get("mode") == BYPASSED:
-            raise ValueError(f"{where} is bypassed, which the API cannot express; remove it or enable it.")
+            raise ValueError(
+                f"{where} is bypassed, which the API cannot express; remove it or enable it."
+            )
         info = object_info[node["type"]]
         inputs = _values(node, info, where) | _links(node, sources)
         title = node.get("title") or info.get("display_name") or node["type"]
-        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs, "_meta": {"title": title}}
+        prompt[str(node["id"])] = {
+            "class_type": node["type"],
+            "inputs": inputs,
+            "_meta": {"title": title},
+        }
     return _without_dead_links(prompt)
 
 
@@ -39,24 +57,38 @@ def _link(link: list | dict) -> list:
 
 
 def _links(node: dict, sources: dict) -> dict:
-    return {i["name"]: sources[i["link"]] for i in node.get("inputs", []) if i.get("link") is not None}
+    return {
+        i["name"]: sources[i["link"]] for i in node.get("inputs", []) if i.get("link") is not None
+    }
 
 
 def _without_dead_links(prompt: dict) -> dict:
-    """Inputs fed by a node that is not in the prompt (a muted one) are left out, as the page does."""
+    """Inputs fed by a node that is not in the prompt (a muted one) are left out, as the page
+    does.
+    """
     for node in prompt.values():
         node["inputs"] = {
-            name: value for name, value in node["inputs"].items() if not _is_link(value) or value[0] in prompt
+            name: value
+            for name, value in node["inputs"].items()
+            if not _is_link(value) or value[0] in prompt
         }
     return prompt
 
 
 def _is_link(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+    )
 
 
 def _values(node: dict, info: dict, where: str) -> dict:
-    """The widgets' values by name. The page saves them as a list in the widgets' order (or, rarely, by name)."""
+    """The widgets' values by name.
+
+    The page saves them as a list in the widgets' order (or, rarely, by name).
+    """
     saved = node.get("widgets_values") or []
     if isinstance(saved, dict):
         return dict(saved)
@@ -68,21 +100,27 @@ def _values(node: dict, info: dict, where: str) -> dict:
 
 
 def _inputs(declared: dict, order: dict | None = None) -> Iterator[tuple[str, list]]:
-    """(name, spec) of the required and then the optional inputs, in the order of their declaration."""
+    """(name, spec) of the required and then the optional inputs, in the order of their
+    declaration.
+    """
     for group in ("required", "optional"):
         specs = declared.get(group) or {}
         yield from ((name, specs[name]) for name in (order or {}).get(group, specs))
 
 
 def _take(name: str, spec: list, sockets: dict, rest: Iterator, values: dict, where: str) -> None:
-    """Moves the value of one input (and of those a dynamic combo brings with it) from `rest` to `values`."""
+    """Moves the value of one input (and of those a dynamic combo brings with it) from `rest` to
+    `values`.
+    """
     kind, options = spec[0], (spec[1] if len(spec) > 1 else {})
     if not sockets.get(name, _has_widget(kind, options)):
         return
     try:
         values[name] = next(rest)
     except StopIteration:
-        raise ValueError(f"{where}: no value is saved for its input {name!r}; save the workflow again.") from None
+        raise ValueError(
+            f"{where}: no value is saved for its input {name!r}; save the workflow again."
+        ) from None
     if options.get("control_after_generate") or (kind == "INT" and name in ("seed", "noise_seed")):
         _skip_control(rest, values[name], where)
     if kind == "COMFY_DYNAMICCOMBO_V3":
@@ -100,4 +138,7 @@ def _has_widget(kind: str | list, options: dict) -> bool:
 def _skip_control(rest: Iterator, seed: object, where: str) -> None:
     control = next(rest, None)
     if control not in AFTER_GENERATE:
-        raise ValueError(f"{where}: after the seed {seed} stands {control!r}, not one of {sorted(AFTER_GENERATE)}.")
+        raise ValueError(
+            f"{where}: after the seed {seed} stands {control!r}, not one of"
+            f" {sorted(AFTER_GENERATE)}."
+        )

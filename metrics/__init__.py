@@ -1,4 +1,6 @@
-"""How good a coupled set is: how alike its backgrounds are, and how well each image shows its prompt."""
+"""How good a coupled set is: how alike its backgrounds are, and how well each image shows its
+prompt.
+"""
 
 from .background import Similarity, background_similarity, heat_map
 from .score import PRESETS, combined

@@ -1,4 +1,6 @@
-"""A Segment Anything model from its weights alone: their shapes tell its sizes (ViT-B, L, H, or any other)."""
+"""A Segment Anything model from its weights alone: their shapes tell its sizes (ViT-B, L, H, or any
+other).
+"""
 
 from __future__ import annotations
 
@@ -11,27 +13,43 @@ if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, Sam
 
 Weights = dict[str, torch.Tensor]
-DECODER_HEADS = 8  # of every published Segment Anything model; the one size that no weight's shape tells
-PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # Sam's own, which no file holds
+DECODER_HEADS = (
+    8  # of every published Segment Anything model; the one size that no weight's shape tells
+)
+PIXEL_MEAN, PIXEL_STD = (
+    (123.675, 116.28, 103.53),
+    (58.395, 57.12, 57.375),
+)  # Sam's own, which no file holds
 
 
 def sam_of(weights: Weights) -> Sam:
-    """The Sam that `weights` belong to, holding them in float32. KeyError or RuntimeError when they are not a Sam's."""
-    with torch.device("meta"):  # neither filled nor allocated: the weights themselves take the parameters' places
+    """The Sam that `weights` belong to, holding them in float32.
+
+    KeyError or RuntimeError when they are not a Sam's.
+    """
+    with torch.device(
+        "meta"
+    ):  # neither filled nor allocated: the weights themselves take the parameters' places
         sam = empty_sam(weights)
-    sam.load_state_dict({name: weight.float() for name, weight in weights.items()}, strict=True, assign=True)
+    sam.load_state_dict(
+        {name: weight.float() for name, weight in weights.items()}, strict=True, assign=True
+    )
     sam.pixel_mean = torch.tensor(PIXEL_MEAN)[:, None, None]
     sam.pixel_std = torch.tensor(PIXEL_STD)[:, None, None]
     return sam
 
 
 def empty_sam(weights: Weights) -> Sam:
-    """An untrained Sam with weights of these shapes; KeyError where a weight that tells a size is missing."""
+    """An untrained Sam with weights of these shapes; KeyError where a weight that tells a size is
+    missing.
+    """
     from segment_anything.modeling import PromptEncoder, Sam
 
     _, grid, _, _ = weights["image_encoder.pos_embed"].shape
     pixels = grid * weights["image_encoder.patch_embed.proj.weight"].shape[-1]
-    channels, hidden = (weights[f"prompt_encoder.mask_downscaling.6.{name}"].shape for name in ("bias", "weight"))
+    channels, hidden = (
+        weights[f"prompt_encoder.mask_downscaling.6.{name}"].shape for name in ("bias", "weight")
+    )
     prompts = PromptEncoder(
         embed_dim=channels[0],
         image_embedding_size=(grid, grid),
@@ -42,7 +60,10 @@ def empty_sam(weights: Weights) -> Sam:
 
 
 def empty_encoder(weights: Weights, grid: int, pixels: int) -> ImageEncoderViT:
-    """The image encoder. Its relative positions tell the heads' width and which blocks look within windows."""
+    """The image encoder.
+
+    Its relative positions tell the heads' width and which blocks look within windows.
+    """
     from segment_anything.modeling import ImageEncoderViT
 
     depth = count(weights, "image_encoder.blocks.")
@@ -59,7 +80,9 @@ def empty_encoder(weights: Weights, grid: int, pixels: int) -> ImageEncoderViT:
         norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
         use_rel_pos=True,
         window_size=(min(length for length, _ in reach) + 1) // 2,
-        global_attn_indexes=tuple(i for i, (length, _) in enumerate(reach) if length == 2 * grid - 1),
+        global_attn_indexes=tuple(
+            i for i, (length, _) in enumerate(reach) if length == 2 * grid - 1
+        ),
     )
 
 
@@ -84,4 +107,6 @@ def empty_decoder(weights: Weights, channels: int) -> MaskDecoder:
 
 def count(weights: Weights, prefix: str) -> int:
     """How many numbered modules there are under `prefix`."""
-    return len({name.removeprefix(prefix).split(".")[0] for name in weights if name.startswith(prefix)})
+    return len(
+        {name.removeprefix(prefix).split(".")[0] for name in weights if name.startswith(prefix)}
+    )

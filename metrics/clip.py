@@ -1,6 +1,8 @@
-"""CLIP models through open_clip's own classes: their weights from a file, or from a named set on this machine.
+"""CLIP models through open_clip's own classes: their weights from a file, or from a named set on
+this machine.
 
-Nothing is downloaded unless the user's environment says COUPLED_ALLOW_DOWNLOADS=1, and no file runs code.
+Nothing is downloaded unless the user's environment says COUPLED_ALLOW_DOWNLOADS=1, and no file runs
+code.
 """
 
 import dataclasses
@@ -15,7 +17,11 @@ import torch
 from torch.nn import functional as F
 
 ALLOW_DOWNLOADS = "COUPLED_ALLOW_DOWNLOADS"
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+HUB_FILES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
 IMAGES_AT_ONCE = 16
 
 
@@ -32,14 +38,20 @@ class Preprocessing:
     def __call__(self, images_NHWC: torch.Tensor) -> torch.Tensor:
         """RGB in [0, 1], any size, to the model's pictures [N, 3, height, width]."""
         x = images_NHWC[..., :3].movedim(-1, 1).float()
-        x = F.interpolate(x, self.resized(*x.shape[-2:]), mode=self.interpolation, antialias=True).clamp(0, 1)
-        top, left = (round((have - want) / 2) for have, want in zip(x.shape[-2:], self.size, strict=True))
+        x = F.interpolate(
+            x, self.resized(*x.shape[-2:]), mode=self.interpolation, antialias=True
+        ).clamp(0, 1)
+        top, left = (
+            round((have - want) / 2) for have, want in zip(x.shape[-2:], self.size, strict=True)
+        )
         x = x[..., top : top + self.size[0], left : left + self.size[1]]
         mean, std = (x.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (x - mean) / std
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """The size before the middle is cut out: `squash` takes the model's own, `shortest` keeps the aspect."""
+        """The size before the middle is cut out: `squash` takes the model's own, `shortest` keeps
+        the aspect.
+        """
         if self.resize_mode == "squash":
             return self.size
         scale = max(want / have for have, want in zip((height, width), self.size, strict=True))
@@ -47,13 +59,21 @@ class Preprocessing:
 
 
 class ClipModel:
-    """An open_clip module in the host's care, with its tokenizer (texts -> ids) and preprocessing."""
+    """An open_clip module in the host's care, with its tokenizer (texts -> ids) and
+    preprocessing.
+    """
 
     def __init__(self, module: torch.nn.Module, tokenize: Callable, preprocess: Preprocessing):
-        self.module, self.tokenize, self.preprocess = module.eval().requires_grad_(False), tokenize, preprocess
+        self.module, self.tokenize, self.preprocess = (
+            module.eval().requires_grad_(False),
+            tokenize,
+            preprocess,
+        )
         self.device = comfy.model_management.text_encoder_device()
         self.patcher = comfy.model_patcher.CoreModelPatcher(
-            module, load_device=self.device, offload_device=comfy.model_management.text_encoder_offload_device()
+            module,
+            load_device=self.device,
+            offload_device=comfy.model_management.text_encoder_offload_device(),
         )
 
     @torch.no_grad()
@@ -61,32 +81,51 @@ class ClipModel:
         """Unit vectors [N, E] of RGB images in [0, 1]."""
         comfy.model_management.load_model_gpu(self.patcher)
         # Resized before they go to the device: not every one (MPS) can do so with antialiasing.
-        parts = [self.preprocess(part).to(self.device) for part in images_NHWC.split(IMAGES_AT_ONCE)]
-        return torch.cat([self.module.encode_image(part, normalize=True) for part in parts]).float().cpu()
+        parts = [
+            self.preprocess(part).to(self.device) for part in images_NHWC.split(IMAGES_AT_ONCE)
+        ]
+        return (
+            torch.cat([self.module.encode_image(part, normalize=True) for part in parts])
+            .float()
+            .cpu()
+        )
 
     @torch.no_grad()
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
         """Unit vectors [N, E]."""
         comfy.model_management.load_model_gpu(self.patcher)
-        return self.module.encode_text(self.tokenize(texts).to(self.device), normalize=True).float().cpu()
+        return (
+            self.module.encode_text(self.tokenize(texts).to(self.device), normalize=True)
+            .float()
+            .cpu()
+        )
 
 
 def load_open_clip(name: str, weights: Path | None, pretrained: str = "") -> ClipModel:
-    """A model that open_clip knows by `name`, with the weights of a file, or of the named set `pretrained`.
+    """A model that open_clip knows by `name`, with the weights of a file, or of the named set
+    `pretrained`.
 
-    ImportError without the package; ValueError for an unknown name or weights of another model; FileNotFoundError
-    when the named set is not on this machine and downloads are not allowed.
+    ImportError without the package; ValueError for an unknown name or weights of another model;
+    FileNotFoundError when the named set is not on this machine and downloads are not allowed.
     """
     open_clip = imported()
     if name not in open_clip.list_models():  # also keeps out the names that are addresses
-        close = ", ".join(m for m in open_clip.list_models() if m.lower().startswith(name.lower()[:5]))
-        raise ValueError(f"open_clip knows no model {name!r}." + (f" It knows {close}." if close else ""))
+        close = ", ".join(
+            m for m in open_clip.list_models() if m.lower().startswith(name.lower()[:5])
+        )
+        raise ValueError(
+            f"open_clip knows no model {name!r}." + (f" It knows {close}." if close else "")
+        )
     if open_clip.get_model_config(name)["text_cfg"].get("hf_tokenizer_name"):
-        raise ValueError(f"{name} needs a tokenizer that open_clip does not bring along. Choose one of OpenAI's "
-                         "sizes, such as ViT-B-32 or ViT-L-14.")
+        raise ValueError(
+            f"{name} needs a tokenizer that open_clip does not bring along. Choose one of OpenAI's "
+            "sizes, such as ViT-B-32 or ViT-L-14."
+        )
     config = {} if weights else named_set(name, pretrained)
     path = weights or hub_file(config["hf_hub"])
-    module = open_clip.create_model(name, load_weights=False, force_quick_gelu=config.get("quick_gelu", False))
+    module = open_clip.create_model(
+        name, load_weights=False, force_quick_gelu=config.get("quick_gelu", False)
+    )
     fill(module, path, name)
     return ClipModel(module, open_clip.get_tokenizer(name), preprocessing(module, config))
 
@@ -96,8 +135,10 @@ def imported():
     try:
         import open_clip
     except ImportError as error:
-        raise ImportError("Text Alignment needs the package open_clip_torch: pip install open_clip_torch in ComfyUI's "
-                          "environment.") from error
+        raise ImportError(
+            "Text Alignment needs the package open_clip_torch: pip install open_clip_torch in"
+            " ComfyUI's environment."
+        ) from error
     return open_clip
 
 
@@ -112,7 +153,9 @@ def named_set(name: str, pretrained: str) -> dict:
 
 
 def hub_file(place: str) -> Path:
-    """The file of a named set: from the cache of huggingface_hub, or downloaded where that is allowed."""
+    """The file of a named set: from the cache of huggingface_hub, or downloaded where that is
+    allowed.
+    """
     import huggingface_hub
 
     repository, filename = place.rsplit("/", 1)
@@ -122,9 +165,11 @@ def hub_file(place: str) -> Path:
         if isinstance(found, str):
             return Path(found)
     if os.environ.get(ALLOW_DOWNLOADS) != "1":
-        raise FileNotFoundError(f"The weights {repository} are not on this machine. Put their file into "
-                                "models/open_clip and choose it, or start ComfyUI with the environment variable "
-                                f"{ALLOW_DOWNLOADS}=1 to let it be downloaded.")
+        raise FileNotFoundError(
+            f"The weights {repository} are not on this machine. Put their file into "
+            "models/open_clip and choose it, or start ComfyUI with the environment variable "
+            f"{ALLOW_DOWNLOADS}=1 to let it be downloaded."
+        )
     available = [name for name in names if huggingface_hub.file_exists(repository, name)]
     if not available:
         raise FileNotFoundError(f"{repository} has none of the files {', '.join(names)}.")
@@ -141,11 +186,19 @@ def fill(module: torch.nn.Module, path: Path, name: str) -> None:
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
         module.load_state_dict(convert_state_dict(module, weights), strict=True)
     except Exception as error:  # the readers raise many kinds
-        raise ValueError(f"{path.name} holds no weights of {name}: {str(error)[:300]}. Choose the model that the file "
-                         "belongs to (OpenAI's own weights: the names that end in -quickgelu).") from error
+        raise ValueError(
+            f"{path.name} holds no weights of {name}: {str(error)[:300]}. Choose the model that the"
+            " file belongs to (OpenAI's own weights: the names that end in -quickgelu)."
+        ) from error
 
 
 def preprocessing(module: torch.nn.Module, config: dict) -> Preprocessing:
     size = module.visual.image_size
-    known = {field.name: config[field.name] for field in dataclasses.fields(Preprocessing) if field.name in config}
-    return Preprocessing(**{**known, "size": (size, size) if isinstance(size, int) else tuple(size)})
+    known = {
+        field.name: config[field.name]
+        for field in dataclasses.fields(Preprocessing)
+        if field.name in config
+    }
+    return Preprocessing(
+        **{**known, "size": (size, size) if isinstance(size, int) else tuple(size)}
+    )

@@ -1,19 +1,20 @@
 """Which of many proposed masks is the entity of a picture: scores from the masks alone, no model.
 
-One picture holds one entity, and nobody clicks on it. The paper does not say how its entities were found; this is the
-recipe here. Every point of a grid proposes masks. A proposal's score is the product of
+One picture holds one entity, and nobody clicks on it. The paper does not say how its entities were
+found; this is the recipe here. Every point of a grid proposes masks. A proposal's score is the
+product of
 
 - quality: the model's own IoU estimate × the stability of the mask under another threshold;
-- consensus: the share of the grid points inside the mask that propose this same mask, which parts and chance merges
-  of two things rarely reach;
+- consensus: the share of the grid points inside the mask that propose this same mask, which parts
+  and chance merges of two things rarely reach;
 - size: full from 4 % of the picture on, less below (∝ the root of the area), nothing above 80 %;
 - place: a bell around the picture's centre, over the mask's centroid;
 - frame: what covers little of the picture's frame; nothing from 70 % on.
 
-Scenery is thrown out first: what reaches from the left side to the right without standing on the lower edge (sky,
-hills), or over most of its height (floor), or from top to bottom over most of its width (walls). Entities cut by the
-frame, head and shoulders too, are not like that. The best score wins, or a larger mask around it that scores nearly
-as well: the whole rather than its part.
+Scenery is thrown out first: what reaches from the left side to the right without standing on the
+lower edge (sky, hills), or over most of its height (floor), or from top to bottom over most of its
+width (walls). Entities cut by the frame, head and shoulders too, are not like that. The best score
+wins, or a larger mask around it that scores nearly as well: the whole rather than its part.
 
 Shapes: N masks, P grid points, H × W the grid of the logits.
 """
@@ -33,7 +34,9 @@ COMPARED = 64  # masks are compared with one another on a grid of at most this s
 
 @dataclass(frozen=True)
 class Proposals:
-    """Masks as logits, the model's IoU estimates, the grid point each came from, and the points as (x, y) in [0, 1]."""
+    """Masks as logits, the model's IoU estimates, the grid point each came from, and the points as
+    (x, y) in [0, 1].
+    """
 
     logits_NHW: torch.Tensor
     iou_N: torch.Tensor
@@ -45,7 +48,9 @@ class Proposals:
 
 
 def check_search(points_per_side: int, min_score: float) -> None:
-    """ValueError for settings that would choose a mask at random; NaN passes the host's own minimum and maximum."""
+    """ValueError for settings that would choose a mask at random; NaN passes the host's own minimum
+    and maximum.
+    """
     if points_per_side < 1:
         raise ValueError(f"points_per_side must be 1 or more; it is {points_per_side}.")
     if not 0 <= min_score <= 1:
@@ -69,7 +74,9 @@ def chosen(proposals: Proposals, min_score: float) -> int | None:
         return None
     area_N = areas(masks_NHW)
     shared_N = (masks_NHW & masks_NHW[best]).float().mean((1, 2))
-    whole_N = (shared_N >= WITHIN * area_N[best]) & (score_N >= max(min_score, NEARLY * float(score_N[best])))
+    whole_N = (shared_N >= WITHIN * area_N[best]) & (
+        score_N >= max(min_score, NEARLY * float(score_N[best]))
+    )
     return int(torch.where(whole_N, area_N, 0).argmax())
 
 
@@ -80,7 +87,9 @@ def scores(proposals: Proposals) -> torch.Tensor:
 
 
 def likeness(masks_NHW: torch.Tensor) -> torch.Tensor:
-    """How much each mask [N], by its size, place and frame, is like the entity of a picture; 0 for scenery."""
+    """How much each mask [N], by its size, place and frame, is like the entity of a picture; 0 for
+    scenery.
+    """
     area_N = areas(masks_NHW)
     size_N = (area_N / FULL_SIZE).clamp(max=1).sqrt() * ((LARGEST - area_N) / TAPER).clamp(0, 1)
     frame_N = (1 - frame_share(masks_NHW) / MOST_FRAME).clamp(min=0)
@@ -94,7 +103,10 @@ def areas(masks_NHW: torch.Tensor) -> torch.Tensor:
 
 def stability(logits_NHW: torch.Tensor) -> torch.Tensor:
     """IoU of the masks at a higher and a lower threshold; 0 for empty ones."""
-    inner, outer = (logits_NHW > STABILITY_OFFSET).sum((1, 2)), (logits_NHW > -STABILITY_OFFSET).sum((1, 2))
+    inner, outer = (
+        (logits_NHW > STABILITY_OFFSET).sum((1, 2)),
+        (logits_NHW > -STABILITY_OFFSET).sum((1, 2)),
+    )
     return inner / outer.clamp(min=1)
 
 
@@ -116,7 +128,12 @@ def frame_share(masks_NHW: torch.Tensor) -> torch.Tensor:
 
 def scenery(masks_NHW: torch.Tensor) -> torch.Tensor:
     """Which masks [N] reach across the picture as sky, hills, floors and walls do."""
-    top, bottom, left, right = masks_NHW[:, 0], masks_NHW[:, -1], masks_NHW[:, :, 0], masks_NHW[:, :, -1]
+    top, bottom, left, right = (
+        masks_NHW[:, 0],
+        masks_NHW[:, -1],
+        masks_NHW[:, :, 0],
+        masks_NHW[:, :, -1],
+    )
     afloat_N = left.any(1) & right.any(1) & ~bottom.any(1)
     rows_N = (left & right).sum(1) / masks_NHW.any(2).sum(1).clamp(min=1)
     columns_N = (top & bottom).sum(1) / masks_NHW.any(1).sum(1).clamp(min=1)
@@ -124,7 +141,9 @@ def scenery(masks_NHW: torch.Tensor) -> torch.Tensor:
 
 
 def consensus(proposals: Proposals) -> torch.Tensor:
-    """The share of the grid points inside each mask that propose the same mask (IoU of at least SAME)."""
+    """The share of the grid points inside each mask that propose the same mask (IoU of at least
+    SAME).
+    """
     masks_NHW = proposals.logits_NHW > 0
     same_NN = pairwise_iou(masks_NHW) >= SAME
     from_PN = F.one_hot(proposals.point_N, len(proposals.points_P2)).T.float()

@@ -1,8 +1,9 @@
 """The entity's mask of each image, by a Segment Anything model (Kirillov et al. 2023) and no click.
 
-Each image is judged alone. What differs between the images of a set would be a strong hint, but it must not be taken:
-the masks decide where backgrounds are compared, and would then hide the very differences to be measured.
-The recipe by which the entity is told from sky and floor stands in `proposals.py`.
+Each image is judged alone. What differs between the images of a set would be a strong hint, but it
+must not be taken: the masks decide where backgrounds are compared, and would then hide the very
+differences to be measured. The recipe by which the entity is told from sky and floor stands in
+`proposals.py`.
 """
 
 import logging
@@ -16,13 +17,25 @@ import torch
 from torch.nn import functional as F
 
 from .checkpoint import sam_of
-from .proposals import Proposals, areas, check_search, chosen, grid_points, likeness, pairwise_iou, stability
+from .proposals import (
+    Proposals,
+    areas,
+    check_search,
+    chosen,
+    grid_points,
+    likeness,
+    pairwise_iou,
+    stability,
+)
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 PROMPTS_AT_ONCE = 32
-UNLIKELY_QUALITY, SMALLEST = 0.1, 0.002  # proposals below either are dropped at once, to save memory
+UNLIKELY_QUALITY, SMALLEST = (
+    0.1,
+    0.002,
+)  # proposals below either are dropped at once, to save memory
 SAME_THING, NO_WORSE = 0.7, 0.95
 RELEASED = "sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth"
 
@@ -39,12 +52,15 @@ def require_package() -> None:
 
 
 class Segmenter:
-    """A Sam module in the host's care: `load` brings it to the GPU, and the host may take it off again."""
+    """A Sam module in the host's care: `load` brings it to the GPU, and the host may take it off
+    again.
+    """
 
     def __init__(self, sam: "Sam"):
         self.sam = sam.eval().requires_grad_(False)
         self.device = comfy.model_management.get_torch_device()
-        # In a list, because the host writes `device` to the module it holds, and Sam's own `device` is read-only.
+        # In a list, because the host writes `device` to the module it holds, and Sam's own `device`
+        # is read-only.
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             torch.nn.ModuleList([sam]),
             load_device=self.device,
@@ -52,10 +68,14 @@ class Segmenter:
         )
 
     def load(self) -> None:
-        """Make it ready for use, with room for the encoder's attention over the whole picture, its largest tensor."""
+        """Make it ready for use, with room for the encoder's attention over the whole picture, its
+        largest tensor.
+        """
         tokens = self.sam.prompt_encoder.image_embedding_size[0] ** 2
         heads = self.sam.image_encoder.blocks[0].attn.num_heads
-        memory = 4 * 4 * heads * tokens**2  # float32; logits, softmax and the two relative-position terms
+        memory = (
+            4 * 4 * heads * tokens**2
+        )  # float32; logits, softmax and the two relative-position terms
         comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
 
     def framed(self, height: int, width: int) -> tuple[int, int]:
@@ -68,17 +88,26 @@ class Segmenter:
         image_1CHW = image_HWC[None, ..., :3].permute(0, 3, 1, 2).float() * 255
         size = self.framed(*image_HWC.shape[:2])
         # Before it goes to the device: not every one (MPS) can resize with antialiasing.
-        image_1CHW = F.interpolate(image_1CHW, size, mode="bilinear", align_corners=False, antialias=True)
+        image_1CHW = F.interpolate(
+            image_1CHW, size, mode="bilinear", align_corners=False, antialias=True
+        )
         return self.sam.image_encoder(self.sam.preprocess(image_1CHW.to(self.device)))
 
-    def decode(self, embedding: torch.Tensor, points_P2=None, boxes_P4=None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits [P, K, h, w] and predicted IoU [P, K] of foreground points, with K masks each, or of boxes, with one.
+    def decode(
+        self, embedding: torch.Tensor, points_P2=None, boxes_P4=None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [P, K, h, w] and predicted IoU [P, K] of foreground points, with K masks each, or
+        of boxes, with one.
 
-        Prompts are (x, y) and (left, top, right, bottom) in pixels of the framed picture. The logits cover the square
-        that the model sees, padding included.
+        Prompts are (x, y) and (left, top, right, bottom) in pixels of the framed picture. The
+        logits cover the square that the model sees, padding included.
         """
         by_points = points_P2 is not None
-        points = (points_P2[:, None], torch.ones(len(points_P2), 1, device=points_P2.device)) if by_points else None
+        points = (
+            (points_P2[:, None], torch.ones(len(points_P2), 1, device=points_P2.device))
+            if by_points
+            else None
+        )
         sparse, dense = self.sam.prompt_encoder(points=points, boxes=boxes_P4, masks=None)
         return self.sam.mask_decoder(
             image_embeddings=embedding,
@@ -104,19 +133,23 @@ def segment_entities(
 ) -> torch.Tensor:
     """Masks [N, H, W] in {0, 1} of the one entity in each image [N, H, W, C], RGB in [0, 1].
 
-    Where nothing scores `min_score` the mask is all zero, and a warning names the image and its entity.
-    ValueError: not images, NaN pixels, entities (one text per image) of another number, or a setting that is none.
+    Where nothing scores `min_score` the mask is all zero, and a warning names the image and its
+    entity. ValueError: not images, NaN pixels, entities (one text per image) of another number, or
+    a setting that is none.
     """
     check_images(images_NHWC, entities)
     check_search(points_per_side, min_score)
     segmenter.load()
     progress = comfy.utils.ProgressBar(len(images_NHWC))
-    masks_NHW = torch.zeros(images_NHWC.shape[:3], device=comfy.model_management.intermediate_device())
+    masks_NHW = torch.zeros(
+        images_NHWC.shape[:3], device=comfy.model_management.intermediate_device()
+    )
     for i, image_HWC in enumerate(images_NHWC):
         mask_HW = entity_mask(segmenter, image_HWC, points_per_side, min_score)
         if mask_HW is None:
             logging.warning(
-                "Coupled: no entity was found in %s: its mask is empty. Lower min_score, or draw a mask by hand.",
+                "Coupled: no entity was found in %s: its mask is empty. Lower min_score, or draw a"
+                " mask by hand.",
                 named(i, entities),
             )
         else:
@@ -126,19 +159,24 @@ def segment_entities(
 
 
 def check_images(images_NHWC: torch.Tensor, entities: list[str] | None) -> None:
-    """ValueError for anything but images without NaN and, where there are entities, one for each."""
+    """ValueError for anything but images without NaN and, where there are entities, one for
+    each.
+    """
     if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3 or not images_NHWC.numel():
-        raise ValueError(f"images must be RGB images [n, height, width, 3], not {list(images_NHWC.shape)}.")
+        raise ValueError(
+            f"images must be RGB images [n, height, width, 3], not {list(images_NHWC.shape)}."
+        )
     if entities is not None and len(entities) != len(images_NHWC):
         raise ValueError(
-            f"There are {len(images_NHWC)} images and {len(entities)} entities. Give one entity per line for each "
-            "image, in their order, or none at all."
+            f"There are {len(images_NHWC)} images and {len(entities)} entities. Give one entity per"
+            " line for each image, in their order, or none at all."
         )
     for i, image_HWC in enumerate(images_NHWC):
         if not image_HWC.isfinite().all():
             raise ValueError(
-                f"{named(i, entities)} has pixels that are no numbers (NaN or infinite), so it can not be segmented. "
-                "It was spoilt where it was made: try the model or the VAE in a higher precision."
+                f"{named(i, entities)} has pixels that are no numbers (NaN or infinite), so it can"
+                " not be segmented. It was spoilt where it was made: try the model or the VAE in a"
+                " higher precision."
             )
 
 
@@ -147,12 +185,16 @@ def named(index: int, entities: list[str] | None) -> str:
     return f"image {index + 1}" + (f" ({entities[index]})" if entities else "")
 
 
-def entity_mask(segmenter: Segmenter, image_HWC, points_per_side: int, min_score: float) -> torch.Tensor | None:
+def entity_mask(
+    segmenter: Segmenter, image_HWC, points_per_side: int, min_score: float
+) -> torch.Tensor | None:
     """The mask [H, W] of one image's entity; None when nothing scores `min_score`."""
     size = tuple(image_HWC.shape[:2])
     framed = segmenter.framed(*size)
     embedding = segmenter.embed(image_HWC)
-    proposals = proposed(segmenter, embedding, framed, grid_points(points_per_side).to(segmenter.device))
+    proposals = proposed(
+        segmenter, embedding, framed, grid_points(points_per_side).to(segmenter.device)
+    )
     index = chosen(proposals, min_score)
     if index is None:
         return None
@@ -162,28 +204,48 @@ def entity_mask(segmenter: Segmenter, image_HWC, points_per_side: int, min_score
     return (logits_11HW[0, 0] > 0).float()
 
 
-def proposed(segmenter: Segmenter, embedding, framed: tuple[int, int], points_P2: torch.Tensor) -> Proposals:
-    """What all grid points propose, without what is empty or hopeless. Stops when the user interrupts the host."""
+def proposed(
+    segmenter: Segmenter, embedding, framed: tuple[int, int], points_P2: torch.Tensor
+) -> Proposals:
+    """What all grid points propose, without what is empty or hopeless.
+
+    Stops when the user interrupts the host.
+    """
     height, width = segmenter.cells(framed)
     parts = []
     pixels_P2 = points_P2 * points_P2.new_tensor(framed[::-1])
     for start in range(0, len(points_P2), PROMPTS_AT_ONCE):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        logits, iou = segmenter.decode(embedding, points_P2=pixels_P2[start : start + PROMPTS_AT_ONCE])
+        logits, iou = segmenter.decode(
+            embedding, points_P2=pixels_P2[start : start + PROMPTS_AT_ONCE]
+        )
         logits_NHW, iou_N = logits[..., :height, :width].flatten(0, 1), iou.flatten()
-        origin_N = torch.arange(start, start + len(logits), device=iou.device).repeat_interleave(iou.shape[1])
-        keep_N = (iou_N * stability(logits_NHW) > UNLIKELY_QUALITY) & (areas(logits_NHW > 0) > SMALLEST)
+        origin_N = torch.arange(start, start + len(logits), device=iou.device).repeat_interleave(
+            iou.shape[1]
+        )
+        keep_N = (iou_N * stability(logits_NHW) > UNLIKELY_QUALITY) & (
+            areas(logits_NHW > 0) > SMALLEST
+        )
         keep_N &= likeness(logits_NHW > 0) > 0
         parts.append((logits_NHW[keep_N], iou_N[keep_N], origin_N[keep_N]))
     return Proposals(*(torch.cat(part) for part in zip(*parts, strict=True)), points_P2)
 
 
-def refined(segmenter: Segmenter, embedding, framed: tuple[int, int], logits_HW: torch.Tensor) -> torch.Tensor:
-    """The answer to the mask's box as a prompt, where it is the same thing and no worse; else the mask itself."""
+def refined(
+    segmenter: Segmenter, embedding, framed: tuple[int, int], logits_HW: torch.Tensor
+) -> torch.Tensor:
+    """The answer to the mask's box as a prompt, where it is the same thing and no worse; else the
+    mask itself.
+    """
     height, width = logits_HW.shape
     rows, columns = ((logits_HW > 0).any(other).nonzero() for other in (1, 0))
     scale_y, scale_x = framed[0] / height, framed[1] / width
-    box = [columns[0] * scale_x, rows[0] * scale_y, (columns[-1] + 1) * scale_x, (rows[-1] + 1) * scale_y]
+    box = [
+        columns[0] * scale_x,
+        rows[0] * scale_y,
+        (columns[-1] + 1) * scale_x,
+        (rows[-1] + 1) * scale_y,
+    ]
     logits, _ = segmenter.decode(embedding, boxes_P4=torch.cat(box)[None])
     both = torch.stack([logits_HW, logits[0, 0, :height, :width]])
     same = pairwise_iou(both > 0)[0, 1] >= SAME_THING
@@ -192,14 +254,17 @@ def refined(segmenter: Segmenter, embedding, framed: tuple[int, int], logits_HW:
 
 
 def load_sam(path: str | Path) -> Segmenter:
-    """A Segment Anything checkpoint of any size, known by the shapes of its weights; no code in the file is run.
+    """A Segment Anything checkpoint of any size, known by the shapes of its weights; no code in the
+    file is run.
 
     FileNotFoundError: no such file. ValueError: another kind of model, or no weights at all.
     """
     require_package()
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no Segment Anything checkpoint {path.name}. Put one into models/sams.")
+        raise FileNotFoundError(
+            f"There is no Segment Anything checkpoint {path.name}. Put one into models/sams."
+        )
     try:
         weights = comfy.utils.load_torch_file(str(path), safe_load=True)
     except Exception as error:  # the readers raise many kinds
@@ -208,6 +273,6 @@ def load_sam(path: str | Path) -> Segmenter:
         return Segmenter(sam_of(weights))
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path.name} is not a checkpoint of the original Segment Anything ({str(error)[:200]}). "
-            f"Use {RELEASED}, as .pth or .safetensors."
+            f"{path.name} is not a checkpoint of the original Segment Anything"
+            f" ({str(error)[:200]}). Use {RELEASED}, as .pth or .safetensors."
         ) from error

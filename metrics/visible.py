@@ -1,6 +1,7 @@
 """PSNR, SSIM and LPIPS of the visible background: the usual measures beside the paper's own.
 
-Each is the mean over all pairs of a set. images_NHWC: RGB in [0, 1]; joint_region_HW: bool, what does not count.
+Each is the mean over all pairs of a set. images_NHWC: RGB in [0, 1]; joint_region_HW: bool, what
+does not count.
 """
 
 import itertools
@@ -15,11 +16,14 @@ from torch.nn import functional as F
 from .background import check_images, checked_region, visible_pairs
 
 WINDOW = 11  # pixels, SSIM's usual window
-TRUNK = "alexnet-owt-7be5be79.pth"  # torchvision's name of the weights that LPIPS's AlexNet starts from
+# torchvision's name of the weights that LPIPS's AlexNet starts from
+TRUNK = "alexnet-owt-7be5be79.pth"
 
 
 def psnr(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
-    """Peak signal to noise ratio in dB; infinite when two backgrounds are the same, NaN when none is visible."""
+    """Peak signal to noise ratio in dB; infinite when two backgrounds are the same, NaN when none
+    is visible.
+    """
     check_images(images_NHWC)
     region_HW = checked_region(images_NHWC, joint_region_HW)
     if region_HW.all():
@@ -29,7 +33,8 @@ def psnr(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
 
 
 def ssim(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
-    """Structural similarity, at most 1, over the windows (11 × 11) that lie wholly in the visible background.
+    """Structural similarity, at most 1, over the windows (11 × 11) that lie wholly in the visible
+    background.
 
     NaN when no window does.
     """
@@ -38,14 +43,18 @@ def ssim(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     if near_HW.all() or min(near_HW.shape) < WINDOW:
         return math.nan
     measure = kornia_metrics().ssim
-    return mean(float(measure(a, b, WINDOW)[..., ~near_HW].mean()) for a, b in pairs_1CHW(images_NHWC))
+    return mean(
+        float(measure(a, b, WINDOW)[..., ~near_HW].mean()) for a, b in pairs_1CHW(images_NHWC)
+    )
 
 
 def lpips(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float | None:
-    """Learned perceptual distance (AlexNet), 0 for alike backgrounds. None without the package or its weights.
+    """Learned perceptual distance (AlexNet), 0 for alike backgrounds. None without the package or
+    its weights.
 
-    Nothing is downloaded: the weights count as present when torch's hub folder has them (see `lpips_trunk`). The joint
-    region shows the mean of the two images in both, so that it adds no difference; its pixels are not averaged.
+    Nothing is downloaded: the weights count as present when torch's hub folder has them (see
+    `lpips_trunk`). The joint region shows the mean of the two images in both, so that it adds no
+    difference; its pixels are not averaged.
     """
     check_images(images_NHWC)
     region_HW, trunk = checked_region(images_NHWC, joint_region_HW), lpips_trunk()
@@ -54,8 +63,10 @@ def lpips(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float | N
     if region_HW.all():
         return math.nan
     measure = lpips_model(trunk).to(images_NHWC.device)
-    return mean(float(measure(*alike_inside(a, b, region_HW), normalize=True)[..., ~region_HW].mean())
-                for a, b in pairs_1CHW(images_NHWC))
+    return mean(
+        float(measure(*alike_inside(a, b, region_HW), normalize=True)[..., ~region_HW].mean())
+        for a, b in pairs_1CHW(images_NHWC)
+    )
 
 
 def mean(numbers) -> float:
@@ -73,25 +84,32 @@ def grown(region_HW: torch.Tensor, pixels: int) -> torch.Tensor:
     return F.max_pool2d(region_HW[None, None].float(), 2 * pixels + 1, 1, pixels)[0, 0] > 0
 
 
-def alike_inside(a: torch.Tensor, b: torch.Tensor, region_HW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def alike_inside(
+    a: torch.Tensor, b: torch.Tensor, region_HW: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Two images [1, C, H, W] that show their mean inside the region and themselves outside."""
     middle = (a + b) / 2
     return torch.where(region_HW, middle, a), torch.where(region_HW, middle, b)
 
 
 def kornia_metrics():
-    """kornia.metrics, which the host itself requires. ImportError with advice where it is missing."""
+    """kornia.metrics, which the host itself requires.
+
+    ImportError with advice where it is missing.
+    """
     try:
         import kornia.metrics
     except ImportError as error:
-        raise ImportError("PSNR and SSIM need the package kornia, one of ComfyUI's own requirements: pip install "
-                          "kornia in ComfyUI's environment.") from error
+        raise ImportError(
+            "PSNR and SSIM need the package kornia, one of ComfyUI's own requirements: pip install "
+            "kornia in ComfyUI's environment."
+        ) from error
     return kornia.metrics
 
 
 def lpips_trunk() -> Path | None:
-    """Torchvision's AlexNet weights in torch's hub folder, where torchvision keeps them; None when they are not there
-    or the package lpips is not installed."""
+    """Torchvision's AlexNet weights in torch's hub folder, where torchvision keeps them; None when
+    they are not there or the package lpips is not installed."""
     from importlib.util import find_spec
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / TRUNK
@@ -100,12 +118,16 @@ def lpips_trunk() -> Path | None:
 
 @cache
 def lpips_model(trunk: Path) -> Callable:
-    """The distance as a map over the picture: AlexNet from `trunk`, the linear heads from the package itself."""
+    """The distance as a map over the picture: AlexNet from `trunk`, the linear heads from the
+    package itself.
+    """
     import lpips as package
 
     model = package.LPIPS(net="alex", spatial=True, pnet_rand=True, verbose=False)
-    layers = {name.removeprefix("features."): weight
-              for name, weight in torch.load(trunk, map_location="cpu", weights_only=True).items()}
+    layers = {
+        name.removeprefix("features."): weight
+        for name, weight in torch.load(trunk, map_location="cpu", weights_only=True).items()
+    }
     with torch.no_grad():
         for part in model.net.children():
             for number, layer in part.named_children():

@@ -1,4 +1,6 @@
-"""`python -m mini --host FOLDER`: trains the mini model, on a GPU where there is one (`dev.py train-mini`)."""
+"""`python -m mini --host FOLDER`: trains the mini model, on a GPU where there is one (`dev.py
+train-mini`).
+"""
 
 import argparse
 import sys
@@ -11,7 +13,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="mini", description=__doc__)
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
     parser.add_argument(
-        "--work", type=Path, default=Path(__file__).parent.parent / ".work" / "mini", help="scenes, checkpoints"
+        "--work",
+        type=Path,
+        default=Path(__file__).parent.parent / ".work" / "mini",
+        help="scenes, checkpoints",
     )
     for stage, minutes in MINUTES.items():
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes)

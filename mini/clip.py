@@ -1,4 +1,6 @@
-"""Mini CLIP: open_clip's own class in small sizes, over the mini world's words, with the weights beside."""
+"""Mini CLIP: open_clip's own class in small sizes, over the mini world's words, with the weights
+beside.
+"""
 
 from collections.abc import Callable
 
@@ -14,23 +16,37 @@ CONTEXT = 40
 
 def build_mini_clip() -> open_clip.CLIP:
     """The untrained model."""
-    vision = open_clip.CLIPVisionCfg(layers=4, width=192, head_width=48, patch_size=16, image_size=SIZE)
+    vision = open_clip.CLIPVisionCfg(
+        layers=4, width=192, head_width=48, patch_size=16, image_size=SIZE
+    )
     text = open_clip.CLIPTextCfg(
-        context_length=CONTEXT, vocab_size=T5_CONFIG["vocab_size"], width=128, heads=4, layers=2,
-        pool_type="eos", eos_id=END, pad_id=PAD,
+        context_length=CONTEXT,
+        vocab_size=T5_CONFIG["vocab_size"],
+        width=128,
+        heads=4,
+        layers=2,
+        pool_type="eos",
+        eos_id=END,
+        pad_id=PAD,
     )
     return open_clip.CLIP(128, vision, text)
 
 
 def load_mini_clip() -> tuple[open_clip.CLIP, Callable]:
-    """The trained model in float32, on the CPU, and its tokenizer. FileNotFoundError when its weights are missing."""
+    """The trained model in float32, on the CPU, and its tokenizer.
+
+    FileNotFoundError when its weights are missing.
+    """
     clip = build_mini_clip()
     clip.load_state_dict({name: weight.float() for name, weight in read("clip").items()})
     return clip.eval().requires_grad_(False), tokenizer()
 
 
 def tokenizer() -> Callable[[list[str]], torch.Tensor]:
-    """texts -> ids [N, CONTEXT]. Words it does not know are named in a warning; ValueError for too many words."""
+    """texts -> ids [N, CONTEXT].
+
+    Words it does not know are named in a warning; ValueError for too many words.
+    """
     mini = MiniTokenizer()
 
     def tokenize(texts: list[str]) -> torch.Tensor:
@@ -39,7 +55,9 @@ def tokenizer() -> Callable[[list[str]], torch.Tensor]:
             mini.warn_unknown(text)
             words = mini.t5xxl.tokenizer(text)["input_ids"]
             if len(words) > CONTEXT:
-                raise ValueError(f"Mini CLIP reads {CONTEXT - 1} words; this prompt has more: {text!r}")
+                raise ValueError(
+                    f"Mini CLIP reads {CONTEXT - 1} words; this prompt has more: {text!r}"
+                )
             row[: len(words)] = torch.tensor(words)
         return ids
 

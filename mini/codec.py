@@ -1,6 +1,8 @@
-"""The mini model's VAE: 3 × 8H × 8W pictures in [-1, 1] to and from 16 × H × W latents, as small as will do.
+"""The mini model's VAE: 3 × 8H × 8W pictures in [-1, 1] to and from 16 × H × W latents, as small as
+will do.
 
-Nearly all work is done at a quarter of the resolution and below, which is what makes it quick on a CPU.
+Nearly all work is done at a quarter of the resolution and below, which is what makes it quick on a
+CPU.
 """
 
 import torch
@@ -22,7 +24,9 @@ class ResBlock(nn.Module):
 
 
 class Codec(nn.Module):
-    """`encode` gives the mean of the latents, `decode` the picture; the same calls as the host's first-stage models."""
+    """`encode` gives the mean of the latents, `decode` the picture; the same calls as the host's
+    first-stage models.
+    """
 
     def __init__(self, width: int = 64, depth: int = 2):
         super().__init__()
@@ -68,4 +72,6 @@ class Codec(nn.Module):
         return mean * self.latent_scale[:, None, None] + self.latent_shift[:, None, None]
 
     def decode(self, z_BCHW):
-        return self.decode_raw((z_BCHW - self.latent_shift[:, None, None]) / self.latent_scale[:, None, None])
+        return self.decode_raw(
+            (z_BCHW - self.latent_shift[:, None, None]) / self.latent_scale[:, None, None]
+        )

@@ -12,13 +12,19 @@ NONE = -1
 
 
 class SceneArrays:
-    """images_NHWC uint8, masks_NHW uint8, subject_N and place_N (indexes; subject -1: none) in a folder."""
+    """images_NHWC uint8, masks_NHW uint8, subject_N and place_N (indexes; subject -1: none) in a
+    folder.
+    """
 
     def __init__(self, folder: Path, count: int | None = None):
         mode = "r" if count is None else "w+"
         shape = None if count is None else (count,)
-        self.images_NHWC = _array(folder / "images.npy", mode, shape and (*shape, SIZE, SIZE, 3), np.uint8)
-        self.masks_NHW = _array(folder / "masks.npy", mode, shape and (*shape, SIZE, SIZE), np.uint8)
+        self.images_NHWC = _array(
+            folder / "images.npy", mode, shape and (*shape, SIZE, SIZE, 3), np.uint8
+        )
+        self.masks_NHW = _array(
+            folder / "masks.npy", mode, shape and (*shape, SIZE, SIZE), np.uint8
+        )
         self.subject_N = _array(folder / "subjects.npy", mode, shape, np.int16)
         self.place_N = _array(folder / "places.npy", mode, shape, np.int16)
 
@@ -34,14 +40,25 @@ def _array(path: Path, mode: str, shape, dtype):
 
 def allowed_pairs(held: bool) -> list[tuple[int, int]]:
     """(subject, place) index pairs: those trained on, or those held out."""
-    return [(i, j) for i, s in enumerate(SUBJECTS) for j, p in enumerate(PLACES) if held_out(s.name, p.name) == held]
+    return [
+        (i, j)
+        for i, s in enumerate(SUBJECTS)
+        for j, p in enumerate(PLACES)
+        if held_out(s.name, p.name) == held
+    ]
 
 
-def render(folder: Path, count: int, seed: int, held: bool = False, workers: int = 2) -> SceneArrays:
-    """Render `count` scenes into `folder`; the same seed gives the same scenes whatever the number of workers."""
+def render(
+    folder: Path, count: int, seed: int, held: bool = False, workers: int = 2
+) -> SceneArrays:
+    """Render `count` scenes into `folder`; the same seed gives the same scenes whatever the number
+    of workers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     SceneArrays(folder, count)
-    chunks = [(folder, start, min(start + 500, count), seed, held) for start in range(0, count, 500)]
+    chunks = [
+        (folder, start, min(start + 500, count), seed, held) for start in range(0, count, 500)
+    ]
     with Pool(workers) as pool:
         for done, _ in enumerate(pool.imap(_render_chunk, chunks), 1):
             print(f"\rrendering scenes {done}/{len(chunks)}", end="", flush=True)
@@ -52,7 +69,8 @@ def render(folder: Path, count: int, seed: int, held: bool = False, workers: int
 def _render_chunk(job) -> None:
     folder, start, stop, seed, held = job
     arrays = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("images", "masks", "subjects", "places")
+        name: np.load(folder / f"{name}.npy", mmap_mode="r+")
+        for name in ("images", "masks", "subjects", "places")
     }
     pairs = allowed_pairs(held)
     for i in range(start, stop):

@@ -19,12 +19,17 @@ class Down(nn.Sequential):
 
 
 class Judge(nn.Module):
-    """Logits of subject (the last class: none) and place for pictures [B, 3, 128, 128] in [-1, 1]."""
+    """Logits of subject (the last class: none) and place for pictures [B, 3, 128, 128] in [-1,
+    1].
+    """
 
     def __init__(self, width: int = 32):
         super().__init__()
         self.features = nn.Sequential(
-            Down(3, width), Down(width, 2 * width), Down(2 * width, 4 * width), Down(4 * width, 4 * width)
+            Down(3, width),
+            Down(width, 2 * width),
+            Down(2 * width, 4 * width),
+            Down(4 * width, 4 * width),
         )
         self.subject = nn.Linear(4 * width, len(SUBJECTS) + 1)
         self.place = nn.Linear(4 * width, len(PLACES))
@@ -44,7 +49,9 @@ def judge_of(work: Path) -> Judge:
 
 
 def train_judge(scenes: SceneArrays, steps: int = 800, batch: int = 48, seed: int = 5) -> Judge:
-    """Train on the scenes, with some blur and noise so that it judges the content, not the rendering."""
+    """Train on the scenes, with some blur and noise so that it judges the content, not the
+    rendering.
+    """
     torch.manual_seed(seed)
     judge = Judge()
     optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3)
@@ -61,14 +68,19 @@ def train_judge(scenes: SceneArrays, steps: int = 800, batch: int = 48, seed: in
         optimizer.step()
         schedule.step()
         if step % 100 == 99:
-            print(f"judge step {step + 1} loss {loss.item():.3f} {time.time() - start:.0f} s", flush=True)
+            print(
+                f"judge step {step + 1} loss {loss.item():.3f} {time.time() - start:.0f} s",
+                flush=True,
+            )
     return judge.eval()
 
 
 def loss_of(judge: Judge, x, scenes: SceneArrays, index):
     subject, place = judge(x)
-    names, places = (torch.from_numpy(np.array(a[index])).long().to(x.device)
-                     for a in (scenes.subject_N, scenes.place_N))
+    names, places = (
+        torch.from_numpy(np.array(a[index])).long().to(x.device)
+        for a in (scenes.subject_N, scenes.place_N)
+    )
     return F.cross_entropy(subject, names % (len(SUBJECTS) + 1)) + F.cross_entropy(place, places)
 
 
@@ -77,4 +89,6 @@ def verdicts(judge: Judge, images_BHWC: torch.Tensor) -> list[tuple[str | None, 
     """(subject, or None where there is none; place) of host IMAGEs [B, H, W, 3]."""
     subject, place = judge(images_BHWC.permute(0, 3, 1, 2) * 2 - 1)
     names = [*(s.name for s in SUBJECTS), None]
-    return [(names[i], PLACES[j].name) for i, j in zip(subject.argmax(1), place.argmax(1), strict=True)]
+    return [
+        (names[i], PLACES[j].name) for i, j in zip(subject.argmax(1), place.argmax(1), strict=True)
+    ]

@@ -54,7 +54,9 @@ def read(name: str) -> dict[str, torch.Tensor]:
 
 @cache
 def preview_colours() -> tuple[list, list]:
-    """RGB per latent channel [16][3] and a bias [3] for the host's latent preview, fitted when the VAE was trained."""
+    """RGB per latent channel [16][3] and a bias [3] for the host's latent preview, fitted when the
+    VAE was trained.
+    """
     weights = read("vae")
     return weights["preview.factors"].tolist(), weights["preview.bias"].tolist()
 
@@ -74,7 +76,10 @@ class MiniFlux(comfy.supported_models.Flux):
 
 def mini_model(weights: dict | None = None) -> comfy.model_patcher.ModelPatcher:
     weights = weights or read("flux")
-    device, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
+    device, offload = (
+        comfy.model_management.get_torch_device(),
+        comfy.model_management.unet_offload_device(),
+    )
     config = MiniFlux(dict(FLUX_CONFIG))
     parameters = sum(w.numel() for w in weights.values())
     dtype = comfy.model_management.unet_dtype(
@@ -89,7 +94,9 @@ def mini_model(weights: dict | None = None) -> comfy.model_patcher.ModelPatcher:
 def mini_clip(weights: dict | None = None) -> comfy.sd.CLIP:
     weights = weights or read("text")
     target = comfy.supported_models_base.ClipTarget(MiniTokenizer, MiniTextEncoder)
-    return comfy.sd.CLIP(target, parameters=sum(w.numel() for w in weights.values()), state_dict=dict(weights))
+    return comfy.sd.CLIP(
+        target, parameters=sum(w.numel() for w in weights.values()), state_dict=dict(weights)
+    )
 
 
 def mini_vae(weights: dict | None = None) -> comfy.sd.VAE:
@@ -106,7 +113,9 @@ def mini_vae(weights: dict | None = None) -> comfy.sd.VAE:
 
 
 def host_vae() -> comfy.sd.VAE:
-    """The host's VAE object around the smallest first-stage model it can build, for the codec to take its place."""
+    """The host's VAE object around the smallest first-stage model it can build, for the codec to
+    take its place.
+    """
     sizes = {
         "double_z": True,
         "z_channels": LATENT_CHANNELS,

@@ -1,9 +1,17 @@
-"""Mini SAM: Segment Anything's own classes in small sizes, for pictures of the mini world, with the weights beside."""
+"""Mini SAM: Segment Anything's own classes in small sizes, for pictures of the mini world, with the
+weights beside.
+"""
 
 from functools import partial
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
 
 from .model import read
 from .world import SIZE
@@ -13,7 +21,10 @@ EMBEDDING, DECODER_HEADS = 128, 4
 
 
 def build_mini_sam() -> Sam:
-    """The untrained model. Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 128 × 128."""
+    """The untrained model.
+
+    Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 128 × 128.
+    """
     grid = SIZE // PATCH
     encoder = ImageEncoderViT(
         img_size=SIZE,
@@ -35,13 +46,19 @@ def build_mini_sam() -> Sam:
         iou_head_hidden_dim=EMBEDDING,
     )
     prompts = PromptEncoder(
-        embed_dim=EMBEDDING, image_embedding_size=(grid, grid), input_image_size=(SIZE, SIZE), mask_in_chans=16
+        embed_dim=EMBEDDING,
+        image_embedding_size=(grid, grid),
+        input_image_size=(SIZE, SIZE),
+        mask_in_chans=16,
     )
     return Sam(encoder, prompts, decoder)
 
 
 def load_mini_sam() -> Sam:
-    """The trained model in float32, on the CPU. FileNotFoundError when the weights are not where the pack put them."""
+    """The trained model in float32, on the CPU.
+
+    FileNotFoundError when the weights are not where the pack put them.
+    """
     sam = build_mini_sam()
     sam.load_state_dict({name: weight.float() for name, weight in read("sam").items()})
     return sam.eval().requires_grad_(False)

@@ -1,4 +1,6 @@
-"""The mini model's text side: the host's own T5 at a small size over a vocabulary of whole words."""
+"""The mini model's text side: the host's own T5 at a small size over a vocabulary of whole
+words.
+"""
 
 import logging
 import re
@@ -34,7 +36,9 @@ def words_of(text: str) -> list[str]:
 
 
 class MiniTokenizer:
-    """Tokens under the key of the host's Flux tokenizer, `t5xxl`; words it does not know are named in a warning."""
+    """Tokens under the key of the host's Flux tokenizer, `t5xxl`; words it does not know are named
+    in a warning.
+    """
 
     def __init__(self, embedding_directory=None, tokenizer_data=None):
         self.t5xxl = comfy.sd1_clip.SDTokenizer(
@@ -53,7 +57,9 @@ class MiniTokenizer:
     def warn_unknown(self, text: str) -> None:
         unknown = sorted(set(words_of(text)) - self.t5xxl.tokenizer.get_vocab().keys())
         if unknown:
-            logging.warning("Mini Flux does not know these words and passes over them: %s", ", ".join(unknown))
+            logging.warning(
+                "Mini Flux does not know these words and passes over them: %s", ", ".join(unknown)
+            )
 
     def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
         self.warn_unknown(text)
@@ -67,7 +73,9 @@ class MiniTokenizer:
 
 
 class MiniTextEncoder(torch.nn.Module):
-    """T5 token states, and a pooled vector read off the end token (Flux reads its own off CLIP's)."""
+    """T5 token states, and a pooled vector read off the end token (Flux reads its own off
+    CLIP's).
+    """
 
     def __init__(self, device="cpu", dtype=None, model_options=None):
         super().__init__()
@@ -79,7 +87,9 @@ class MiniTextEncoder(torch.nn.Module):
             model_class=comfy.text_encoders.t5.T5,
             special_tokens={"end": END, "pad": PAD},
         )
-        self.pool = self.t5xxl.operations.Linear(T5_CONFIG["d_model"], POOLED_WIDTH, device=device, dtype=dtype)
+        self.pool = self.t5xxl.operations.Linear(
+            T5_CONFIG["d_model"], POOLED_WIDTH, device=device, dtype=dtype
+        )
         self.dtypes = {dtype}
 
     def set_clip_options(self, options):

@@ -1,7 +1,8 @@
 """Makes the mini model from a seed, stage by stage (`python3 dev.py train-mini`).
 
-scenes -> VAE -> latents -> flow matching -> guidance distillation -> weights/{flux,text,vae}.safetensors
-scenes -> Mini SAM, Mini CLIP, which measure what it paints -> weights/{sam,clip}.safetensors
+scenes -> VAE -> latents -> flow matching -> guidance distillation ->
+weights/{flux,text,vae}.safetensors scenes -> Mini SAM, Mini CLIP, which measure what it paints ->
+weights/{sam,clip}.safetensors
 """
 
 from pathlib import Path
@@ -45,7 +46,9 @@ def encode_all(codec: Codec, scenes: SceneArrays, path: Path) -> torch.Tensor:
 
 @torch.no_grad()
 def preview_colours(codec: Codec, scenes: SceneArrays) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least-squares RGB in [-1, 1] per latent channel [16, 3] and bias [3], for the host's latent preview."""
+    """Least-squares RGB in [-1, 1] per latent channel [16, 3] and bias [3], for the host's latent
+    preview.
+    """
     x = pictures(scenes, slice(0, 256))
     z = ((codec.encode(x) - FLUX_SHIFT) * FLUX_SCALE).permute(0, 2, 3, 1).reshape(-1, 16)
     small = torch.nn.functional.avg_pool2d(x, 8).permute(0, 2, 3, 1).reshape(-1, 3)
@@ -58,25 +61,37 @@ def export(codec: Codec, scenes: SceneArrays, state: dict[str, torch.Tensor]) ->
     factors, bias = preview_colours(codec, scenes)
     write("vae", {**codec.state_dict(), "preview.factors": factors, "preview.bias": bias})
     for part in ("flux", "text"):
-        write(part, {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")})
+        write(
+            part,
+            {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")},
+        )
 
 
 def write(name: str, weights: dict[str, torch.Tensor]) -> None:
     """Write weights/<name>.safetensors in half precision."""
     WEIGHTS.mkdir(exist_ok=True)
     halves = {k: v.half().contiguous() for k, v in weights.items()}
-    save_file(halves, WEIGHTS / f"{name}.safetensors", metadata={"license": "MIT", "source": "mini/train.py"})
+    save_file(
+        halves,
+        WEIGHTS / f"{name}.safetensors",
+        metadata={"license": "MIT", "source": "mini/train.py"},
+    )
 
 
 def train(work: Path, minutes: dict[str, float], seed: int = 0) -> None:
-    """All stages, each for so many minutes; a stage whose result lies in `work` is not run again."""
+    """All stages, each for so many minutes; a stage whose result lies in `work` is not run
+    again.
+    """
     torch.manual_seed(seed)
     write_tokenizer()
     scenes = scenes_of(work / "train", SCENES, seed, held=False)
     train_painter(work, scenes, minutes, seed)
     for name, train_stage in (("sam", train_sam), ("clip", train_clip)):
         if not (work / f"{name}.done").is_file():
-            write(name, train_stage(scenes, work / f"{name}.pt", minutes[name], seed=seed).state_dict())
+            write(
+                name,
+                train_stage(scenes, work / f"{name}.pt", minutes[name], seed=seed).state_dict(),
+            )
             (work / f"{name}.done").touch()
 
 

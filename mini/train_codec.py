@@ -1,6 +1,7 @@
 """Stage 1 of the mini model: the VAE.
 
-Loss: L1 and L1 of the image gradients, both weighted towards the subject, and a little KL; latents get noise.
+Loss: L1 and L1 of the image gradients, both weighted towards the subject, and a little KL; latents
+get noise.
 """
 
 import time
@@ -13,7 +14,9 @@ from .augment import scenes_at
 from .codec import Codec
 from .dataset import SceneArrays
 
-LATENT_NOISE = 0.1  # of the latents' own spread: the decoder learns to forgive what a sampler leaves
+LATENT_NOISE = (
+    0.1  # of the latents' own spread: the decoder learns to forgive what a sampler leaves
+)
 KL_WEIGHT = 2e-4
 SUBJECT_WEIGHT = 3.0  # more that a subject's pixels count: they are few, and the hardest to learn
 FLUX_SCALE, FLUX_SHIFT = 0.3611, 0.1159  # the host's Flux latent format
@@ -21,7 +24,9 @@ FLUX_SCALE, FLUX_SHIFT = 0.3611, 0.1159  # the host's Flux latent format
 
 def pictures(scenes: SceneArrays, index) -> torch.Tensor:
     """B × 3 × H × W in [-1, 1]."""
-    images_BHWC = torch.from_numpy(np.array(scenes.images_NHWC[index])).to(torch.get_default_device())
+    images_BHWC = torch.from_numpy(np.array(scenes.images_NHWC[index])).to(
+        torch.get_default_device()
+    )
     return images_BHWC.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -41,11 +46,22 @@ def loss_of(codec: Codec, x, weight):
     mean, logvar = mean.float(), logvar.float()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     error = y - x
-    return (weight * error.abs()).mean() + gradients_loss(error, weight) + KL_WEIGHT * kl, error.abs().mean()
+    return (weight * error.abs()).mean() + gradients_loss(
+        error, weight
+    ) + KL_WEIGHT * kl, error.abs().mean()
 
 
-def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24, rate: float = 2e-3, seed: int = 0):
-    """Train for `minutes`, going on from the weights at `path` where there are any, and write them there as it goes."""
+def train_codec(
+    scenes: SceneArrays,
+    path: Path,
+    minutes: float,
+    batch: int = 24,
+    rate: float = 2e-3,
+    seed: int = 0,
+):
+    """Train for `minutes`, going on from the weights at `path` where there are any, and write them
+    there as it goes.
+    """
     torch.manual_seed(seed)
     codec = Codec()
     if path.is_file():
@@ -71,7 +87,8 @@ def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24
             average[k].lerp_(v, 1 - decay) if v.is_floating_point() else average[k].copy_(v)
         if step % 50 == 0:
             print(
-                f"codec step {step} l1 {l1.item():.4f} {step * batch / (time.time() - start):.1f} img/s {progress:.0%}",
+                f"codec step {step} l1 {l1.item():.4f} {step * batch / (time.time() - start):.1f}"
+                f" img/s {progress:.0%}",
                 flush=True,
             )
             torch.save(average, path)
@@ -83,8 +100,12 @@ def train_codec(scenes: SceneArrays, path: Path, minutes: float, batch: int = 24
 
 @torch.no_grad()
 def set_statistics(codec: Codec, scenes: SceneArrays, count: int = 1024) -> None:
-    """Scale latents per channel so that the host's Flux latent format brings them to mean 0, deviation 1."""
-    mean = torch.cat([codec.moments(pictures(scenes, slice(i, i + 64)))[0] for i in range(0, count, 64)])
+    """Scale latents per channel so that the host's Flux latent format brings them to mean 0,
+    deviation 1.
+    """
+    mean = torch.cat(
+        [codec.moments(pictures(scenes, slice(i, i + 64)))[0] for i in range(0, count, 64)]
+    )
     deviation, centre = mean.std((0, 2, 3)), mean.mean((0, 2, 3))
     codec.latent_scale.copy_(1 / (deviation * FLUX_SCALE))
     codec.latent_shift.copy_(FLUX_SHIFT - centre * codec.latent_scale)

@@ -1,8 +1,9 @@
-"""Stage 2 and 3 of the mini model: flow matching, then guidance distillation, on the host's own Flux class.
+"""Stage 2 and 3 of the mini model: flow matching, then guidance distillation, on the host's own
+Flux class.
 
-Stage 2 learns v = noise - x0 (Lipman et al. 2022, logit-normal times as in Esser et al. 2024) with captions dropped
-now and then. Stage 3 makes the guidance input real, as Flux.1-dev's is: the student at guidance g learns the frozen
-teacher's v_empty + g (v_caption - v_empty) in one call.
+Stage 2 learns v = noise - x0 (Lipman et al. 2022, logit-normal times as in Esser et al. 2024) with
+captions dropped now and then. Stage 3 makes the guidance input real, as Flux.1-dev's is: the
+student at guidance g learns the frozen teacher's v_empty + g (v_caption - v_empty) in one call.
 """
 
 import time
@@ -38,10 +39,14 @@ class Student(torch.nn.Module):
         self.text.t5xxl.logit_scale.requires_grad_(False)  # not used
         self.flux = comfy.ldm.flux.model.Flux(operations=torch.nn, dtype=torch.float32, **config)
         initialise(self)
-        for module in self.modules():  # the host adds in place, which would spoil what a norm saved for its gradient
+        for module in (
+            self.modules()
+        ):  # the host adds in place, which would spoil what a norm saved for its gradient
             if type(module).__name__ in ("LayerNorm", "T5LayerNorm"):
                 module.register_forward_pre_hook(lambda _, args: (args[0].clone(),))
-        attentions = [part for block in self.flux.double_blocks for part in (block.img_attn, block.txt_attn)]
+        attentions = [
+            part for block in self.flux.double_blocks for part in (block.img_attn, block.txt_attn)
+        ]
         for part in (*attentions, *self.flux.single_blocks):
             part.norm = FusedNorm(part.norm)
         self.flux.bfloat16()
@@ -53,11 +58,15 @@ class Student(torch.nn.Module):
         pooled = self.text.pool(states_BTD[torch.arange(len(end)), end])
         x, states_BTD, pooled = x.bfloat16(), states_BTD.bfloat16(), pooled.bfloat16()
         options = {"optimized_attention_override": explicit_attention}
-        return self.flux._forward(x, sigma, states_BTD, pooled, guidance, transformer_options=options).float()
+        return self.flux._forward(
+            x, sigma, states_BTD, pooled, guidance, transformer_options=options
+        ).float()
 
 
 def initialise(student: Student) -> None:
-    """Xavier weights; modulations and the last layer start at zero, so that every block starts as the identity."""
+    """Xavier weights; modulations and the last layer start at zero, so that every block starts as
+    the identity.
+    """
     for name, p in student.named_parameters():
         if p.ndim >= 2:
             torch.nn.init.xavier_uniform_(p)
@@ -86,7 +95,9 @@ class Captions:
         return caption(self.rng, subject, None if alone else PLACES[self.place[i]]).text
 
     def ids(self, index) -> torch.Tensor:
-        """B × MIN_TOKENS token ids of fresh captions; a caption too long for that is drawn again."""
+        """B × MIN_TOKENS token ids of fresh captions; a caption too long for that is drawn
+        again.
+        """
         rows = [self.row(i) for i in index]
         lost = self.rng.random((len(rows), MIN_TOKENS)) < UNKNOWN_WORD
         ids = np.array(rows)
@@ -103,13 +114,18 @@ class Captions:
 
 
 class Masters:
-    """float32 copies of the weights, which the optimizers move: Muon for the blocks' matrices, AdamW for all else."""
+    """float32 copies of the weights, which the optimizers move: Muon for the blocks' matrices,
+    AdamW for all else.
+    """
 
     def __init__(self, student: Student, rate: float):
         named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
         self.rate, self.weights = rate, [p for _, p in named]
         self.masters = [p.detach().float().clone().requires_grad_(True) for p in self.weights]
-        blocks = [("_blocks." in n or ".block." in n) and "relative" not in n and p.ndim == 2 for n, p in named]
+        blocks = [
+            ("_blocks." in n or ".block." in n) and "relative" not in n and p.ndim == 2
+            for n, p in named
+        ]
         matrices = [m for m, block in zip(self.masters, blocks, strict=True) if block]
         rest = [m for m, block in zip(self.masters, blocks, strict=True) if not block]
         self.optimizers = [
@@ -150,7 +166,9 @@ def cell_means(masks_NHW: np.ndarray) -> torch.Tensor:
 
 @dataclass
 class Run:
-    """One stage: `train` takes a loss of (student, x0 [B, 16, H, W], ids [B, T], weight [B, 1, H, W])."""
+    """One stage: `train` takes a loss of (student, x0 [B, 16, H, W], ids [B, T], weight [B, 1, H,
+    W]).
+    """
 
     student: Student
     latents: torch.Tensor
@@ -164,7 +182,9 @@ class Run:
     seed: int = 0
 
     def train(self, loss_of, name: str) -> dict[str, torch.Tensor]:
-        """Train for `minutes`; returns the moving average of the weights, also written to `path` now and then."""
+        """Train for `minutes`; returns the moving average of the weights, also written to `path`
+        now and then.
+        """
         masters = Masters(self.student, self.rate)
         average = [m.detach().clone() for m in masters.masters]
         sampler, device = np.random.default_rng(self.seed), torch.get_default_device()
@@ -176,10 +196,15 @@ class Run:
             loss.backward()
             masters.step(min(1, step / self.warmup) * (1 - progress))
             step, seen = step + 1, loss.item() if seen is None else 0.98 * seen + 0.02 * loss.item()
-            torch._foreach_lerp_(average, [m.detach() for m in masters.masters], 1 - min(0.999, step / (step + 50)))
+            torch._foreach_lerp_(
+                average, [m.detach() for m in masters.masters], 1 - min(0.999, step / (step + 50))
+            )
             if step % 100 == 0:
                 rate = step * self.batch / (time.time() - start)
-                print(f"{name} step {step} loss {seen:.4f} {rate:.0f} img/s {progress:.1%}", flush=True)
+                print(
+                    f"{name} step {step} loss {seen:.4f} {rate:.0f} img/s {progress:.1%}",
+                    flush=True,
+                )
             if step % 400 == 0:
                 self.save(average)
         return self.save(average)
@@ -198,19 +223,34 @@ def weighted_error(v, target, weight):
 def flow_loss(student: Student, x0, ids, weight):
     """Weighted mean squared error of the velocity."""
     sigma, noise = draw_times(len(x0)), torch.randn_like(x0)
-    v = student(torch.lerp(x0, noise, sigma[:, None, None, None]), sigma, ids, torch.full_like(sigma, NEUTRAL_GUIDANCE))
+    v = student(
+        torch.lerp(x0, noise, sigma[:, None, None, None]),
+        sigma,
+        ids,
+        torch.full_like(sigma, NEUTRAL_GUIDANCE),
+    )
     return weighted_error(v, noise - x0, weight)
 
 
 def guided_loss(teacher: Student, empty: torch.Tensor):
-    """Loss that distils the frozen teacher's classifier-free guidance into the guidance input; `empty`: ids [1, T]."""
+    """Loss that distils the frozen teacher's classifier-free guidance into the guidance input;
+    `empty`: ids [1, T].
+    """
 
     def loss(student: Student, x0, ids, weight):
         sigma, noise = draw_times(len(x0)), torch.randn_like(x0)
-        x, guidance = torch.lerp(x0, noise, sigma[:, None, None, None]), torch.empty_like(sigma).uniform_(*GUIDANCE)
+        x, guidance = (
+            torch.lerp(x0, noise, sigma[:, None, None, None]),
+            torch.empty_like(sigma).uniform_(*GUIDANCE),
+        )
         with torch.no_grad():
             both = torch.cat([ids, empty.expand_as(ids)])
-            v = teacher(x.repeat(2, 1, 1, 1), sigma.repeat(2), both, torch.full((2 * len(x),), NEUTRAL_GUIDANCE))
+            v = teacher(
+                x.repeat(2, 1, 1, 1),
+                sigma.repeat(2),
+                both,
+                torch.full((2 * len(x),), NEUTRAL_GUIDANCE),
+            )
             conditional, unconditional = v.chunk(2)
             target = torch.lerp(unconditional, conditional, guidance[:, None, None, None])
         return weighted_error(student(x, sigma, ids, guidance), target, weight)

@@ -1,11 +1,14 @@
-"""Writes the mini model's tokenizer: every word that the mini world's captions can hold, and a few kin."""
+"""Writes the mini model's tokenizer: every word that the mini world's captions can hold, and a few
+kin.
+"""
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from .text import END, PAD, TOKENIZER, UNKNOWN, WORDS, words_of
 from .world import PLACES, SUBJECTS
 
-# Words that users type beside the captions' own; trained as unknown words, so known ones keep their meaning.
+# Words that users type beside the captions' own; trained as unknown words, so known ones keep their
+# meaning.
 FRAME = "a an the in on at of by with and is , . under beside between"
 
 
@@ -24,8 +27,12 @@ def write_tokenizer() -> int:
     vocab = special | {word: i for i, word in enumerate(vocabulary(), len(special))}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS.pattern), behavior="removed", invert=True)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(
+        Regex(WORDS.pattern), behavior="removed", invert=True
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", END)]
+    )
     TOKENIZER.mkdir(exist_ok=True)
     tokenizer.save(str(TOKENIZER / "tokenizer.json"))
     return len(vocab)

@@ -2,11 +2,34 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import alignment, background, baselines, coupling, images, loaders, optimise, prompts, sampling, segment, theta
+from . import (
+    alignment,
+    background,
+    baselines,
+    coupling,
+    images,
+    loaders,
+    optimise,
+    prompts,
+    sampling,
+    segment,
+    theta,
+)
 
 
 class CoupledExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        rooms = (loaders, prompts, coupling, theta, sampling, images, segment, background, alignment, baselines,
-                 optimise)
+        rooms = (
+            loaders,
+            prompts,
+            coupling,
+            theta,
+            sampling,
+            images,
+            segment,
+            background,
+            alignment,
+            baselines,
+            optimise,
+        )
         return [node for room in rooms for node in room.NODES]

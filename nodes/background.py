@@ -1,4 +1,6 @@
-"""Nodes that score a finished set: how alike its backgrounds are, and the paper's combined score."""
+"""Nodes that score a finished set: how alike its backgrounds are, and the paper's combined
+score.
+"""
 
 import math
 
@@ -15,29 +17,47 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
             node_id="CoupledBackgroundSimilarity",
             display_name="Background Similarity",
             category=CATEGORY,
-            description="How alike the backgrounds of a set are outside its entities (Eq. 13-15 of the paper), with a "
-            "picture of where they differ. It scores images from anywhere, not only from this pack.",
-            search_aliases=["f_bg", "background drift", "compare backgrounds", "psnr", "ssim", "coupled metric"],
+            description=(
+                "How alike the backgrounds of a set are outside its entities (Eq. 13-15 of the"
+                " paper), with a picture of where they differ. It scores images from anywhere, not"
+                " only from this pack."
+            ),
+            search_aliases=[
+                "f_bg",
+                "background drift",
+                "compare backgrounds",
+                "psnr",
+                "ssim",
+                "coupled metric",
+            ],
             inputs=[
                 io.Image.Input("images", tooltip="The images of a set, two or more of one size."),
                 io.Mask.Input(
                     "entity_masks",
-                    tooltip="One mask per image, in their order: white where the entity is. From Segment Entities, or "
-                    "any other node that makes masks.",
+                    tooltip=(
+                        "One mask per image, in their order: white where the entity is. From"
+                        " Segment Entities, or any other node that makes masks."
+                    ),
                 ),
                 io.Mask.Input(
                     "region",
                     optional=True,
-                    tooltip="What to leave out in place of the entities' own joint region; several masks count "
-                    "together. To compare methods fairly, give each the joint regions of all.",
+                    tooltip=(
+                        "What to leave out in place of the entities' own joint region; several"
+                        " masks count together. To compare methods fairly, give each the joint"
+                        " regions of all."
+                    ),
                 ),
             ],
             outputs=[
                 io.Float.Output(
                     "f_bg",
                     display_name="f_bg",
-                    tooltip="Minus the mean squared difference of the visible backgrounds. 0 is best; not a number "
-                    "(NaN) when the set must not be scored, and the node says why.",
+                    tooltip=(
+                        "Minus the mean squared difference of the visible backgrounds. 0 is best;"
+                        " not a number (NaN) when the set must not be scored, and the node says"
+                        " why."
+                    ),
                 ),
                 io.Float.Output(
                     "validity_ratio",
@@ -47,13 +67,17 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
                 io.Mask.Output(
                     "joint_region",
                     display_name="joint_region",
-                    tooltip="What was left out: the union of the entity masks, or the given region.",
+                    tooltip=(
+                        "What was left out: the union of the entity masks, or the given region."
+                    ),
                 ),
                 io.Image.Output(
                     "difference",
                     display_name="difference",
-                    tooltip="Where the backgrounds differ: dark is alike, pale yellow is a root mean square difference "
-                    "of 0.3 or more. Grey was left out.",
+                    tooltip=(
+                        "Where the backgrounds differ: dark is alike, pale yellow is a root mean"
+                        " square difference of 0.3 or more. Grey was left out."
+                    ),
                 ),
             ],
             is_output_node=True,
@@ -69,7 +93,9 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
         shown = ui.PreviewText(found.reason or numbers(images, found)).as_dict()
         shown |= ui.PreviewImage(difference, cls=cls).as_dict()
         joint_region_1HW = found.joint_region_HW.float()[None]
-        return io.NodeOutput(found.f_bg, found.validity_ratio, joint_region_1HW, difference, ui=shown)
+        return io.NodeOutput(
+            found.f_bg, found.validity_ratio, joint_region_1HW, difference, ui=shown
+        )
 
 
 def numbers(images_NHWC, found) -> str:
@@ -78,7 +104,10 @@ def numbers(images_NHWC, found) -> str:
 
     region_HW = found.joint_region_HW
     perceptual = lpips(images_NHWC, region_HW)
-    parts = [f"PSNR {psnr(images_NHWC, region_HW):.2f} dB", f"SSIM {ssim(images_NHWC, region_HW):.4f}"]
+    parts = [
+        f"PSNR {psnr(images_NHWC, region_HW):.2f} dB",
+        f"SSIM {ssim(images_NHWC, region_HW):.4f}",
+    ]
     parts += [] if perceptual is None else [f"LPIPS {perceptual:.4f}"]
     return f"f_bg {found.f_bg:.3e}, R {found.validity_ratio:.3f}\n{', '.join(parts)}"
 
@@ -91,7 +120,9 @@ class CoupledScore(io.ComfyNode):
             node_id="CoupledScore",
             display_name="Combined Score",
             category=CATEGORY,
-            description="Background similarity and text alignment in one number, as the paper weighs them.",
+            description=(
+                "Background similarity and text alignment in one number, as the paper weighs them."
+            ),
             search_aliases=["coupled score", "combined metric", "f_bg f_ti"],
             inputs=[
                 io.Float.Input(
@@ -102,14 +133,19 @@ class CoupledScore(io.ComfyNode):
                 io.Float.Input(
                     "f_ti",
                     force_input=True,
-                    tooltip="Text alignment as 100·cos, the mean over the images, from Text Alignment.",
+                    tooltip=(
+                        "Text alignment as 100·cos, the mean over the images, from Text Alignment."
+                    ),
                 ),
                 io.Combo.Input(
                     "weights",
                     options=["stated", "tabulated", CUSTOM],
                     default="stated",
-                    tooltip="stated: 300·f_bg + f_ti/30, as the paper's text has it. tabulated: 350·f_bg + f_ti/20 + "
-                    "0.5, which the numbers in its tables follow. custom: the weights below.",
+                    tooltip=(
+                        "stated: 300·f_bg + f_ti/30, as the paper's text has it. tabulated:"
+                        " 350·f_bg + f_ti/20 + 0.5, which the numbers in its tables follow. custom:"
+                        " the weights below."
+                    ),
                 ),
                 io.Float.Input(
                     "background_weight",
@@ -135,9 +171,13 @@ class CoupledScore(io.ComfyNode):
                 io.Float.Output(
                     "score",
                     display_name="score",
-                    tooltip="The sum; higher is better. Not a number (NaN) when f_bg or f_ti is none.",
+                    tooltip=(
+                        "The sum; higher is better. Not a number (NaN) when f_bg or f_ti is none."
+                    ),
                 ),
-                io.String.Output("report", display_name="report", tooltip="The sum written out, term by term."),
+                io.String.Output(
+                    "report", display_name="report", tooltip="The sum written out, term by term."
+                ),
             ],
             is_output_node=True,
         )
@@ -148,7 +188,11 @@ class CoupledScore(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..metrics.score import PRESETS, Weights, combined
 
-        preset = Weights(background_weight, text_weight) if weights == CUSTOM else PRESETS.get(weights, weights)
+        preset = (
+            Weights(background_weight, text_weight)
+            if weights == CUSTOM
+            else PRESETS.get(weights, weights)
+        )
         score = combined(f_bg, f_ti, preset)
         text = report(f_bg, f_ti, score, preset)
         return io.NodeOutput(score, text, ui=ui.PreviewText(text).as_dict())
@@ -158,13 +202,17 @@ def report(f_bg: float, f_ti: float, score: float, weights) -> str:
     """The sum with its numbers, or why there is none."""
     missing = [name for name, value in (("f_bg", f_bg), ("f_ti", f_ti)) if math.isnan(value)]
     if missing:
-        return (f"No score: {' and '.join(missing)} is not a number. The node that measured it says why: mostly an "
-                "entity that was not found, or entities that hide the background.")
+        return (
+            f"No score: {' and '.join(missing)} is not a number. The node that measured it says"
+            " why: mostly an entity that was not found, or entities that hide the background."
+        )
     background, text = weights.background * f_bg, weights.text * f_ti
     offset = f" + {weights.offset:g}" if weights.offset else ""
-    return (f"score {score:.4f} = {weights.background:g} · f_bg + {weights.text:.4g} · f_ti{offset}\n"
-            f"background {background:.4f} = {weights.background:g} · {f_bg:.3e}\n"
-            f"text {text:.4f} = {weights.text:.4g} · {f_ti:.2f}")
+    return (
+        f"score {score:.4f} = {weights.background:g} · f_bg + {weights.text:.4g} · f_ti{offset}\n"
+        f"background {background:.4f} = {weights.background:g} · {f_bg:.3e}\n"
+        f"text {text:.4f} = {weights.text:.4g} · {f_ti:.2f}"
+    )
 
 
 NODES = [CoupledBackgroundSimilarity, CoupledScore]

@@ -1,4 +1,6 @@
-"""Nodes for what the paper compares itself with: other ways to the same set, with the same noise and sampler."""
+"""Nodes for what the paper compares itself with: other ways to the same set, with the same noise
+and sampler.
+"""
 
 from comfy_api.latest import io
 
@@ -14,20 +16,54 @@ def run_inputs() -> list[io.Input]:
 
     return [
         io.Model.Input("model", tooltip="The unpatched model: not that of Coupled Attention."),
-        io.Clip.Input("clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."),
-        io.String.Input("prompts", multiline=True, tooltip=(
-            "The full prompts, one line per image. Blank lines are skipped.")),
-        io.Latent.Input("latent_image", tooltip=(
-            "An empty latent: a batch of 1, used for every image, or one row for each image.")),
-        io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=(
-            "The seed of the one noise that all images start from: that of Coupled Sampler, to compare.")),
-        io.Int.Input("steps", default=50, min=1, max=10000, tooltip="The number of sampling steps."),
-        io.Combo.Input("sampler_name", options=KSampler.SAMPLERS, default="euler", tooltip=(
-            "How noise is removed: as in Coupled Sampler, to compare.")),
-        io.Combo.Input("scheduler", options=KSampler.SCHEDULERS, default="simple", tooltip=(
-            "How the noise levels are spread over the steps.")),
-        io.Float.Input("guidance", default=3.5, min=0.0, max=100.0, step=0.1, tooltip=(
-            "Distilled guidance. 3.5 is usual for Flux.1-dev.")),
+        io.Clip.Input(
+            "clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."
+        ),
+        io.String.Input(
+            "prompts",
+            multiline=True,
+            tooltip="The full prompts, one line per image. Blank lines are skipped.",
+        ),
+        io.Latent.Input(
+            "latent_image",
+            tooltip=(
+                "An empty latent: a batch of 1, used for every image, or one row for each image."
+            ),
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=MAX_SEED,
+            control_after_generate=True,
+            tooltip=(
+                "The seed of the one noise that all images start from: that of Coupled Sampler, to"
+                " compare."
+            ),
+        ),
+        io.Int.Input(
+            "steps", default=50, min=1, max=10000, tooltip="The number of sampling steps."
+        ),
+        io.Combo.Input(
+            "sampler_name",
+            options=KSampler.SAMPLERS,
+            default="euler",
+            tooltip="How noise is removed: as in Coupled Sampler, to compare.",
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=KSampler.SCHEDULERS,
+            default="simple",
+            tooltip="How the noise levels are spread over the steps.",
+        ),
+        io.Float.Input(
+            "guidance",
+            default=3.5,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            tooltip="Distilled guidance. 3.5 is usual for Flux.1-dev.",
+        ),
     ]
 
 
@@ -35,7 +71,9 @@ def share(name: str, default: float, tooltip: str) -> io.Input:
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
 
 
-def schema(node_id: str, display_name: str, description: str, aliases: list[str], knobs: list[io.Input]) -> io.Schema:
+def schema(
+    node_id: str, display_name: str, description: str, aliases: list[str], knobs: list[io.Input]
+) -> io.Schema:
     return io.Schema(
         node_id=node_id,
         display_name=display_name,
@@ -43,67 +81,177 @@ def schema(node_id: str, display_name: str, description: str, aliases: list[str]
         description=description,
         search_aliases=["baseline", *aliases],
         inputs=[*run_inputs(), *knobs],
-        outputs=[io.Latent.Output("latent", display_name="latent", tooltip="The images, in the prompts' order.")],
+        outputs=[
+            io.Latent.Output(
+                "latent", display_name="latent", tooltip="The images, in the prompts' order."
+            )
+        ],
     )
 
 
 class CoupledRandomSeed(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return schema("CoupledRandomSeed", "Random Seed Baseline",
-                      "Makes each prompt's image with the stock model and one seed, as KSampler does, to compare with "
-                      "a coupled set.", ["same seed", "fixed seed", "uncoupled"], [])
+        return schema(
+            "CoupledRandomSeed",
+            "Random Seed Baseline",
+            "Makes each prompt's image with the stock model and one seed, as KSampler does, to"
+            " compare with a coupled set.",
+            ["same seed", "fixed seed", "uncoupled"],
+            [],
+        )
 
     @classmethod
-    def execute(cls, model, clip, prompts, latent_image, seed, steps, sampler_name, scheduler,
-                guidance) -> io.NodeOutput:
+    def execute(
+        cls, model, clip, prompts, latent_image, seed, steps, sampler_name, scheduler, guidance
+    ) -> io.NodeOutput:
         from ..baselines import random_seed
 
-        return io.NodeOutput(random_seed(model, clip, lines_of(prompts), latent_image, seed, steps, sampler_name,
-                                         scheduler, guidance))
+        return io.NodeOutput(
+            random_seed(
+                model,
+                clip,
+                lines_of(prompts),
+                latent_image,
+                seed,
+                steps,
+                sampler_name,
+                scheduler,
+                guidance,
+            )
+        )
 
 
 class CoupledP2P(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return schema("CoupledP2P", "Prompt-to-Prompt Baseline",
-                      "Prompt-to-Prompt on Flux.1: the first prompt's image, and edits of it that borrow its "
-                      "attention, to compare with a coupled set.", ["p2p", "attention control", "prompt edit"], [
-            share("cross_replace", 0.8, "For this share of the steps, from the first, the words that an edit has in "
-                                        "common with the first prompt draw the first image's attention."),
-            share("self_replace", 0.4, "For this share of the steps, from the first, the image looks at itself as the "
-                                       "first image does. More keeps more of its layout."),
-        ])
+        return schema(
+            "CoupledP2P",
+            "Prompt-to-Prompt Baseline",
+            "Prompt-to-Prompt on Flux.1: the first prompt's image, and edits of it that borrow its "
+            "attention, to compare with a coupled set.",
+            ["p2p", "attention control", "prompt edit"],
+            [
+                share(
+                    "cross_replace",
+                    0.8,
+                    "For this share of the steps, from the first, the words that an edit has in "
+                    "common with the first prompt draw the first image's attention.",
+                ),
+                share(
+                    "self_replace",
+                    0.4,
+                    "For this share of the steps, from the first, the image looks at itself as the "
+                    "first image does. More keeps more of its layout.",
+                ),
+            ],
+        )
 
     @classmethod
-    def execute(cls, model, clip, prompts, latent_image, seed, steps, sampler_name, scheduler, guidance,
-                cross_replace, self_replace) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        clip,
+        prompts,
+        latent_image,
+        seed,
+        steps,
+        sampler_name,
+        scheduler,
+        guidance,
+        cross_replace,
+        self_replace,
+    ) -> io.NodeOutput:
         from ..baselines import p2p
 
-        return io.NodeOutput(p2p(model, clip, lines_of(prompts), latent_image, seed, steps, sampler_name, scheduler,
-                                 guidance, cross_replace, self_replace))
+        return io.NodeOutput(
+            p2p(
+                model,
+                clip,
+                lines_of(prompts),
+                latent_image,
+                seed,
+                steps,
+                sampler_name,
+                scheduler,
+                guidance,
+                cross_replace,
+                self_replace,
+            )
+        )
 
 
 class CoupledRFInversion(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return schema("CoupledRFInversion", "RF-Inversion Baseline",
-                      "RF-inversion: turns the first prompt's image back into noise and makes it anew with each other "
-                      "prompt, to compare with a coupled set.", ["rf inversion", "invert", "image edit"], [
-            share("gamma", 0.5, "The pull to the shared noise while the first image is inverted."),
-            share("eta", 0.9, "The pull to the first image on the way back. More keeps more of it."),
-            io.Int.Input("start", default=0, min=0, max=10000, tooltip="The first step with that pull, from 0."),
-            io.Int.Input("stop", default=-1, min=-1, max=10000, tooltip=(
-                "The first step without that pull. -1: a quarter of the steps.")),
-        ])
+        return schema(
+            "CoupledRFInversion",
+            "RF-Inversion Baseline",
+            "RF-inversion: turns the first prompt's image back into noise and makes it anew with"
+            " each other prompt, to compare with a coupled set.",
+            ["rf inversion", "invert", "image edit"],
+            [
+                share(
+                    "gamma", 0.5, "The pull to the shared noise while the first image is inverted."
+                ),
+                share(
+                    "eta",
+                    0.9,
+                    "The pull to the first image on the way back. More keeps more of it.",
+                ),
+                io.Int.Input(
+                    "start",
+                    default=0,
+                    min=0,
+                    max=10000,
+                    tooltip="The first step with that pull, from 0.",
+                ),
+                io.Int.Input(
+                    "stop",
+                    default=-1,
+                    min=-1,
+                    max=10000,
+                    tooltip="The first step without that pull. -1: a quarter of the steps.",
+                ),
+            ],
+        )
 
     @classmethod
-    def execute(cls, model, clip, prompts, latent_image, seed, steps, sampler_name, scheduler, guidance, gamma, eta,
-                start, stop) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        clip,
+        prompts,
+        latent_image,
+        seed,
+        steps,
+        sampler_name,
+        scheduler,
+        guidance,
+        gamma,
+        eta,
+        start,
+        stop,
+    ) -> io.NodeOutput:
         from ..baselines import rf_inversion
 
-        return io.NodeOutput(rf_inversion(model, clip, lines_of(prompts), latent_image, seed, steps, sampler_name,
-                                          scheduler, guidance, gamma, eta, start, None if stop == -1 else stop))
+        return io.NodeOutput(
+            rf_inversion(
+                model,
+                clip,
+                lines_of(prompts),
+                latent_image,
+                seed,
+                steps,
+                sampler_name,
+                scheduler,
+                guidance,
+                gamma,
+                eta,
+                start,
+                None if stop == -1 else stop,
+            )
+        )
 
 
 NODES = [CoupledRandomSeed, CoupledP2P, CoupledRFInversion]

@@ -11,17 +11,22 @@ ENTITY, FULL_PROMPT = "entity", "full prompt"
 
 
 def entity_texts(entities: str, entity_text: str, prompts: str | None) -> Sequence[str]:
-    """The texts that the images go over to, one per image; ValueError when there are none, or too few."""
+    """The texts that the images go over to, one per image; ValueError when there are none, or too
+    few.
+    """
     names = lines_of(entities)
     if not names:
-        raise ValueError("`entities` is empty: write one entity per line, for example `A red fox sits.`")
+        raise ValueError(
+            "`entities` is empty: write one entity per line, for example `A red fox sits.`"
+        )
     if entity_text == ENTITY:
         return names
     full = lines_of(prompts or "")
     if len(full) != len(names):
         raise ValueError(
-            f"`entity_text` is `{FULL_PROMPT}`, which needs one prompt per entity: `entities` has {len(names)} lines, "
-            f"`prompts` has {len(full)}. Connect the prompts of Split Prompts, or set `entity_text` to `{ENTITY}`."
+            f"`entity_text` is `{FULL_PROMPT}`, which needs one prompt per entity: `entities` has"
+            f" {len(names)} lines, `prompts` has {len(full)}. Connect the prompts of Split Prompts,"
+            f" or set `entity_text` to `{ENTITY}`."
         )
     return full
 
@@ -33,18 +38,32 @@ class CoupledTextEncode(io.ComfyNode):
             node_id="CoupledTextEncode",
             display_name="Encode Coupled Prompts",
             category="coupled/prompts",
-            description="Encodes one background and one entity per image into a conditioning for a coupled set. "
-            "The number of entities is the number of images.",
-            search_aliases=["coupled text encode", "clip text encode", "background prompt", "entity prompt"],
+            description=(
+                "Encodes one background and one entity per image into a conditioning for a coupled"
+                " set. The number of entities is the number of images."
+            ),
+            search_aliases=[
+                "coupled text encode",
+                "clip text encode",
+                "background prompt",
+                "entity prompt",
+            ],
             inputs=[
-                io.Clip.Input("clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."),
+                io.Clip.Input(
+                    "clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."
+                ),
                 io.String.Input(
-                    "background", multiline=True, tooltip="What all images share: the place, the light, the style."
+                    "background",
+                    multiline=True,
+                    tooltip="What all images share: the place, the light, the style.",
                 ),
                 io.String.Input(
                     "entities",
                     multiline=True,
-                    tooltip="What each image has of its own, one line per image. Blank lines are skipped.",
+                    tooltip=(
+                        "What each image has of its own, one line per image. Blank lines are"
+                        " skipped."
+                    ),
                 ),
                 io.Float.Input(
                     "guidance",
@@ -52,40 +71,57 @@ class CoupledTextEncode(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Distilled guidance, one value for the whole set. 3.5 is usual for Flux.1-dev.",
+                    tooltip=(
+                        "Distilled guidance, one value for the whole set. 3.5 is usual for"
+                        " Flux.1-dev."
+                    ),
                 ),
                 io.Combo.Input(
                     "entity_text",
                     options=[ENTITY, FULL_PROMPT],
                     default=ENTITY,
-                    tooltip="The text that takes over as theta rises: the entity alone, as in the paper, or the full "
-                    "prompt, which keeps naming the background.",
+                    tooltip=(
+                        "The text that takes over as theta rises: the entity alone, as in the"
+                        " paper, or the full prompt, which keeps naming the background."
+                    ),
                 ),
                 io.String.Input(
                     "prompts",
                     optional=True,
                     force_input=True,
-                    tooltip="The full prompts, one line per image, in the entities' order. Only for `full prompt`.",
+                    tooltip=(
+                        "The full prompts, one line per image, in the entities' order. Only for"
+                        " `full prompt`."
+                    ),
                 ),
             ],
             outputs=[
                 io.Conditioning.Output(
-                    display_name="conditioning", tooltip="The whole set as one conditioning, a batch of n."
+                    display_name="conditioning",
+                    tooltip="The whole set as one conditioning, a batch of n.",
                 )
             ],
         )
 
     @classmethod
-    def execute(cls, clip, background, entities, guidance=3.5, entity_text=ENTITY, prompts=None) -> io.NodeOutput:
+    def execute(
+        cls, clip, background, entities, guidance=3.5, entity_text=ENTITY, prompts=None
+    ) -> io.NodeOutput:
         from ..attention import encode_set
         from ..sampling.checks import check_guidance
 
         check_guidance(guidance)
         texts = entity_texts(entities, entity_text, prompts)
         if not background.strip():
-            raise ValueError("`background` is empty: describe what all images share, for example `A sunny meadow.`")
+            raise ValueError(
+                "`background` is empty: describe what all images share, for example `A sunny"
+                " meadow.`"
+            )
         if clip is None:
-            raise ValueError("No text encoder is connected: this checkpoint holds none. Load one with a CLIP loader.")
+            raise ValueError(
+                "No text encoder is connected: this checkpoint holds none. Load one with a CLIP"
+                " loader."
+            )
         return io.NodeOutput(encode_set(clip, background.strip(), texts, guidance))
 
 
@@ -96,21 +132,33 @@ class CoupledModelPatch(io.ComfyNode):
             node_id="CoupledModelPatch",
             display_name="Coupled Attention",
             category="coupled/sampling",
-            description="Lets the model attend to background and entity with weights that change over the sampling "
-            "steps. Ordinary conditionings run as without it.",
+            description=(
+                "Lets the model attend to background and entity with weights that change over the"
+                " sampling steps. Ordinary conditionings run as without it."
+            ),
             search_aliases=["coupled attention", "couple model", "shared background", "theta"],
             inputs=[
-                io.Model.Input("model", tooltip="A Flux.1 model. It stays as it is; the output is a patched clone."),
+                io.Model.Input(
+                    "model",
+                    tooltip="A Flux.1 model. It stays as it is; the output is a patched clone.",
+                ),
                 ThetaSchedule.Input(
-                    "theta", tooltip="The weight of the entity at each step: 0 = background alone, 1 = entity alone."
+                    "theta",
+                    tooltip=(
+                        "The weight of the entity at each step: 0 = background alone, 1 = entity"
+                        " alone."
+                    ),
                 ),
                 io.Combo.Input(
                     "mode",
                     options=["local", "exact", "paper"],
                     default="local",
-                    tooltip="local: beside its entity each image is led to the picture of the background text alone, "
-                    "which is sampled beside the set. exact: theta counts everywhere alike, and a text of weight 0 "
-                    "costs nothing. paper: Eq. 5 to the letter, where a text of weight 0 still draws some attention.",
+                    tooltip=(
+                        "local: beside its entity each image is led to the picture of the"
+                        " background text alone, which is sampled beside the set. exact: theta"
+                        " counts everywhere alike, and a text of weight 0 costs nothing. paper: Eq."
+                        " 5 to the letter, where a text of weight 0 still draws some attention."
+                    ),
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],

@@ -14,16 +14,31 @@ class CoupledPair(io.ComfyNode):
             node_id="CoupledPair",
             display_name="First and Last Frame",
             category=CATEGORY,
-            description="Two images of a set, for the start and the end of a video with one background.",
-            search_aliases=["first last frame", "start end image", "frame pair", "image from batch"],
+            description=(
+                "Two images of a set, for the start and the end of a video with one background."
+            ),
+            search_aliases=[
+                "first last frame",
+                "start end image",
+                "frame pair",
+                "image from batch",
+            ],
             inputs=[
                 io.Image.Input("images", tooltip="The images of a set."),
-                io.Int.Input("first", default=0, min=-LARGEST, max=LARGEST, tooltip=f"The start. {counting}"),
-                io.Int.Input("last", default=-1, min=-LARGEST, max=LARGEST, tooltip=f"The end. {counting}"),
+                io.Int.Input(
+                    "first", default=0, min=-LARGEST, max=LARGEST, tooltip=f"The start. {counting}"
+                ),
+                io.Int.Input(
+                    "last", default=-1, min=-LARGEST, max=LARGEST, tooltip=f"The end. {counting}"
+                ),
             ],
             outputs=[
-                io.Image.Output("first_image", display_name="first", tooltip="The image to start from."),
-                io.Image.Output("last_image", display_name="last", tooltip="The image to end with."),
+                io.Image.Output(
+                    "first_image", display_name="first", tooltip="The image to start from."
+                ),
+                io.Image.Output(
+                    "last_image", display_name="last", tooltip="The image to end with."
+                ),
             ],
         )
 
@@ -33,7 +48,10 @@ class CoupledPair(io.ComfyNode):
 
 
 def chosen(images_BHWC, index: int, name: str):
-    """Image `index` as a batch of one, [1, H, W, C]; negative ones count from the end. ValueError outside the batch."""
+    """Image `index` as a batch of one, [1, H, W, C]; negative ones count from the end.
+
+    ValueError outside the batch.
+    """
     n = images_BHWC.shape[0]
     if not -n <= index < n:
         raise ValueError(f"{name} is {index}, but there are {n} images: choose {-n} to {n - 1}.")

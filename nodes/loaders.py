@@ -10,14 +10,23 @@ class CoupledLoadMini(io.ComfyNode):
             node_id="CoupledLoadMini",
             display_name="Load Mini Flux",
             category="coupled/loaders",
-            description="A small Flux that ships with the pack and paints 128 × 128 scenes on a CPU in seconds. It "
-            "knows the places and subjects listed in mini/README.md; for anything else, load a real Flux instead.",
+            description=(
+                "A small Flux that ships with the pack and paints 128 × 128 scenes on a CPU in"
+                " seconds. It knows the places and subjects listed in mini/README.md; for anything"
+                " else, load a real Flux instead."
+            ),
             search_aliases=["coupled model", "mini flux", "tiny flux", "demo model"],
             inputs=[],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The mini Flux model."),
-                io.Clip.Output(display_name="CLIP", tooltip="Its text encoder, over a vocabulary of whole words."),
-                io.Vae.Output(display_name="VAE", tooltip="Its VAE, 16 channels at an eighth of the size, as Flux's."),
+                io.Clip.Output(
+                    display_name="CLIP",
+                    tooltip="Its text encoder, over a vocabulary of whole words.",
+                ),
+                io.Vae.Output(
+                    display_name="VAE",
+                    tooltip="Its VAE, 16 channels at an eighth of the size, as Flux's.",
+                ),
             ],
         )
 

@@ -1,4 +1,6 @@
-"""A learning as a picture: the best schedule's course, and below it the images of the first set made with it."""
+"""A learning as a picture: the best schedule's course, and below it the images of the first set
+made with it.
+"""
 
 import torch
 from PIL import Image
@@ -15,7 +17,10 @@ def draw_learning(learning) -> Image.Image:
     if best is None:
         raise ValueError("Nothing was tried yet, so there is nothing to show. Give it more time.")
     values = learning.schedule_of(best).values(steps)
-    title = f"{'learned' if learning.finished else 'best so far'}: score {best.score(learning.weights):.3f}"
+    title = (
+        f"{'learned' if learning.finished else 'best so far'}: score"
+        f" {best.score(learning.weights):.3f}"
+    )
     course = draw_theta(from_values(values, title, f"by {best.stage}")[0], steps)
     strip = draw_strip(learning.images())
     page = Image.new("RGB", (WIDTH, course.height + strip.height + MARGIN), PAGE)
@@ -32,5 +37,8 @@ def draw_strip(images_NHWC: torch.Tensor) -> Image.Image:
     strip = Image.new("RGB", (n * size[0] + (n - 1) * MARGIN, size[1]), PAGE)
     for i, image_HWC in enumerate(images_NHWC):
         pixels = (image_HWC[..., :3].cpu() * 255).round().byte().numpy()
-        strip.paste(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS), (i * (size[0] + MARGIN), 0))
+        strip.paste(
+            Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS),
+            (i * (size[0] + MARGIN), 0),
+        )
     return strip

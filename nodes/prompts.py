@@ -43,7 +43,9 @@ def split_by_endpoint(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
 
     from ..prompts.endpoint import Endpoint
 
-    endpoint = Endpoint(choice["base_url"], choice["model"], poll=throw_exception_if_processing_interrupted)
+    endpoint = Endpoint(
+        choice["base_url"], choice["model"], poll=throw_exception_if_processing_interrupted
+    )
     return split_by_chat(prompts, endpoint, f"The model '{endpoint.model}'")
 
 
@@ -57,7 +59,9 @@ def split_by_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
     device = management.text_encoder_device()
     management.free_memory(weight_bytes(folder) * 1.2, device)
     try:
-        complete = load_model(folder, device, poll=management.throw_exception_if_processing_interrupted)
+        complete = load_model(
+            folder, device, poll=management.throw_exception_if_processing_interrupted
+        )
         return split_by_chat(prompts, complete, f"The model '{choice['model']}'")
     finally:
         complete = None
@@ -68,7 +72,9 @@ def split_by_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
     """By a language model that the host has loaded as CLIP."""
     from ..prompts.host_llm import complete_with_clip
 
-    return split_by_chat(prompts, lambda messages: complete_with_clip(choice["clip"], messages), "The text encoder")
+    return split_by_chat(
+        prompts, lambda messages: complete_with_clip(choice["clip"], messages), "The text encoder"
+    )
 
 
 METHODS = {
@@ -84,17 +90,27 @@ def method_options() -> list[io.DynamicCombo.Option]:
     base_url = io.String.Input(
         "base_url",
         default="http://127.0.0.1:8000/v1",
-        tooltip="Address of an OpenAI-compatible server on this machine, e.g. transformers serve or vLLM (port 8000), "
-        "Ollama (http://127.0.0.1:11434/v1), LM Studio (port 1234). Other hosts only when the environment variable "
-        "COUPLED_ALLOWED_HOSTS names them. A key comes from COUPLED_API_KEY, never from a workflow.",
+        tooltip=(
+            "Address of an OpenAI-compatible server on this machine, e.g. transformers serve or"
+            " vLLM (port 8000), Ollama (http://127.0.0.1:11434/v1), LM Studio (port 1234). Other"
+            " hosts only when the environment variable COUPLED_ALLOWED_HOSTS names them. A key"
+            " comes from COUPLED_API_KEY, never from a workflow."
+        ),
     )
-    model = io.String.Input("model", default="", tooltip="The model's name, as the server knows it.")
+    model = io.String.Input(
+        "model", default="", tooltip="The model's name, as the server knows it."
+    )
     folder = io.Combo.Input(
         "model",
         options=model_names(),
-        tooltip="A folder in models/LLM with config.json, tokenizer and *.safetensors of an instruction-tuned model.",
+        tooltip=(
+            "A folder in models/LLM with config.json, tokenizer and *.safetensors of an"
+            " instruction-tuned model."
+        ),
     )
-    clip = io.Clip.Input("clip", tooltip="A language model loaded by the host as CLIP, such as Gemma or Qwen.")
+    clip = io.Clip.Input(
+        "clip", tooltip="A language model loaded by the host as CLIP, such as Gemma or Qwen."
+    )
     return [
         io.DynamicCombo.Option("rules", []),
         io.DynamicCombo.Option("endpoint", [base_url, model]),
@@ -112,40 +128,69 @@ class CoupledSplitPrompts(io.ComfyNode):
             node_id="CoupledSplitPrompts",
             display_name="Split Prompts",
             category="coupled/prompts",
-            description="Splits a set of prompts into the background that they share and the entity of each one. "
-            "Connect Preview as Text to read the result; it can also be typed by hand into the encode node.",
-            search_aliases=["coupled prompts", "shared background", "background and entity", "split prompt", "LLM"],
+            description=(
+                "Splits a set of prompts into the background that they share and the entity of each"
+                " one. Connect Preview as Text to read the result; it can also be typed by hand"
+                " into the encode node."
+            ),
+            search_aliases=[
+                "coupled prompts",
+                "shared background",
+                "background and entity",
+                "split prompt",
+                "LLM",
+            ],
             inputs=[
                 io.String.Input(
                     "prompts",
                     multiline=True,
                     default=PAPER_PROMPTS,
-                    tooltip="Two prompts or more, one per line; blank lines do not count. Each becomes one image. "
-                    "Describe the shared scene in the same words in all of them.",
+                    tooltip=(
+                        "Two prompts or more, one per line; blank lines do not count. Each becomes"
+                        " one image. Describe the shared scene in the same words in all of them."
+                    ),
                 ),
                 io.DynamicCombo.Input(
                     "method",
                     options=method_options(),
-                    tooltip="rules: by the words the prompts share, at once and without a model. endpoint: ask a chat "
-                    "server. transformers: a model folder in models/LLM. text encoder: a language model loaded as "
-                    "CLIP. The models also understand prompts that describe one scene in different words.",
+                    tooltip=(
+                        "rules: by the words the prompts share, at once and without a model."
+                        " endpoint: ask a chat server. transformers: a model folder in models/LLM."
+                        " text encoder: a language model loaded as CLIP. The models also understand"
+                        " prompts that describe one scene in different words."
+                    ),
                 ),
             ],
             outputs=[
-                io.String.Output("background", display_name="background", tooltip="The text for all images."),
-                io.String.Output("entities", display_name="entities", tooltip="Each image's own text, one per line."),
-                io.String.Output("prompts", display_name="prompts", tooltip="The full prompts, cleaned, one per line."),
+                io.String.Output(
+                    "background", display_name="background", tooltip="The text for all images."
+                ),
+                io.String.Output(
+                    "entities",
+                    display_name="entities",
+                    tooltip="Each image's own text, one per line.",
+                ),
+                io.String.Output(
+                    "prompts",
+                    display_name="prompts",
+                    tooltip="The full prompts, cleaned, one per line.",
+                ),
             ],
         )
 
     @classmethod
     def execute(cls, prompts: str, method: dict | None = None) -> io.NodeOutput:
-        split = split_prompts(prompts, method or {})  # the host passes no method at all when it does not know the key
+        split = split_prompts(
+            prompts, method or {}
+        )  # the host passes no method at all when it does not know the key
         return io.NodeOutput(split.background, "\n".join(split.entities), "\n".join(split.prompts))
 
 
 def split_prompts(text: str, choice: dict) -> SplitPrompts:
-    """Split the prompts in `text` by the method that the node's combo chose. Raises ValueError with what to do."""
+    """Split the prompts in `text` by the method that the node's combo chose.
+
+    Raises ValueError with what to do.
+    """
     method = METHODS.get(choice.get("method"))
     if method is None:
         raise ValueError(f"The method is not known. Choose one of: {', '.join(METHODS)}.")

@@ -7,7 +7,9 @@ MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 class SharedNoise:
-    """The host's NOISE: a seed, and the noise it gives to a latent; here the same for every image of the batch."""
+    """The host's NOISE: a seed, and the noise it gives to a latent; here the same for every image
+    of the batch.
+    """
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -26,12 +28,27 @@ class CoupledNoise(io.ComfyNode):
             node_id="CoupledNoise",
             display_name="Coupled Noise",
             category=CATEGORY,
-            description="One random noise, the same for every image of a batch, for SamplerCustomAdvanced. "
-                        "A batch of one gets what RandomNoise gives.",
+            description=(
+                "One random noise, the same for every image of a batch, for SamplerCustomAdvanced. "
+                "A batch of one gets what RandomNoise gives."
+            ),
             search_aliases=["shared noise", "same noise", "random noise", "coupled seed"],
-            inputs=[io.Int.Input("noise_seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=(
-                "The seed of the noise. The same seed gives the same noise to every image, and in every run."))],
-            outputs=[io.Noise.Output("noise", display_name="noise", tooltip="For SamplerCustomAdvanced.")],
+            inputs=[
+                io.Int.Input(
+                    "noise_seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip=(
+                        "The seed of the noise. The same seed gives the same noise to every image,"
+                        " and in every run."
+                    ),
+                )
+            ],
+            outputs=[
+                io.Noise.Output("noise", display_name="noise", tooltip="For SamplerCustomAdvanced.")
+            ],
         )
 
     @classmethod
@@ -48,43 +65,136 @@ class CoupledSampler(io.ComfyNode):
             node_id="CoupledSampler",
             display_name="Coupled Sampler",
             category=CATEGORY,
-            description="Makes all images of a coupled set with one noise, and previews all of them. "
-                        "When the memory is short it makes fewer at a time; the images come out the same.",
-            search_aliases=["coupled ksampler", "lockstep sampler", "sample set", "consistent background"],
+            description=(
+                "Makes all images of a coupled set with one noise, and previews all of them. "
+                "When the memory is short it makes fewer at a time; the images come out the same."
+            ),
+            search_aliases=[
+                "coupled ksampler",
+                "lockstep sampler",
+                "sample set",
+                "consistent background",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="A model patched by Coupled Attention."),
-                io.Conditioning.Input("positive", tooltip="The texts of the set, from Encode Coupled Prompts."),
-                io.Latent.Input("latent_image", tooltip=(
-                    "A batch of 1, used for every image of the set, or one row for each image.")),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=(
-                    "The seed of the one noise that all images start from.")),
-                io.Int.Input("steps", default=50, min=1, max=10000, tooltip=(
-                    "The number of sampling steps. Theta stretches with it.")),
-                io.Combo.Input("sampler_name", options=KSampler.SAMPLERS, default="euler", tooltip=(
-                    "How noise is removed. Samplers that add noise on the way add the same to every image.")),
-                io.Combo.Input("scheduler", options=KSampler.SCHEDULERS, default="simple", tooltip=(
-                    "How the noise levels are spread over the steps.")),
-                io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=(
-                    "1 starts from pure noise; less keeps more of latent_image. The steps that are left use the "
-                    "whole of theta.")),
-                io.Int.Input("images_per_pass", default=0, min=0, max=4096, tooltip=(
-                    "How many images are made at once. 0: all of them, fewer when the memory is short. "
-                    "It changes speed and memory, not the images.")),
-                io.Conditioning.Input("negative", optional=True, tooltip=(
-                    "What the images should not show. Only needed when cfg is not 1.")),
-                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, round=0.01, optional=True, tooltip=(
-                    "Strength of the negative. Flux.1-dev is made for 1: no negative, and half the time.")),
+                io.Conditioning.Input(
+                    "positive", tooltip="The texts of the set, from Encode Coupled Prompts."
+                ),
+                io.Latent.Input(
+                    "latent_image",
+                    tooltip=(
+                        "A batch of 1, used for every image of the set, or one row for each image."
+                    ),
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="The seed of the one noise that all images start from.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=10000,
+                    tooltip="The number of sampling steps. Theta stretches with it.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=KSampler.SAMPLERS,
+                    default="euler",
+                    tooltip=(
+                        "How noise is removed. Samplers that add noise on the way add the same to"
+                        " every image."
+                    ),
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=KSampler.SCHEDULERS,
+                    default="simple",
+                    tooltip="How the noise levels are spread over the steps.",
+                ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=(
+                        "1 starts from pure noise; less keeps more of latent_image. The steps that"
+                        " are left use the whole of theta."
+                    ),
+                ),
+                io.Int.Input(
+                    "images_per_pass",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    tooltip=(
+                        "How many images are made at once. 0: all of them, fewer when the memory is"
+                        " short. It changes speed and memory, not the images."
+                    ),
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    optional=True,
+                    tooltip="What the images should not show. Only needed when cfg is not 1.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    optional=True,
+                    tooltip=(
+                        "Strength of the negative. Flux.1-dev is made for 1: no negative, and half"
+                        " the time."
+                    ),
+                ),
             ],
-            outputs=[io.Latent.Output("latent", display_name="latent", tooltip="The images of the set, in order.")],
+            outputs=[
+                io.Latent.Output(
+                    "latent", display_name="latent", tooltip="The images of the set, in order."
+                )
+            ],
         )
 
     @classmethod
-    def execute(cls, model, positive, latent_image, seed, steps, sampler_name, scheduler, denoise, images_per_pass,
-                negative=None, cfg=1.0) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        positive,
+        latent_image,
+        seed,
+        steps,
+        sampler_name,
+        scheduler,
+        denoise,
+        images_per_pass,
+        negative=None,
+        cfg=1.0,
+    ) -> io.NodeOutput:
         from ..sampling import sample_set
 
-        return io.NodeOutput(sample_set(model, positive, latent_image, seed, steps, sampler_name, scheduler, denoise,
-                                        images_per_pass, negative, cfg))
+        return io.NodeOutput(
+            sample_set(
+                model,
+                positive,
+                latent_image,
+                seed,
+                steps,
+                sampler_name,
+                scheduler,
+                denoise,
+                images_per_pass,
+                negative,
+                cfg,
+            )
+        )
 
 
 NODES = [CoupledNoise, CoupledSampler]

@@ -16,7 +16,9 @@ MAX_DOTS = 120  # more would run into one band
 
 
 def draw_theta(schedule: ThetaSchedule, steps: int) -> Image.Image:
-    """An RGB picture, 1152 x 648, of the schedule over `steps` sampling steps; a dot at every step."""
+    """An RGB picture, 1152 x 648, of the schedule over `steps` sampling steps; a dot at every
+    step.
+    """
     page = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), PAGE)
     pen = ImageDraw.Draw(page)
     pen.rounded_rectangle(_scaled(20, 20, WIDTH - 20, HEIGHT - 20), 18 * SCALE, fill=PANEL)
@@ -43,7 +45,9 @@ def _place(progress: float, theta: float) -> tuple[float, float]:
     return (LEFT + progress * (RIGHT - LEFT)) * SCALE, (BOTTOM - theta * (BOTTOM - TOP)) * SCALE
 
 
-def _write(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: float, colour: tuple, anchor: str) -> None:
+def _write(
+    pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: float, colour: tuple, anchor: str
+) -> None:
     font = ImageFont.load_default(size * SCALE)  # the font inside Pillow: the same on every machine
     pen.text(_scaled(x, y), text, fill=colour, font=font, anchor=anchor)
 
@@ -85,13 +89,25 @@ def _fitted(text: str, size: float) -> str:
 
 
 def _hues() -> Image.Image:
-    """The enlarged picture's size, coloured by height: amber where theta = 1 down to teal where theta = 0."""
+    """The enlarged picture's size, coloured by height: amber where theta = 1 down to teal where
+    theta = 0.
+    """
     ramp = Image.new("RGB", (1, 256))
-    ramp.putdata([tuple(round(e + (b - e) * i / 255) for e, b in zip(ENTITY_HUE, BACKGROUND_HUE, strict=True))
-                  for i in range(256)])
+    ramp.putdata(
+        [
+            tuple(
+                round(e + (b - e) * i / 255)
+                for e, b in zip(ENTITY_HUE, BACKGROUND_HUE, strict=True)
+            )
+            for i in range(256)
+        ]
+    )
     page = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), BACKGROUND_HUE)
     page.paste(ENTITY_HUE, (0, 0, WIDTH * SCALE, TOP * SCALE))
-    page.paste(ramp.resize((WIDTH * SCALE, (BOTTOM - TOP) * SCALE), Image.Resampling.BILINEAR), (0, TOP * SCALE))
+    page.paste(
+        ramp.resize((WIDTH * SCALE, (BOTTOM - TOP) * SCALE), Image.Resampling.BILINEAR),
+        (0, TOP * SCALE),
+    )
     return page
 
 

@@ -1,4 +1,6 @@
-"""Learning theta: the schedule that makes the combined score of training sets as high as it gets (Eq. 12)."""
+"""Learning theta: the schedule that makes the combined score of training sets as high as it gets
+(Eq. 12).
+"""
 
 from .learn import Learning, Task
 from .meter import Meter, ModelMeter
@@ -6,5 +8,15 @@ from .painter import Painter, Settings
 from .sets import PromptSet, parse_sets
 from .storage import STUDY_URL, open_storage
 
-__all__ = ["STUDY_URL", "Learning", "Meter", "ModelMeter", "Painter", "PromptSet", "Settings", "Task", "open_storage",
-           "parse_sets"]
+__all__ = [
+    "STUDY_URL",
+    "Learning",
+    "Meter",
+    "ModelMeter",
+    "Painter",
+    "PromptSet",
+    "Settings",
+    "Task",
+    "open_storage",
+    "parse_sets",
+]

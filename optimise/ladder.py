@@ -4,8 +4,9 @@
 2. the best of them, moved up and down at ten knots: a Gaussian process;
 3. the best so far, moved at every step: CMA-ES.
 
-On rungs 2 and 3 a move is followed by the projection onto the non-falling sequences in [0, 1], clip(isotonic
-regression), so each step is a projected one. A move of zero is the start itself: no rung ends below its start.
+On rungs 2 and 3 a move is followed by the projection onto the non-falling sequences in [0, 1],
+clip(isotonic regression), so each step is a projected one. A move of zero is the start itself: no
+rung ends below its start.
 """
 
 from __future__ import annotations
@@ -23,17 +24,28 @@ if TYPE_CHECKING:
 
 REFERENCE_STEPS = 50
 CENTERS, STEEPNESS = (0.0, 50.0), (0.05, 5.0)
-PAPERS = {"sin": {"center": 12.0, "k": 0.8}, "arctan": {"center": 12.0, "k": 0.5}, "01": {"center": 12.0}}
+PAPERS = {
+    "sin": {"center": 12.0, "k": 0.8},
+    "arctan": {"center": 12.0, "k": 0.5},
+    "01": {"center": 12.0},
+}
 FIRST_CENTERS = (12.0, 4.0, 20.0, 24.0)
 KNOTS = 10
-FAR, NEAR = 0.25, 0.15  # how far a knot and a step may be moved; CMA-ES begins with a spread of a third of it
-RESOLUTION = 3  # digits of theta: coarse enough for candidates to begin alike, and for 0 and 1 to be met
+FAR, NEAR = (
+    0.25,
+    0.15,
+)  # how far a knot and a step may be moved; CMA-ES begins with a spread of a third of it
+RESOLUTION = (
+    3  # digits of theta: coarse enough for candidates to begin alike, and for 0 and 1 to be met
+)
 SHARES = {"sin": 0.18, "arctan": 0.18, "01": 0.09, "knots": 0.35, "steps": 0.2}  # of the candidates
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One study: `suggest` makes the schedule of a trial, `starts` are tried first, `sampler` takes a seed."""
+    """One study: `suggest` makes the schedule of a trial, `starts` are tried first, `sampler` takes
+    a seed.
+    """
 
     name: str
     suggest: Callable[[optuna.trial.BaseTrial], ThetaSchedule]
@@ -42,8 +54,8 @@ class Stage:
 
 
 def family_stage(shape: str) -> Stage:
-    """A family of the paper by its center, and its k where it has one. The paper's own figures come first, then others
-    around: the search itself goes on from there."""
+    """A family of the paper by its center, and its k where it has one. The paper's own figures come
+    first, then others around: the search itself goes on from there."""
 
     def suggest(trial: optuna.trial.BaseTrial) -> ThetaSchedule:
         parameters = {"center": trial.suggest_float("center", *CENTERS)}
@@ -78,14 +90,19 @@ def steps_stage(start: Sequence[float]) -> Stage:
     def sampler(seed: int) -> optuna.samplers.BaseSampler:
         from optuna.samplers import CmaEsSampler
 
-        # Separable: of a few dozen candidates no more can be learnt than how far to go at each step.
-        return CmaEsSampler(popsize=8, use_separable_cma=True, seed=seed, warn_independent_sampling=False)
+        # Separable: of a few dozen candidates no more can be learnt than how far to go at each
+        # step.
+        return CmaEsSampler(
+            popsize=8, use_separable_cma=True, seed=seed, warn_independent_sampling=False
+        )
 
     return Stage("steps", suggest, (dict.fromkeys(names, 0.0),), sampler)
 
 
 def moved(start: Sequence[float], moves: Sequence[float]) -> ThetaSchedule:
-    """The valid schedule nearest to start + moves, in least squares; without a move the start, digit for digit."""
+    """The valid schedule nearest to start + moves, in least squares; without a move the start,
+    digit for digit.
+    """
     if not np.any(moves):
         return from_values(start, "learned")[0]
     schedule, _ = from_values([a + b for a, b in zip(start, moves, strict=True)], "learned")
@@ -93,7 +110,9 @@ def moved(start: Sequence[float], moves: Sequence[float]) -> ThetaSchedule:
 
 
 def gaussian_process(seed: int, at_random: int = 5) -> optuna.samplers.BaseSampler:
-    """at_random: how many trials come before the search by model; they are drawn at random where none are queued."""
+    """at_random: how many trials come before the search by model; they are drawn at random where
+    none are queued.
+    """
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, n_startup_trials=at_random, warn_independent_sampling=False)

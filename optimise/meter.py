@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from ..metrics.clip import ClipModel
     from ..metrics.segment import Segmenter
 
-# Eq. 12 maximises the combined score alone, which two degenerate schedules would win: theta = 0 paints no entity, and
-# entities that fill the picture leave no background to differ. Such a set is lost: it is worth no more than one that
-# was not coupled at all. (Pictures of the mini model with one seed, uncoupled, measure -0.0135; docs/mini.json.)
+# Eq. 12 maximises the combined score alone, which two degenerate schedules would win: theta = 0
+# paints no entity, and entities that fill the picture leave no background to differ. Such a set is
+# lost: it is worth no more than one that was not coupled at all. (Pictures of the mini model with
+# one seed, uncoupled, measure -0.0135; docs/mini.json.)
 LOST_F_BG = -0.0135
 MIN_SCORE = 0.2  # of a mask, the default of Segment Entities
 MIN_VISIBLE = 0.2  # of the picture; the other part may be entities
 
 WEIGHTS = {
     **PRESETS,
-    "both": Weights(*(sum(parts) / len(PRESETS) for parts in zip(*map(dataclasses.astuple, PRESETS.values()),
-                                                                 strict=True))),
+    "both": Weights(
+        *(
+            sum(parts) / len(PRESETS)
+            for parts in zip(*map(dataclasses.astuple, PRESETS.values()), strict=True)
+        )
+    ),
 }
 
 
@@ -45,7 +50,12 @@ class Measured:
 
     def as_list(self) -> list:
         """For JSON, which has no NaN."""
-        return [None if math.isnan(self.f_bg) else self.f_bg, self.f_ti, self.validity_ratio, self.reason]
+        return [
+            None if math.isnan(self.f_bg) else self.f_bg,
+            self.f_ti,
+            self.validity_ratio,
+            self.reason,
+        ]
 
     @classmethod
     def from_list(cls, values: list) -> "Measured":
@@ -65,13 +75,26 @@ class Meter(Protocol):
 class ModelMeter:
     """Measures with a Segment Anything model and a CLIP model."""
 
-    def __init__(self, segmenter: "Segmenter", clip: "ClipModel", identity: str, points_per_side: int = 16,
-                 min_score: float = MIN_SCORE, min_visible: float = MIN_VISIBLE):
+    def __init__(
+        self,
+        segmenter: "Segmenter",
+        clip: "ClipModel",
+        identity: str,
+        points_per_side: int = 16,
+        min_score: float = MIN_SCORE,
+        min_visible: float = MIN_VISIBLE,
+    ):
         check_search(points_per_side, min_score)
         if not 0 <= min_visible < 1:
-            raise ValueError(f"min_visible must be a number from 0 to below 1; it is {min_visible}.")
+            raise ValueError(
+                f"min_visible must be a number from 0 to below 1; it is {min_visible}."
+            )
         self.segmenter, self.clip = segmenter, clip
-        self.points_per_side, self.min_score, self.min_visible = points_per_side, min_score, min_visible
+        self.points_per_side, self.min_score, self.min_visible = (
+            points_per_side,
+            min_score,
+            min_visible,
+        )
         self.identity = f"{identity} {points_per_side} {min_score:g} {min_visible:g}"
         self.texts: dict[tuple[str, ...], torch.Tensor] = {}
 
@@ -85,11 +108,16 @@ class ModelMeter:
         return Measured(found.f_bg, f_ti, found.validity_ratio, reason)
 
     def masks(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        """As segment_entities, but quietly: that an entity is not found is news of one candidate among many."""
+        """As segment_entities, but quietly: that an entity is not found is news of one candidate
+        among many.
+        """
         from ..metrics.segment import entity_mask
 
         self.segmenter.load()
-        found = [entity_mask(self.segmenter, image, self.points_per_side, self.min_score) for image in images_NHWC]
+        found = [
+            entity_mask(self.segmenter, image, self.points_per_side, self.min_score)
+            for image in images_NHWC
+        ]
         empty_HW = torch.zeros(images_NHWC.shape[1:3])
         return torch.stack([empty_HW if mask_HW is None else mask_HW.cpu() for mask_HW in found])
 
@@ -100,9 +128,14 @@ class ModelMeter:
         return self.texts[prompts]
 
     def why_lost(self, validity_ratio: float, cosines_NN: torch.Tensor) -> str | None:
-        """Entities too large, or not those of the prompts: every image must suit its own prompt best of the set's."""
+        """Entities too large, or not those of the prompts: every image must suit its own prompt
+        best of the set's.
+        """
         if validity_ratio < self.min_visible:
             return f"The entities hide the background: {validity_ratio:.0%} of it is visible."
         if (cosines_NN.argmax(1) != torch.arange(len(cosines_NN))).any():
-            return "An image suits another prompt of its set better than its own: its entity is weak or gone."
+            return (
+                "An image suits another prompt of its set better than its own: its entity is weak"
+                " or gone."
+            )
         return None

@@ -1,7 +1,9 @@
-"""Makes the images of training sets under many theta-schedules, and never computes the same latent twice.
+"""Makes the images of training sets under many theta-schedules, and never computes the same latent
+twice.
 
-Two schedules whose theta agree up to step t lead to the same latent there, bit for bit, as Euler's method knows
-nothing but the latent and the noise level. So a run starts at the first step where its theta is new.
+Two schedules whose theta agree up to step t lead to the same latent there, bit for bit, as Euler's
+method knows nothing but the latent and the noise level. So a run starts at the first step where its
+theta is new.
 """
 
 import dataclasses
@@ -54,22 +56,27 @@ class Settings:
         check_negative(None, 1.0, self.sampler_name)
         check_guidance(self.guidance)
         if self.entity_text not in (ENTITY, FULL_PROMPT):
-            raise ValueError(f"entity_text is {self.entity_text!r}; choose {ENTITY} or {FULL_PROMPT}.")
+            raise ValueError(
+                f"entity_text is {self.entity_text!r}; choose {ENTITY} or {FULL_PROMPT}."
+            )
 
 
 @dataclasses.dataclass
 class Calls:
-    """Model calls: steps of one set that were computed, and those that were taken from an earlier candidate."""
+    """Model calls: steps of one set that were computed, and those that were taken from an earlier
+    candidate.
+    """
 
     made: int = 0
     saved: int = 0
 
 
 class Prefixes:
-    """Latents by what led to them, the oldest given up first when they need more than `memory` bytes.
+    """Latents by what led to them, the oldest given up first when they need more than `memory`
+    bytes.
 
-    A key is (whose latent it is, theta of all steps before it). Where all of these are 0 it is kept for good: every
-    candidate begins so.
+    A key is (whose latent it is, theta of all steps before it). Where all of these are 0 it is kept
+    for good: every candidate begins so.
     """
 
     def __init__(self, memory: int = MEMORY):
@@ -77,7 +84,9 @@ class Prefixes:
         self.latents: OrderedDict[tuple, torch.Tensor] = OrderedDict()
 
     def longest(self, owner: object, thetas: Sequence[float]) -> tuple[int, torch.Tensor | None]:
-        """The last step whose latent is known, and the latent before that step; (0, None) when none is."""
+        """The last step whose latent is known, and the latent before that step; (0, None) when none
+        is.
+        """
         for step in range(len(thetas) - 1, 0, -1):
             key = (owner, tuple(thetas[:step]))
             if key in self.latents:
@@ -101,19 +110,39 @@ class Prefixes:
 
 
 class Painter:
-    """The images of training sets, all alike but for theta. `latent`: one row, used for every image."""
+    """The images of training sets, all alike but for theta.
 
-    def __init__(self, model, clip, vae, sets: Sequence[PromptSet], seeds: Sequence[int], latent: dict,
-                 settings: Settings, prefixes: Prefixes | None = None):
+    `latent`: one row, used for every image.
+    """
+
+    def __init__(
+        self,
+        model,
+        clip,
+        vae,
+        sets: Sequence[PromptSet],
+        seeds: Sequence[int],
+        latent: dict,
+        settings: Settings,
+        prefixes: Prefixes | None = None,
+    ):
         check_models(model, clip, vae)
         settings.check()
         check_plain(latent["samples"])
         if not sets or not seeds:
             raise ValueError("There must be at least one prompt set and one seed.")
         if latent["samples"].shape[0] != 1:
-            raise ValueError(f"The latent is a batch of {latent['samples'].shape[0]}; set its batch_size to 1: each "
-                             "image of each set begins with it.")
-        self.model, self.clip, self.vae, self.sets, self.seeds = model, clip, vae, list(sets), list(seeds)
+            raise ValueError(
+                f"The latent is a batch of {latent['samples'].shape[0]}; set its batch_size to 1:"
+                " each image of each set begins with it."
+            )
+        self.model, self.clip, self.vae, self.sets, self.seeds = (
+            model,
+            clip,
+            vae,
+            list(sets),
+            list(seeds),
+        )
         self.latent, self.settings, self.calls = latent, settings, Calls()
         self.prefixes = prefixes or Prefixes()
         self.shares = settings.sampler_name in SHARING and not any(model.wrappers.values())
@@ -125,29 +154,43 @@ class Painter:
         return [(i, j) for j in range(len(self.seeds)) for i in range(len(self.sets))]
 
     def coarser(self, share: float) -> "Painter":
-        """The same at a share of the steps, and of the latent's height and width (which stay even)."""
+        """The same at a share of the steps, and of the latent's height and width (which stay
+        even).
+        """
         samples = self.latent["samples"]
         size = [max(2, 2 * round(share * length / 2)) for length in samples.shape[-2:]]
         latent = {**self.latent, "samples": torch.zeros(*samples.shape[:-2], *size)}
-        settings = dataclasses.replace(self.settings, steps=max(4, round(share * self.settings.steps)))
-        painter = Painter(self.model, self.clip, self.vae, self.sets, self.seeds, latent, settings, self.prefixes)
+        settings = dataclasses.replace(
+            self.settings, steps=max(4, round(share * self.settings.steps))
+        )
+        painter = Painter(
+            self.model, self.clip, self.vae, self.sets, self.seeds, latent, settings, self.prefixes
+        )
         painter.texts, painter.calls = self.texts, self.calls
         return painter
 
-    def paint(self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None) -> torch.Tensor:
+    def paint(
+        self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None
+    ) -> torch.Tensor:
         """Images [n, H, W, 3] in [0, 1], at 8 bits, as they would be saved."""
         images_NHWC = self.vae.decode(self.sample(instance, theta, callback))
         return (images_NHWC.clamp(0, 1) * 255).round() / 255
 
-    def sample(self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None) -> torch.Tensor:
-        """The latents [n, C, H, W] that Coupled Sampler would give. callback(step, x0, x, steps) after each step."""
+    def sample(
+        self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None
+    ) -> torch.Tensor:
+        """The latents [n, C, H, W] that Coupled Sampler would give. callback(step, x0, x, steps)
+        after each step.
+        """
         run = self.run(instance, theta)
         parts = [self.sample_pass(run, instance, images, theta, callback) for images in passes(run)]
         samples = torch.cat(parts)
         check_result(samples)
         return samples
 
-    def sample_pass(self, run: Run, instance: Instance, images: range, theta: ThetaSchedule, callback) -> torch.Tensor:
+    def sample_pass(
+        self, run: Run, instance: Instance, images: range, theta: ThetaSchedule, callback
+    ) -> torch.Tensor:
         """Some images of a set, from the first step whose latent is not known."""
         steps = len(run.sigmas) - 1
         thetas, owner = theta.values(steps), (steps, instance, images, run.latent_NCHW.shape)
@@ -166,23 +209,43 @@ class Painter:
         n, settings = len(self.sets[place].prompts), self.settings
         model = share_noise(couple(self.model, theta, settings.mode))
         images = prepared(model, self.latent, n)
-        sigmas = comfy.samplers.KSampler(model, settings.steps, model.load_device, settings.sampler_name,
-                                         settings.scheduler, 1.0, model.model_options).sigmas
-        return Run(model, self.conditioning(place), None, 1.0, settings.sampler_name, sigmas, seed, images,
-                   shared_noise({**self.latent, "samples": images}, seed, n),
-                   mask_rows(self.latent.get("noise_mask"), images))
+        sigmas = comfy.samplers.KSampler(
+            model,
+            settings.steps,
+            model.load_device,
+            settings.sampler_name,
+            settings.scheduler,
+            1.0,
+            model.model_options,
+        ).sigmas
+        return Run(
+            model,
+            self.conditioning(place),
+            None,
+            1.0,
+            settings.sampler_name,
+            sigmas,
+            seed,
+            images,
+            shared_noise({**self.latent, "samples": images}, seed, n),
+            mask_rows(self.latent.get("noise_mask"), images),
+        )
 
     def conditioning(self, place: int) -> list:
         """The texts of a set, encoded once."""
         if place not in self.texts:
             one = self.sets[place]
             entities = one.prompts if self.settings.entity_text == FULL_PROMPT else one.entities
-            self.texts[place] = encode_set(self.clip, one.background, entities, self.settings.guidance)
+            self.texts[place] = encode_set(
+                self.clip, one.background, entities, self.settings.guidance
+            )
         return self.texts[place]
 
     @functools.cached_property
     def identity(self) -> str:
-        """Stands for all that changes the images: the same on every machine that makes the same ones."""
+        """Stands for all that changes the images: the same on every machine that makes the same
+        ones.
+        """
         parts = [self.settings, self.sets, self.seeds, list(self.latent["samples"].shape)]
         return " ".join(map(repr, [*parts, fingerprint(self.model)]))
 
@@ -190,11 +253,15 @@ class Painter:
 def check_models(model, clip, vae) -> None:
     """ValueError unless there are a stock model, a text encoder and a VAE."""
     if is_coupled(model):
-        raise ValueError("The model is patched by Coupled Attention, but theta is yet to be learnt: connect the "
-                         "unpatched MODEL.")
+        raise ValueError(
+            "The model is patched by Coupled Attention, but theta is yet to be learnt: connect the "
+            "unpatched MODEL."
+        )
     for what, found in (("text encoder", clip), ("VAE", vae)):
         if found is None:
-            raise ValueError(f"No {what} is connected: this checkpoint holds none. Load one with its own loader.")
+            raise ValueError(
+                f"No {what} is connected: this checkpoint holds none. Load one with its own loader."
+            )
 
 
 def passes(run: Run) -> Iterator[range]:
@@ -208,20 +275,32 @@ def ignore(*_) -> None:
     """What is done where nothing is asked for."""
 
 
-def resume(run: Run, images: range, start: int, latent: torch.Tensor | None, keep: Callable,
-           callback: Callable | None) -> torch.Tensor:
-    """A pass of a run from step `start`, whose latent it takes as it is; the whole pass when that is None.
+def resume(
+    run: Run,
+    images: range,
+    start: int,
+    latent: torch.Tensor | None,
+    keep: Callable,
+    callback: Callable | None,
+) -> torch.Tensor:
+    """A pass of a run from step `start`, whose latent it takes as it is; the whole pass when that
+    is None.
 
-    keep(step, latent) is called before each step with all rows of the batch, the plate's too in local mode. The host is
-    given the sigmas of the whole run, so theta and all else that goes by progress stay as they were.
+    keep(step, latent) is called before each step with all rows of the batch, the plate's too in
+    local mode. The host is given the sigmas of the whole run, so theta and all else that goes by
+    progress stay as they were.
     """
     host = comfy.samplers.sampler_object(run.sampler_name)
     function = from_step(host.sampler_function, start, latent, keep)
     return run.sample(images, callback or ignore, KSAMPLER(function, host.extra_options))
 
 
-def from_step(function: Callable, start: int, latent: torch.Tensor | None, keep: Callable) -> Callable:
-    """A sampler function like `function` that begins at step `start` with `latent`, and draws no noise for it."""
+def from_step(
+    function: Callable, start: int, latent: torch.Tensor | None, keep: Callable
+) -> Callable:
+    """A sampler function like `function` that begins at step `start` with `latent`, and draws no
+    noise for it.
+    """
 
     @functools.wraps(function)
     def run(model, noise, sigmas, extra_args=None, callback=None, disable=None, **options):
@@ -229,26 +308,39 @@ def from_step(function: Callable, start: int, latent: torch.Tensor | None, keep:
             keep(start + state["i"], state["x"])
             callback({**state, "i": start + state["i"]})
 
-        return function(model, noise if latent is None else latent.to(noise), sigmas[start:], extra_args=extra_args,
-                        callback=step_done, disable=disable, **options)
+        return function(
+            model,
+            noise if latent is None else latent.to(noise),
+            sigmas[start:],
+            extra_args=extra_args,
+            callback=step_done,
+            disable=disable,
+            **options,
+        )
 
     return run
 
 
 def fingerprint(model) -> str:
-    """A few letters that change with a model's weights and LoRAs; a small part of the weights is looked at."""
+    """A few letters that change with a model's weights and LoRAs; a small part of the weights is
+    looked at.
+    """
     weights = model.model.diffusion_model.state_dict()
     names = sorted(weights)
     found = hashlib.sha256(repr([(name, tuple(weights[name].shape)) for name in names]).encode())
     for name in names[:: max(1, len(names) // 16)]:
         found.update(repr(weights[name].flatten()[:16].float().tolist()).encode())
     for name in sorted(map(str, model.patches)):
-        found.update(f"{name} {[numbers(patch[:2]) for patch in model.patches.get(name, [])]}".encode())
+        found.update(
+            f"{name} {[numbers(patch[:2]) for patch in model.patches.get(name, [])]}".encode()
+        )
     return found.hexdigest()[:12]
 
 
 def numbers(patch) -> object:
-    """What tells a patch (a strength, tensors, or an adapter of the host that holds them) from others, for its repr."""
+    """What tells a patch (a strength, tensors, or an adapter of the host that holds them) from
+    others, for its repr.
+    """
     if torch.is_tensor(patch):
         return patch.flatten()[:: max(1, patch.numel() // 16)].float().tolist()
     if isinstance(patch, tuple | list):

@@ -24,10 +24,13 @@ def origin(learning: Learning, best: Candidate, model: str = "") -> str:
     task, settings = learning.task, learning.task.painter.settings
     pixels = task.painter.vae.spacial_compression_decode()
     height, width = (pixels * length for length in task.painter.latent["samples"].shape[-2:])
-    return (f"learned{f' on {model}' if model else ''}: {width} × {height}, {settings.steps} steps, "
-            f"{settings.sampler_name}, {settings.scheduler}, {settings.mode} mode, entity text {settings.entity_text}; "
-            f"{len(task.painter.sets)} sets, {len(task.painter.seeds)} seeds, {len(learning.candidates())} candidates; "
-            f"combined score, {task.weights} weights: {best.score(learning.weights):.4f}")
+    return (
+        f"learned{f' on {model}' if model else ''}: {width} × {height}, {settings.steps} steps,"
+        f" {settings.sampler_name}, {settings.scheduler}, {settings.mode} mode, entity text"
+        f" {settings.entity_text}; {len(task.painter.sets)} sets, {len(task.painter.seeds)} seeds,"
+        f" {len(learning.candidates())} candidates; combined score, {task.weights} weights:"
+        f" {best.score(learning.weights):.4f}"
+    )
 
 
 def report(learning: Learning) -> str:
@@ -37,10 +40,14 @@ def report(learning: Learning) -> str:
         return "Nothing was tried yet."
     lines = [f"{line_of('learned', best)} (by {best.stage})"]
     if not learning.feasible(best):
-        lines.append(f"No schedule kept its entities: even the best one loses {best.lost} of {len(best.measured)} "
-                     "sets. Look at the prompts and the segmenter, or raise max_lost.")
+        lines.append(
+            f"No schedule kept its entities: even the best one loses {best.lost} of"
+            f" {len(best.measured)} sets. Look at the prompts and the segmenter, or raise max_lost."
+        )
     families = [(shape, learning.best(shape)) for shape in FAMILIES if shape in learning.stages]
-    lines += [f"{line_of(shape, one)} at {parameters(one)}" for shape, one in families if one is not None]
+    lines += [
+        f"{line_of(shape, one)} at {parameters(one)}" for shape, one in families if one is not None
+    ]
     return "\n".join([*lines, guards(learning, everyone), cost(everyone)])
 
 
@@ -58,16 +65,22 @@ def guards(learning: Learning, everyone: Sequence[Candidate]) -> str:
     """How many schedules were kept out, and why."""
     out = sum(one.lost > learning.task.most_lost for one in everyone)
     early = sum(not one.complete for one in everyone) - sum(
-        not one.complete and one.lost > learning.task.most_lost for one in everyone)
-    return (f"{len(everyone)} schedules tried: {out} kept out because more than {learning.task.most_lost} sets lost "
-            f"their entity or their background, {early} given up early as surely worse.")
+        not one.complete and one.lost > learning.task.most_lost for one in everyone
+    )
+    return (
+        f"{len(everyone)} schedules tried: {out} kept out because more than"
+        f" {learning.task.most_lost} sets lost their entity or their background, {early} given up"
+        " early as surely worse."
+    )
 
 
 def cost(everyone: Sequence[Candidate]) -> str:
     made, saved = (sum(one.calls[i] for one in everyone) for i in (0, 1))
     share = saved / max(1, made + saved)
-    return (f"{made} model calls made, {saved} ({share:.0%}) saved by shared beginnings; "
-            f"{sum(one.seconds for one in everyone) / 60:.1f} minutes.")
+    return (
+        f"{made} model calls made, {saved} ({share:.0%}) saved by shared beginnings; "
+        f"{sum(one.seconds for one in everyone) / 60:.1f} minutes."
+    )
 
 
 def front(everyone: Sequence[Candidate]) -> list[Candidate]:

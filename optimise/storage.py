@@ -1,7 +1,8 @@
-"""Where studies live: Optuna's storage, so that a study can be resumed, and shared by workers that come and go.
+"""Where studies live: Optuna's storage, so that a study can be resumed, and shared by workers that
+come and go.
 
-A worker gives a sign of life while it computes. A candidate whose worker fell silent is computed again by another,
-which goes on with the sets that the first one had measured.
+A worker gives a sign of life while it computes. A candidate whose worker fell silent is computed
+again by another, which goes on with the sets that the first one had measured.
 """
 
 import re
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import optuna
 
-STUDY_URL = "COUPLED_STUDY_URL"  # the environment variable; never a widget, for it may hold a password
+# the environment variable; never a widget, for it may hold a password
+STUDY_URL = "COUPLED_STUDY_URL"
 JOURNALS = (".journal", ".log")
-HEARTBEAT, GRACE = 20, 90  # seconds between signs of life, and of silence until a worker counts as gone
+HEARTBEAT, GRACE = (
+    20,
+    90,
+)  # seconds between signs of life, and of silence until a worker counts as gone
 RETRIES = 3
 WAITS = (0.5, 1, 2)  # seconds
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
@@ -27,33 +32,51 @@ def imported():
     try:
         import optuna
     except ImportError as error:
-        raise ImportError("Optimize Theta needs the package optuna: pip install optuna cmaes in ComfyUI's "
-                          "environment.") from error
+        raise ImportError(
+            "Optimize Theta needs the package optuna: pip install optuna cmaes in ComfyUI's "
+            "environment."
+        ) from error
     if int(optuna.__version__.split(".")[0]) < 5:
-        raise ImportError(f"Optimize Theta needs optuna 5 or newer; this is {optuna.__version__}. "
-                          "pip install --upgrade optuna cmaes in ComfyUI's environment.")
+        raise ImportError(
+            f"Optimize Theta needs optuna 5 or newer; this is {optuna.__version__}. "
+            "pip install --upgrade optuna cmaes in ComfyUI's environment."
+        )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    warnings.filterwarnings("ignore", "Constraints have been set, but CmaEsSampler", UserWarning)  # the value has them
+    warnings.filterwarnings(
+        "ignore", "Constraints have been set, but CmaEsSampler", UserWarning
+    )  # the value has them
     return optuna
 
 
-def open_storage(place: str | Path, heartbeat: int = HEARTBEAT, grace: int = GRACE) -> "optuna.storages.BaseStorage":
-    """The storage of a database URL (sqlite, postgresql, mysql), of a journal file, or of a SQLite file.
+def open_storage(
+    place: str | Path, heartbeat: int = HEARTBEAT, grace: int = GRACE
+) -> "optuna.storages.BaseStorage":
+    """The storage of a database URL (sqlite, postgresql, mysql), of a journal file, or of a SQLite
+    file.
 
-    Files are made where they are not there yet. ValueError when it cannot be opened, without the URL's password.
+    Files are made where they are not there yet. ValueError when it cannot be opened, without the
+    URL's password.
     """
     imported()
     url = address(place)
     try:
-        return journal(url, heartbeat, grace) if url.endswith(JOURNALS) else database(url, heartbeat, grace)
+        return (
+            journal(url, heartbeat, grace)
+            if url.endswith(JOURNALS)
+            else database(url, heartbeat, grace)
+        )
     except ImportError as error:
         kind = url.split("+")[0].split(":")[0]
-        raise ImportError(f"A study on {kind} needs the package {DRIVERS.get(kind, error.name)}: pip install "
-                          f"{DRIVERS.get(kind, error.name)} in ComfyUI's environment.") from error
+        raise ImportError(
+            f"A study on {kind} needs the package {DRIVERS.get(kind, error.name)}: pip install "
+            f"{DRIVERS.get(kind, error.name)} in ComfyUI's environment."
+        ) from error
     except Exception as error:  # each driver raises its own
-        raise ValueError(f"The study's storage {without_password(url)} cannot be opened: "
-                         f"{without_password(str(error))[:300]}") from None  # its own words may hold the password
+        raise ValueError(
+            f"The study's storage {without_password(url)} cannot be opened: "
+            f"{without_password(str(error))[:300]}"
+        ) from None  # its own words may hold the password
 
 
 def address(place: str | Path) -> str:
@@ -63,12 +86,17 @@ def address(place: str | Path) -> str:
         Path(text).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
         return text if text.endswith(JOURNALS) else f"sqlite:///{Path(text).expanduser().resolve()}"
     # psycopg 3 and PyMySQL are the drivers that pip installs ready for use.
-    return re.sub(r"^(postgres(?:ql)?|mysql)://", lambda found: {"m": "mysql+pymysql://"}.get(
-        found[1][0], "postgresql+psycopg://"), text)
+    return re.sub(
+        r"^(postgres(?:ql)?|mysql)://",
+        lambda found: {"m": "mysql+pymysql://"}.get(found[1][0], "postgresql+psycopg://"),
+        text,
+    )
 
 
 def without_password(text: str) -> str:
-    return re.sub(r"(//[^:/@\s]*):\S*@", r"\1:…@", text)  # up to the last @: a password may hold one
+    return re.sub(
+        r"(//[^:/@\s]*):\S*@", r"\1:…@", text
+    )  # up to the last @: a password may hold one
 
 
 def retry() -> Callable:
@@ -83,7 +111,11 @@ def database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorag
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
     arguments = {"timeout": 60} if url.startswith("sqlite") else {}  # while another worker writes
-    options = {"heartbeat_interval": heartbeat, "grace_period": grace, "heartbeat_stale_trial_callback": retry()}
+    options = {
+        "heartbeat_interval": heartbeat,
+        "grace_period": grace,
+        "heartbeat_stale_trial_callback": retry(),
+    }
     for wait in (*WAITS, None):
         try:
             return RDBStorage(url, {"connect_args": arguments, "pool_pre_ping": True}, **options)
@@ -95,7 +127,10 @@ def database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorag
 
 
 def journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalStorage":
-    """A journal file. Optuna has signs of life for databases only; here they are written to the journal."""
+    """A journal file.
+
+    Optuna has signs of life for databases only; here they are written to the journal.
+    """
     from optuna.storages import JournalStorage
     from optuna.storages._heartbeat import BaseHeartbeat
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -119,5 +154,8 @@ def journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalSt
 
 
 def last_sign(trial: "optuna.trial.FrozenTrial") -> float:
-    """When a candidate was last heard of, in seconds. One that was retried still carries its first worker's sign."""
+    """When a candidate was last heard of, in seconds.
+
+    One that was retried still carries its first worker's sign.
+    """
     return max(trial.system_attrs.get("alive", 0.0), trial.datetime_start.timestamp())

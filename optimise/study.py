@@ -1,7 +1,8 @@
 """One learning in a storage: a study for each stage of the ladder, and what its candidates say.
 
-Of a candidate (a trial of Optuna) the user attributes tell: `theta` at each step; `set 0`, `set 1`, … the measures of
-each pair of a set and a seed; `f_bg`, `f_ti` and `lost` over all of them; `calls` made and saved; `seconds`.
+Of a candidate (a trial of Optuna) the user attributes tell: `theta` at each step; `set 0`, `set 1`,
+… the measures of each pair of a set and a seed; `f_bg`, `f_ti` and `lost` over all of them; `calls`
+made and saved; `seconds`.
 """
 
 from __future__ import annotations
@@ -20,17 +21,28 @@ if TYPE_CHECKING:
 
 READY, START = "ready", "start"
 PATIENCE = 60  # seconds for another worker to fill a study that it has made
-SURE, FEWEST = 0.1, 6  # of Wilcoxon's test: the risk of giving up a good candidate, and the pairs it needs
+SURE, FEWEST = (
+    0.1,
+    6,
+)  # of Wilcoxon's test: the risk of giving up a good candidate, and the pairs it needs
 
 
-def open_study(storage, name: str, start: Callable[[], Sequence[float] | None],
-               stage: Callable[[Sequence[float] | None], Stage]) -> tuple[optuna.Study, Stage]:
-    """The study of a stage; whoever comes first chooses where it starts and queues what it tries first."""
+def open_study(
+    storage,
+    name: str,
+    start: Callable[[], Sequence[float] | None],
+    stage: Callable[[Sequence[float] | None], Stage],
+) -> tuple[optuna.Study, Stage]:
+    """The study of a stage; whoever comes first chooses where it starts and queues what it tries
+    first.
+    """
     import optuna
 
     pruner = optuna.pruners.WilcoxonPruner(p_threshold=SURE, n_startup_steps=FEWEST)
     try:
-        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", pruner=pruner)
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", pruner=pruner
+        )
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name, pruner=pruner)
         end = time.monotonic() + PATIENCE
@@ -46,7 +58,9 @@ def open_study(storage, name: str, start: Callable[[], Sequence[float] | None],
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A schedule that was tried: what was measured of it, by the place of the pair of set and seed."""
+    """A schedule that was tried: what was measured of it, by the place of the pair of set and
+    seed.
+    """
 
     stage: str
     thetas: tuple[float, ...]
@@ -87,8 +101,11 @@ def mean(numbers: Iterable[float]) -> float:
 
 def measured_of(trial: optuna.trial.FrozenTrial | optuna.Trial) -> dict[int, Measured]:
     """What was measured of a trial so far."""
-    return {int(key.removeprefix("set ")): Measured.from_list(value)
-            for key, value in trial.user_attrs.items() if key.startswith("set ")}
+    return {
+        int(key.removeprefix("set ")): Measured.from_list(value)
+        for key, value in trial.user_attrs.items()
+        if key.startswith("set ")
+    }
 
 
 def candidates_of(stage: str, study: optuna.Study, instances: int) -> list[Candidate]:
@@ -99,15 +116,27 @@ def candidates_of(stage: str, study: optuna.Study, instances: int) -> list[Candi
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         measured = measured_of(trial)
         attrs = trial.user_attrs
-        found.append(Candidate(stage, tuple(attrs["theta"]), measured, trial.params, trial.value, attrs["seconds"],
-                               tuple(attrs["calls"]), len(measured) == instances))
+        found.append(
+            Candidate(
+                stage,
+                tuple(attrs["theta"]),
+                measured,
+                trial.params,
+                trial.value,
+                attrs["seconds"],
+                tuple(attrs["calls"]),
+                len(measured) == instances,
+            )
+        )
     return found
 
 
 def estimate(scores: dict[int, float], best: dict[int, float]) -> float:
-    """The mean over all sets of a candidate that was given up after some: the best one's, plus the mean difference.
+    """The mean over all sets of a candidate that was given up after some: the best one's, plus the
+    mean difference.
 
-    Sets differ more than candidates do, so the mean of the sets that it has seen would mislead the sampler.
+    Sets differ more than candidates do, so the mean of the sets that it has seen would mislead the
+    sampler.
     """
     both = scores.keys() & best.keys()
     if not both:

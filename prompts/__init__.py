@@ -1,4 +1,7 @@
-"""Splitting prompts into a shared background and each prompt's own entity. No torch, no host at import."""
+"""Splitting prompts into a shared background and each prompt's own entity.
+
+No torch, no host at import.
+"""
 
 from .split import SplitPrompts, parse_entities, parse_prompts
 

@@ -1,4 +1,5 @@
-"""Split prompts by asking a language model: the paper's instruction, strict parsing, one request for repair.
+"""Split prompts by asking a language model: the paper's instruction, strict parsing, one request
+for repair.
 
 The model is any `complete(messages) -> str`; `endpoint`, `local` and `host_llm` provide one each.
 """
@@ -16,17 +17,15 @@ Complete = Callable[[Messages], str]
 # The paper's Appendix C, Figure 11, word for word.
 SYSTEM = "You are a helpful assistant to arrange prompts for text-to-image generation."
 INSTRUCTION = (
-    "You are given a set of prompts for text-to-image generation. Your task is to first identify and extract the "
-    "common background shared across all prompts. Then, for each individual prompt, present the distinct entity "
-    "description. Please format your output as follows:\n"
-    "Background: [shared background]\n"
-    "Entity 1: [description of the first unique entity]\n"
-    "Entity 2: [description of the second unique entity]\n"
-    "... and so on."
+    "You are given a set of prompts for text-to-image generation. Your task is to first identify"
+    " and extract the common background shared across all prompts. Then, for each individual"
+    " prompt, present the distinct entity description. Please format your output as"
+    " follows:\nBackground: [shared background]\nEntity 1: [description of the first unique"
+    " entity]\nEntity 2: [description of the second unique entity]\n... and so on."
 )
 REPAIR = (
-    "That answer cannot be used: {problem} Answer again with exactly {lines} lines and nothing else, "
-    "in this format:\n{form}"
+    "That answer cannot be used: {problem} Answer again with exactly {lines} lines and nothing"
+    " else, in this format:\n{form}"
 )
 MAX_TEXT = 2000  # characters of a background or an entity; more is a model that does not stop
 MAX_ECHO = 4000  # characters of a failed answer that are sent back for repair
@@ -40,7 +39,9 @@ class AnswerError(ValueError):
     """The model's answer is not in the asked form; the message says what is wrong with it."""
 
 
-def split_by_chat(prompts: Sequence[str], complete: Complete, who: str = "The model") -> SplitPrompts:
+def split_by_chat(
+    prompts: Sequence[str], complete: Complete, who: str = "The model"
+) -> SplitPrompts:
     """Split n >= 2 prompts by a language model, which gets one chance to repair a bad answer.
 
     Raises ValueError when the prompts are not a set, or when both answers are bad.
@@ -58,20 +59,29 @@ def split_by_chat(prompts: Sequence[str], complete: Complete, who: str = "The mo
         return parse_answer(answer, prompts)
     except AnswerError as error:
         raise ValueError(
-            f"{who} was asked twice and gave no usable split: {error} It answered: '{shorten(answer, 200)}'. "
-            "Try a larger instruction-tuned model or the method 'rules', or type background and entities by hand."
+            f"{who} was asked twice and gave no usable split: {error} It answered:"
+            f" '{shorten(answer, 200)}'. Try a larger instruction-tuned model or the method"
+            " 'rules', or type background and entities by hand."
         ) from None
 
 
 def first_messages(prompts: Sequence[str]) -> Messages:
-    """The paper's two messages. Its third (the prompts) joins the second: many chat templates want turns."""
+    """The paper's two messages.
+
+    Its third (the prompts) joins the second: many chat templates want turns.
+    """
     listed = "\n".join(f"Prompt {number}: {prompt}" for number, prompt in enumerate(prompts, 1))
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": f"{INSTRUCTION}\n\n{listed}"}]
+    return [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": f"{INSTRUCTION}\n\n{listed}"},
+    ]
 
 
 def repair_messages(answer: str, problem: AnswerError, count: int) -> Messages:
     """The failed answer and what to do better."""
-    form = "\n".join(["Background: ...", *(f"Entity {number}: ..." for number in range(1, count + 1))])
+    form = "\n".join(
+        ["Background: ...", *(f"Entity {number}: ..." for number in range(1, count + 1))]
+    )
     request = REPAIR.format(problem=problem, lines=count + 1, form=form)
     echo = THOUGHTS.sub("", answer).strip()[:MAX_ECHO] or "(empty)"
     return [{"role": "assistant", "content": echo}, {"role": "user", "content": request}]
@@ -80,8 +90,9 @@ def repair_messages(answer: str, problem: AnswerError, count: int) -> Messages:
 def parse_answer(answer: str, prompts: Sequence[str]) -> SplitPrompts:
     """The split in an answer "Background: … Entity 1: … Entity 2: …", on lines of their own or not.
 
-    Line breaks within a text become spaces. Raises AnswerError unless there is one background and, in order,
-    one entity per prompt, none of them empty, over-long, a placeholder of the instruction, or given twice.
+    Line breaks within a text become spaces. Raises AnswerError unless there is one background and,
+    in order, one entity per prompt, none of them empty, over-long, a placeholder of the
+    instruction, or given twice.
     """
     sections = find_sections(THOUGHTS.sub("", answer))
     check_labels([label for label, _ in sections], len(prompts))
@@ -93,11 +104,17 @@ def parse_answer(answer: str, prompts: Sequence[str]) -> SplitPrompts:
 
 
 def find_sections(answer: str) -> list[tuple[str, str]]:
-    """Each label, as "Background" or "Entity 1", with the text up to the next one. What stands before is greeting."""
+    """Each label, as "Background" or "Entity 1", with the text up to the next one.
+
+    What stands before is greeting.
+    """
     labels = list(LABEL.finditer(answer))
     ends = [*(match.start() for match in labels[1:]), len(answer)]
     names = ["Background" if match[1] else f"Entity {int(match[2])}" for match in labels]
-    return [(name, answer[match.end() : end]) for name, match, end in zip(names, labels, ends, strict=False)]
+    return [
+        (name, answer[match.end() : end])
+        for name, match, end in zip(names, labels, ends, strict=False)
+    ]
 
 
 def check_labels(labels: Sequence[str], count: int) -> None:
@@ -105,11 +122,17 @@ def check_labels(labels: Sequence[str], count: int) -> None:
     wanted = ["Background", *(f"Entity {number}" for number in range(1, count + 1))]
     if list(labels) != wanted:
         found = ", ".join(labels[:20]) if labels else "none of them"
-        raise AnswerError(f"It must have the parts {', '.join(wanted)}, once each and in this order; it has {found}.")
+        raise AnswerError(
+            f"It must have the parts {', '.join(wanted)}, once each and in this order; it has"
+            f" {found}."
+        )
 
 
 def clean(label: str, text: str) -> str:
-    """The text of a section on one line, without Markdown, quotes or brackets around it. Raises AnswerError."""
+    """The text of a section on one line, without Markdown, quotes or brackets around it.
+
+    Raises AnswerError.
+    """
     paragraphs = [one_line(part) for part in re.split(r"\n\s*\n", text)]
     paragraphs = [part for part in paragraphs if re.search(r"\w", part)]
     if len(paragraphs) > 1:

@@ -1,4 +1,6 @@
-"""A chat model behind any server that speaks the OpenAI protocol (Ollama, llama.cpp, LM Studio, vLLM, transformers)."""
+"""A chat model behind any server that speaks the OpenAI protocol (Ollama, llama.cpp, LM Studio,
+vLLM, transformers).
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,23 @@ MAX_WAIT = 30.0  # seconds between two tries
 LOST = 0  # the "status" of a connection that failed
 RETRY_STATUS = frozenset([LOST, 429, 500, 502, 503, 504])
 ADVICE = {
-    401: f"Set the environment variable {KEY_VARIABLE} to the server's key (it is sent over https or to this machine).",
+    401: (
+        f"Set the environment variable {KEY_VARIABLE} to the server's key (it is sent over https or"
+        " to this machine)."
+    ),
     403: f"Check the key in the environment variable {KEY_VARIABLE}.",
-    404: "Check that base_url ends with the API's path (mostly /v1) and that the server has this model.",
+    404: (
+        "Check that base_url ends with the API's path (mostly /v1) and that the server has this"
+        " model."
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered: HTTP status, body without the key, and the seconds to wait that it asked for, if any."""
+    """What a server answered: HTTP status, body without the key, and the seconds to wait that it
+    asked for, if any.
+    """
 
     status: int
     body: str = ""
@@ -35,10 +45,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`complete(messages)` over HTTP. Times in seconds; `poll` is called between tries and may raise to stop.
+    """`complete(messages)` over HTTP. Times in seconds; `poll` is called between tries and may
+    raise to stop.
 
-    Rate limits, server errors and lost connections are tried again, `retries` times, after `backoff` seconds and then
-    twice as long each time, or after as long as the server's Retry-After says.
+    Rate limits, server errors and lost connections are tried again, `retries` times, after
+    `backoff` seconds and then twice as long each time, or after as long as the server's Retry-After
+    says.
     """
 
     base_url: str
@@ -53,7 +65,9 @@ class Endpoint:
     def __call__(self, messages: Messages) -> str:
         """The model's answer. Raises ValueError with what failed and what to do."""
         if not self.model.strip():
-            raise ValueError("The model's name is empty. Type the name under which the server knows it.")
+            raise ValueError(
+                "The model's name is empty. Type the name under which the server knows it."
+            )
         address = check_address(self.base_url)
         payload = {"model": self.model.strip(), "messages": messages, "stream": False}
         options = {"temperature": 0, "max_tokens": self.max_tokens}
@@ -89,25 +103,36 @@ class Endpoint:
             time.sleep(min(left, 0.5))
 
     def _post(self, address: Address, payload: dict) -> Reply:
-        """One request. A lost connection is a Reply too; raises ValueError for what another try would not mend."""
+        """One request.
+
+        A lost connection is a Reply too; raises ValueError for what another try would not mend.
+        """
         import requests
 
         deadline = time.monotonic() + self.connect_timeout + self.read_timeout
         timeout = (self.connect_timeout, self.read_timeout)
         try:
-            with session_for(address) as session, session.post(
-                address.url, json=payload, timeout=timeout, allow_redirects=False, stream=True
-            ) as response:
+            with (
+                session_for(address) as session,
+                session.post(
+                    address.url, json=payload, timeout=timeout, allow_redirects=False, stream=True
+                ) as response,
+            ):
                 body = hide_key(read_body(response, deadline))
-                return Reply(response.status_code, body, retry_after(response.headers.get("Retry-After", "")))
+                return Reply(
+                    response.status_code, body, retry_after(response.headers.get("Retry-After", ""))
+                )
         except (requests.ReadTimeout, TimeoutError):
             raise ValueError(
-                f"{address.url} gave no answer within {self.read_timeout:g} s. Try a smaller model, or see if it hangs."
+                f"{address.url} gave no answer within {self.read_timeout:g} s. Try a smaller model,"
+                " or see if it hangs."
             ) from None
         except requests.ConnectionError:
             return Reply(LOST)
         except requests.RequestException as error:
-            raise ValueError(f"The request to {address.url} failed ({type(error).__name__}).") from None
+            raise ValueError(
+                f"The request to {address.url} failed ({type(error).__name__})."
+            ) from None
 
 
 def session_for(address: Address):
@@ -126,7 +151,10 @@ def session_for(address: Address):
 
 
 def read_body(response, deadline: float) -> str:
-    """The body, at most MAX_BODY bytes. Raises TimeoutError after `deadline` (monotonic), ConnectionError when cut."""
+    """The body, at most MAX_BODY bytes.
+
+    Raises TimeoutError after `deadline` (monotonic), ConnectionError when cut.
+    """
     from requests import ConnectionError
     from urllib3.exceptions import HTTPError, ReadTimeoutError
 
@@ -138,7 +166,9 @@ def read_body(response, deadline: float) -> str:
         while chunk := read(1 << 14):
             body += chunk
             if len(body) > MAX_BODY:
-                raise ValueError(f"The server's answer is longer than {MAX_BODY} bytes. Is base_url a chat API?")
+                raise ValueError(
+                    f"The server's answer is longer than {MAX_BODY} bytes. Is base_url a chat API?"
+                )
             if time.monotonic() > deadline:
                 raise TimeoutError
     except ReadTimeoutError:
@@ -149,12 +179,16 @@ def read_body(response, deadline: float) -> str:
 
 
 def refused_option(reply: Reply, options: dict) -> str | None:
-    """The option that the server will not have: some models know only their own temperature, some another limit."""
+    """The option that the server will not have: some models know only their own temperature, some
+    another limit.
+    """
     return next((name for name in options if reply.status == 400 and name in reply.body), None)
 
 
 def retry_after(header: str) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or a date; None if it says nothing."""
+    """Seconds that a Retry-After header asks for, as a number or a date; None if it says
+    nothing.
+    """
     if header.strip().isdecimal():
         return float(header)
     try:
@@ -169,9 +203,14 @@ def refusal(address: Address, reply: Reply) -> str:
     if status == LOST:
         return f"No connection to {address.url}. Is the server running, and is the port right?"
     if 300 <= status < 400:
-        return f"{address.url} redirects elsewhere (HTTP {status}), which is not followed. Enter the final address."
+        return (
+            f"{address.url} redirects elsewhere (HTTP {status}), which is not followed. Enter the"
+            " final address."
+        )
     said = f" The server says: '{shorten(reply.body, 200)}'." if reply.body.strip() else ""
-    advice = ADVICE.get(status) or ("Try again later." if status in RETRY_STATUS else "Look at the server's log.")
+    advice = ADVICE.get(status) or (
+        "Try again later." if status in RETRY_STATUS else "Look at the server's log."
+    )
     return f"{address.url} answered with HTTP {status}.{said} {advice}"
 
 

@@ -1,4 +1,6 @@
-"""A language model that the host has loaded as a CLIP, asked as the host's own Generate Text node asks it."""
+"""A language model that the host has loaded as a CLIP, asked as the host's own Generate Text node
+asks it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ MAX_TOKENS = 1024
 
 
 def complete_with_clip(clip, messages: Messages, max_tokens: int = MAX_TOKENS) -> str:
-    """The greedy answer of a host CLIP. Raises ValueError when this text encoder cannot generate text."""
+    """The greedy answer of a host CLIP.
+
+    Raises ValueError when this text encoder cannot generate text.
+    """
     if not can_generate(clip):
         raise ValueError(
-            "This CLIP only encodes text (CLIP-L and T5 do), it cannot write. Load a language model with the host's "
-            "Load CLIP node, such as Gemma or Qwen, or choose another method."
+            "This CLIP only encodes text (CLIP-L and T5 do), it cannot write. Load a language model"
+            " with the host's Load CLIP node, such as Gemma or Qwen, or choose another method."
         )
     tokens = clip.tokenize(as_text(messages), skip_template=False, min_length=1, thinking=False)
     return clip.decode(clip.generate(tokens, do_sample=False, max_length=max_tokens))
@@ -25,7 +30,10 @@ def as_text(messages: Messages) -> str:
 
 
 def can_generate(clip) -> bool:
-    """Has the text encoder a transformer that writes? The host gives every CLIP a `generate`, which then fails."""
+    """Has the text encoder a transformer that writes?
+
+    The host gives every CLIP a `generate`, which then fails.
+    """
     model = getattr(clip, "cond_stage_model", None)
     if not hasattr(model, "generate"):
         return False

@@ -1,6 +1,7 @@
 """A causal language model from a folder on disk, run by the transformers library.
 
-Nothing is downloaded and no code of the model's folder is run: safetensors and the library's own classes only.
+Nothing is downloaded and no code of the model's folder is run: safetensors and the library's own
+classes only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ MIN_ANSWER = 32  # tokens that must be left for the answer
 
 
 def list_models(roots: Sequence[str | os.PathLike]) -> list[str]:
-    """Names of the folders in `roots` with a config.json, one or two levels deep, with "/" as separator."""
+    """Names of the folders in `roots` with a config.json, one or two levels deep, with "/" as
+    separator.
+    """
     found = set()
     for root in map(Path, roots):
         for config in (*root.glob("*/config.json"), *root.glob("*/*/config.json")):
@@ -33,16 +36,20 @@ def contained(root: Path, name: str) -> Path | None:
 
 
 def find_model(roots: Sequence[str | os.PathLike], name: str) -> Path:
-    """The folder of a model. Raises ValueError when it is not in `roots` or is not a safetensors model."""
+    """The folder of a model.
+
+    Raises ValueError when it is not in `roots` or is not a safetensors model.
+    """
     folder = next(filter(None, (contained(Path(root), name) for root in roots)), None)
     if folder is None:
         raise ValueError(
-            f"There is no language model '{name}' in {' or '.join(map(str, roots))}. "
-            "Put a model's folder (config.json, tokenizer, *.safetensors) there and reload the page."
+            f"There is no language model '{name}' in {' or '.join(map(str, roots))}. Put a model's"
+            " folder (config.json, tokenizer, *.safetensors) there and reload the page."
         )
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise ValueError(
-            f"The folder '{name}' needs a config.json and weights as *.safetensors (pickled .bin files are not read)."
+            f"The folder '{name}' needs a config.json and weights as *.safetensors (pickled .bin"
+            " files are not read)."
         )
     return folder
 
@@ -53,11 +60,16 @@ def weight_bytes(folder: Path) -> int:
 
 
 def load_model(
-    folder: Path, device: str = "cpu", max_tokens: int = 1024, poll: Callable[[], None] = lambda: None
+    folder: Path,
+    device: str = "cpu",
+    max_tokens: int = 1024,
+    poll: Callable[[], None] = lambda: None,
 ) -> Complete:
-    """`complete(messages)` of the model in `folder`; the model is in memory as long as this object lives.
+    """`complete(messages)` of the model in `folder`; the model is in memory as long as this object
+    lives.
 
-    `poll` is called at every token and may raise to stop. Raises ValueError when the model cannot be loaded.
+    `poll` is called at every token and may raise to stop. Raises ValueError when the model cannot
+    be loaded.
     """
     return partial(generate, *load(folder, device), max_tokens=max_tokens, poll=poll)
 
@@ -67,19 +79,27 @@ def load(folder: Path, device: str):
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
-        raise ValueError("The method 'transformers' needs the Python package transformers, which is missing.") from None
+        raise ValueError(
+            "The method 'transformers' needs the Python package transformers, which is missing."
+        ) from None
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, torch_dtype="auto", **safe)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, torch_dtype="auto", **safe
+        )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"The language model in '{folder.name}' could not be loaded: {reason}") from error
+        raise ValueError(
+            f"The language model in '{folder.name}' could not be loaded: {reason}"
+        ) from error
     return model.to(device).eval(), tokenizer
 
 
 def encode(tokenizer, messages: Messages):
-    """Token ids [1, L] of the messages: by the tokenizer's chat template if it has one, else as plain text."""
+    """Token ids [1, L] of the messages: by the tokenizer's chat template if it has one, else as
+    plain text.
+    """
     if not tokenizer.chat_template:
         text = "\n\n".join(message["content"] for message in messages) + "\n\n"
         return tokenizer(text, return_tensors="pt").input_ids
@@ -99,8 +119,13 @@ def without_system(messages: Messages) -> Messages:
     return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
-def generate(model, tokenizer, messages: Messages, *, max_tokens: int, poll: Callable[[], None]) -> str:
-    """The greedy answer, at most `max_tokens` long. Raises ValueError when the prompts fill the model's context."""
+def generate(
+    model, tokenizer, messages: Messages, *, max_tokens: int, poll: Callable[[], None]
+) -> str:
+    """The greedy answer, at most `max_tokens` long.
+
+    Raises ValueError when the prompts fill the model's context.
+    """
     import torch
     from transformers import StoppingCriteriaList
 
@@ -112,7 +137,9 @@ def generate(model, tokenizer, messages: Messages, *, max_tokens: int, poll: Cal
     room = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     room -= tokens.shape[1]
     if room < MIN_ANSWER:
-        raise ValueError(f"The prompts take {tokens.shape[1]} tokens and leave this model no room to answer.")
+        raise ValueError(
+            f"The prompts take {tokens.shape[1]} tokens and leave this model no room to answer."
+        )
     end = tokenizer.eos_token_id
     with torch.inference_mode():
         output = model.generate(

@@ -1,4 +1,6 @@
-"""Words and clauses of a prompt, and how marked and unmarked words are put together into texts again."""
+"""Words and clauses of a prompt, and how marked and unmarked words are put together into texts
+again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .words import ARTICLES, CONJUNCTIONS, DANGLING, PLACE_WORDS, STRIPPED_AT_START, STRIPPED_BEFORE_ARTICLE
+from .words import (
+    ARTICLES,
+    CONJUNCTIONS,
+    DANGLING,
+    PLACE_WORDS,
+    STRIPPED_AT_START,
+    STRIPPED_BEFORE_ARTICLE,
+)
 
 SENTENCE_ENDS = ".!?…。！？"
 WIDE = "，、；：。！？"  # punctuation that needs no space after it
@@ -20,7 +29,8 @@ Span = range  # positions of consecutive words
 
 @dataclass
 class Prompt:
-    """One prompt as words: `texts` as written, `keys` for comparison, `marks` the punctuation after each word.
+    """One prompt as words: `texts` as written, `keys` for comparison, `marks` the punctuation after
+    each word.
 
     `shared[i]` says that word i belongs to the background.
     """
@@ -82,7 +92,9 @@ def parse(text: str) -> Prompt:
 
 
 def key_of(word: str) -> str:
-    """The word for comparison: no case, no punctuation around it, compatible characters made one."""
+    """The word for comparison: no case, no punctuation around it, compatible characters made
+    one.
+    """
     key = unicodedata.normalize("NFKC", word).casefold().replace("’", "'")
     return re.sub(r"^[\W_]+|[\W_]+$", "", key)
 
@@ -93,7 +105,8 @@ def is_sentence_end(mark: str) -> bool:
 
 
 def join(prompt: Prompt, spans: Sequence[Span], comma_at_gaps: bool) -> str:
-    """The words of `spans` as written; between two spans a full stop, a comma or a space, as the gap between asks.
+    """The words of `spans` as written; between two spans a full stop, a comma or a space, as the
+    gap between asks.
 
     With `comma_at_gaps`, spans that were not neighbours are always parted by a comma at least.
     """
@@ -118,7 +131,9 @@ def gap_mark(prompt: Prompt, span: Span, following: Span, comma: bool) -> str:
 
 
 def own_text(prompt: Prompt) -> str:
-    """What is the prompt's own, without words left dangling where shared words were cut out ("sits on the")."""
+    """What is the prompt's own, without words left dangling where shared words were cut out ("sits
+    on the").
+    """
     spans = [trim_end(prompt, span) for span in prompt.pieces(shared=False)]
     spans = [span for span in spans if len(span)]
     while spans and prompt.keys[spans[0][0]] in CONJUNCTIONS:
@@ -127,7 +142,9 @@ def own_text(prompt: Prompt) -> str:
 
 
 def trim_end(prompt: Prompt, span: Span) -> Span:
-    """The span without dangling words, unless what follows ("… looks on | in a meadow") begins a phrase itself."""
+    """The span without dangling words, unless what follows ("… looks on | in a meadow") begins a
+    phrase itself.
+    """
     after = span.stop
     if after < len(prompt.keys) and prompt.keys[after] in PLACE_WORDS:
         return span
@@ -155,13 +172,17 @@ def capitalise(text: str) -> str:
 
 
 def manner_of(prompts: Sequence[str]) -> tuple[bool, str]:
-    """How these prompts are written: do they begin with a capital, and with which full stop do they end, if any."""
+    """How these prompts are written: do they begin with a capital, and with which full stop do they
+    end, if any.
+    """
     mark = next((mark for mark in "。." if any(prompt.endswith(mark) for prompt in prompts)), "")
     return any(prompt[:1].isupper() for prompt in prompts), mark
 
 
 def finish(text: str, manner: tuple[bool, str]) -> str:
-    """`text` as a prompt that stands alone, in the manner of the prompts it came from; empty stays empty."""
+    """`text` as a prompt that stands alone, in the manner of the prompts it came from; empty stays
+    empty.
+    """
     starts_high, end = manner
     text = text.rstrip(" ,;:—–-" + WIDE[:4])
     text = capitalise(text) if starts_high else text

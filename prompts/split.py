@@ -22,7 +22,8 @@ def lines_of(text: str) -> tuple[str, ...]:
 def parse_prompts(text: str) -> tuple[str, ...]:
     """Prompts from a text with one prompt per line; blank lines and extra spaces do not count.
 
-    Raises ValueError unless there are at least two, all different: a coupled set has two images or more.
+    Raises ValueError unless there are at least two, all different: a coupled set has two images or
+    more.
     """
     prompts = lines_of(text)
     check_prompts(prompts)
@@ -33,7 +34,9 @@ def parse_entities(text: str) -> tuple[str, ...]:
     """Entity texts from a text with one entity per line. Raises ValueError if there is none."""
     entities = lines_of(text)
     if not entities:
-        raise ValueError("The entities are empty. Write one entity per line, for example 'A red fox runs.'.")
+        raise ValueError(
+            "The entities are empty. Write one entity per line, for example 'A red fox runs.'."
+        )
     return entities
 
 
@@ -51,7 +54,9 @@ def check_prompts(prompts: Sequence[str]) -> None:
 
 
 def find_twins(texts: Sequence[str]) -> tuple[int, int] | None:
-    """The numbers, from 1, of the first two texts that differ at most in case, white space and end marks."""
+    """The numbers, from 1, of the first two texts that differ at most in case, white space and end
+    marks.
+    """
     seen: dict[str, int] = {}
     for number, text in enumerate(texts, 1):
         key = one_line(text).casefold().rstrip(".!… ")
@@ -83,9 +88,16 @@ class SplitPrompts:
         object.__setattr__(self, "entities", tuple(map(one_line, self.entities)))
         object.__setattr__(self, "prompts", tuple(map(one_line, self.prompts)))
         if len(self.entities) != len(self.prompts):
-            raise ValueError(f"There are {len(self.prompts)} prompts but {len(self.entities)} entities.")
+            raise ValueError(
+                f"There are {len(self.prompts)} prompts but {len(self.entities)} entities."
+            )
         if not self.background:
-            raise ValueError("The background is empty. Say in every prompt where the scene is, in the same words.")
+            raise ValueError(
+                "The background is empty. Say in every prompt where the scene is, in the same"
+                " words."
+            )
         for number, entity in enumerate(self.entities, 1):
             if not entity:
-                raise ValueError(f"Entity {number} is empty. Give prompt {number} a subject of its own.")
+                raise ValueError(
+                    f"Entity {number} is empty. Give prompt {number} a subject of its own."
+                )

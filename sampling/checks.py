@@ -1,4 +1,6 @@
-"""What must hold before and after a coupled set is sampled; each breach is told in words that lead out of it."""
+"""What must hold before and after a coupled set is sampled; each breach is told in words that lead
+out of it.
+"""
 
 import math
 
@@ -9,13 +11,18 @@ from ..attention import coupled_size, is_coupled
 
 
 def check_settings(steps: int, denoise: float, images_per_pass: int, cfg: float) -> None:
-    """ValueError for numbers that no sampler takes; NaN passes the host's own minimum and maximum."""
+    """ValueError for numbers that no sampler takes; NaN passes the host's own minimum and
+    maximum.
+    """
     if steps < 1:
         raise ValueError(f"steps must be 1 or more; it is {steps}.")
     if not 0 <= denoise <= 1:
         raise ValueError(f"denoise must be a number from 0 to 1; it is {denoise}.")
     if images_per_pass < 0:
-        raise ValueError(f"images_per_pass must be 0 (as many as the memory allows) or more; it is {images_per_pass}.")
+        raise ValueError(
+            "images_per_pass must be 0 (as many as the memory allows) or more; it is"
+            f" {images_per_pass}."
+        )
     if not math.isfinite(cfg):
         raise ValueError(f"cfg must be a finite number; it is {cfg}.")
 
@@ -27,11 +34,17 @@ def check_guidance(guidance: float) -> None:
 
 
 def check_names(sampler_name: str, scheduler: str) -> None:
-    """ValueError for names that the host does not know; the host itself would silently take another."""
-    for what, name, known in (("sampler", sampler_name, comfy.samplers.KSampler.SAMPLERS),
-                              ("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)):
+    """ValueError for names that the host does not know; the host itself would silently take
+    another.
+    """
+    for what, name, known in (
+        ("sampler", sampler_name, comfy.samplers.KSampler.SAMPLERS),
+        ("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS),
+    ):
         if name not in known:
-            raise ValueError(f"There is no {what} {str(name)[:60]!r}; choose one of {', '.join(known)}.")
+            raise ValueError(
+                f"There is no {what} {str(name)[:60]!r}; choose one of {', '.join(known)}."
+            )
 
 
 def check_negative(negative: list | None, cfg: float, sampler_name: str) -> None:
@@ -39,27 +52,41 @@ def check_negative(negative: list | None, cfg: float, sampler_name: str) -> None
     if negative is not None:
         return
     if not math.isclose(cfg, 1.0):
-        raise ValueError(f"cfg is {cfg:g}, which needs a negative conditioning. Connect one, or set cfg to 1.")
+        raise ValueError(
+            f"cfg is {cfg:g}, which needs a negative conditioning. Connect one, or set cfg to 1."
+        )
     if "cfg_pp" in sampler_name:
-        raise ValueError(f"The sampler {sampler_name} needs a negative conditioning, even at cfg 1. Connect one, or "
-                         "choose another sampler.")
+        raise ValueError(
+            f"The sampler {sampler_name} needs a negative conditioning, even at cfg 1. Connect one,"
+            " or choose another sampler."
+        )
 
 
 def check_negative_size(negative: list | None, n: int) -> None:
     """ValueError when the negative conditioning is that of another coupled set."""
     size = None if negative is None else coupled_size(negative)
     if size not in (None, n):
-        raise ValueError(f"The negative conditioning is a coupled set of {size} images, the positive one of {n}. Give "
-                         "both as many entities, or connect an ordinary negative.")
+        raise ValueError(
+            f"The negative conditioning is a coupled set of {size} images, the positive one of {n}."
+            " Give both as many entities, or connect an ordinary negative."
+        )
 
 
 def checked_size(model, positive: list, latent: dict) -> int:
-    """n, the number of images of the set. ValueError unless model, conditioning and latent are fit to make it."""
+    """n, the number of images of the set.
+
+    ValueError unless model, conditioning and latent are fit to make it.
+    """
     if not is_coupled(model):
-        raise ValueError("The model is not patched for a coupled set: connect the MODEL output of Coupled Attention.")
+        raise ValueError(
+            "The model is not patched for a coupled set: connect the MODEL output of Coupled"
+            " Attention."
+        )
     n = coupled_size(positive)
     if n is None:
-        raise ValueError("The positive conditioning is an ordinary one: connect that of Encode Coupled Prompts.")
+        raise ValueError(
+            "The positive conditioning is an ordinary one: connect that of Encode Coupled Prompts."
+        )
     check_latent(latent["samples"], n)
     return n
 
@@ -67,20 +94,26 @@ def checked_size(model, positive: list, latent: dict) -> int:
 def check_plain(samples: torch.Tensor) -> None:
     """ValueError for a latent of several tensors."""
     if samples.is_nested:
-        raise ValueError("A coupled set needs an ordinary latent; this one holds several tensors, such as video and "
-                         "sound. Use an Empty Latent Image that fits the model.")
+        raise ValueError(
+            "A coupled set needs an ordinary latent; this one holds several tensors, such as video"
+            " and sound. Use an Empty Latent Image that fits the model."
+        )
 
 
 def check_latent(samples: torch.Tensor, n: int) -> None:
     """ValueError unless a latent has 1 row or n, all of them finite."""
     check_plain(samples)
     if samples.shape[0] not in (1, n):
-        raise ValueError(f"The latent is a batch of {samples.shape[0]}, but the set has {n} images. Set its "
-                         f"batch_size to 1 (used for every image) or {n}.")
+        raise ValueError(
+            f"The latent is a batch of {samples.shape[0]}, but the set has {n} images. Set its "
+            f"batch_size to 1 (used for every image) or {n}."
+        )
     bad = not_finite(samples)
     if bad:
-        raise ValueError(f"The latent holds NaN or infinite numbers in row {listed(bad)}. What made it went wrong: "
-                         "look at the nodes before this one.")
+        raise ValueError(
+            f"The latent holds NaN or infinite numbers in row {listed(bad)}. What made it went"
+            " wrong: look at the nodes before this one."
+        )
 
 
 def check_result(samples: torch.Tensor) -> None:
@@ -88,9 +121,10 @@ def check_result(samples: torch.Tensor) -> None:
     bad = not_finite(samples)
     if bad:
         raise ValueError(
-            f"Sampling gave NaN or infinite numbers in image {listed(bad)} of {samples.shape[0]} (counted from 0). "
-            "Often the number format is too narrow for the model: load it with weight_dtype default, or start the "
-            "host with --bf16-unet or --fp32-unet. Else try another sampler, more steps, or the model without LoRAs."
+            f"Sampling gave NaN or infinite numbers in image {listed(bad)} of {samples.shape[0]}"
+            " (counted from 0). Often the number format is too narrow for the model: load it with"
+            " weight_dtype default, or start the host with --bf16-unet or --fp32-unet. Else try"
+            " another sampler, more steps, or the model without LoRAs."
         )
 
 

@@ -1,4 +1,7 @@
-"""Samples a coupled set, in one pass or several. However it is parted, an image comes out the same."""
+"""Samples a coupled set, in one pass or several.
+
+However it is parted, an image comes out the same.
+"""
 
 import dataclasses
 import logging
@@ -12,25 +15,45 @@ import comfy.utils
 import torch
 
 from ..attention import select_images
-from .checks import check_names, check_negative, check_negative_size, check_result, check_settings, checked_size
+from .checks import (
+    check_names,
+    check_negative,
+    check_negative_size,
+    check_result,
+    check_settings,
+    checked_size,
+)
 from .noise import share_noise, shared_noise
 from .preview import SetProgress
 
 Callback = Callable[[range, int, torch.Tensor, torch.Tensor, int], None]
-DROPPED = ("downscale_ratio_spacial", "downscale_ratio_temporal")  # of an empty latent; the host drops them as well
+DROPPED = (
+    "downscale_ratio_spacial",
+    "downscale_ratio_temporal",
+)  # of an empty latent; the host drops them as well
 
 
 def sample_set(
-    model, positive: list, latent: dict, seed: int, steps: int, sampler_name: str = "euler", scheduler: str = "simple",
-    denoise: float = 1.0, images_per_pass: int = 0, negative: list | None = None, cfg: float = 1.0,
+    model,
+    positive: list,
+    latent: dict,
+    seed: int,
+    steps: int,
+    sampler_name: str = "euler",
+    scheduler: str = "simple",
+    denoise: float = 1.0,
+    images_per_pass: int = 0,
+    negative: list | None = None,
+    cfg: float = 1.0,
     callback: Callback | None = None,
 ) -> dict:
     """All images of a coupled set as a LATENT [n, C, H, W], as the host's KSampler would make them.
 
-    model, positive: from Coupled Attention and Encode Coupled Prompts. latent: one row, used for every image, or n.
-    images_per_pass: 0 makes all at once, and halves the pass when the memory is short. negative: needed unless cfg
-    is 1. callback(images of the pass, step, x0, x, total steps) is called after each step.
-    ValueError when something does not fit, before sampling, or when the result is not finite.
+    model, positive: from Coupled Attention and Encode Coupled Prompts. latent: one row, used for
+    every image, or n. images_per_pass: 0 makes all at once, and halves the pass when the memory is
+    short. negative: needed unless cfg is 1. callback(images of the pass, step, x0, x, total steps)
+    is called after each step. ValueError when something does not fit, before sampling, or when the
+    result is not finite.
     """
     check_settings(steps, denoise, images_per_pass, cfg)
     check_names(sampler_name, scheduler)
@@ -38,17 +61,31 @@ def sample_set(
     n = checked_size(model, positive, latent)
     check_negative_size(negative, n)
     images = prepared(model, latent, n)
-    sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler, denoise,
-                                     model.model_options).sigmas
-    run = Run(share_noise(model.clone()), positive, negative, cfg, sampler_name, sigmas, seed, images,
-              shared_noise({**latent, "samples": images}, seed, n), mask_rows(latent.get("noise_mask"), images))
+    sigmas = comfy.samplers.KSampler(
+        model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
+    ).sigmas
+    run = Run(
+        share_noise(model.clone()),
+        positive,
+        negative,
+        cfg,
+        sampler_name,
+        sigmas,
+        seed,
+        images,
+        shared_noise({**latent, "samples": images}, seed, n),
+        mask_rows(latent.get("noise_mask"), images),
+    )
     samples = sample_in_passes(run, n, images_per_pass, callback)
     check_result(samples)
     return finished(latent, samples)
 
 
 def finished(latent: dict, samples: torch.Tensor) -> dict:
-    """The samples as a LATENT like the given one. Its batch_index, if it has one, names their one noise n times."""
+    """The samples as a LATENT like the given one.
+
+    Its batch_index, if it has one, names their one noise n times.
+    """
     kept = {k: v for k, v in latent.items() if k not in DROPPED}
     if kept.get("batch_index") is not None:
         kept["batch_index"] = kept["batch_index"][:1] * len(samples)
@@ -64,7 +101,10 @@ def prepared(model, latent: dict, n: int) -> torch.Tensor:
 
 
 def mask_rows(mask: torch.Tensor | None, images: torch.Tensor) -> torch.Tensor | None:
-    """A noise mask with one row per image, so that a pass can take its own. Of videos all share one mask."""
+    """A noise mask with one row per image, so that a pass can take its own.
+
+    Of videos all share one mask.
+    """
     if mask is None or images.ndim != 4:
         return mask
     return comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), images.shape[0])
@@ -72,7 +112,10 @@ def mask_rows(mask: torch.Tensor | None, images: torch.Tensor) -> torch.Tensor |
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Everything that the passes of one set share. The tensors hold all images; a pass takes its rows."""
+    """Everything that the passes of one set share.
+
+    The tensors hold all images; a pass takes its rows.
+    """
 
     model: object
     positive: list
@@ -85,40 +128,68 @@ class Run:
     noise_NCHW: torch.Tensor
     mask: torch.Tensor | None  # [N, 1, H, W]; of videos as the host takes it
 
-    def sample(self, images: range, callback: Callable, sampler: comfy.samplers.Sampler | None = None) -> torch.Tensor:
-        """The latents of some images, [len(images), C, H, W]; by another SAMPLER than the one named, if given."""
+    def sample(
+        self, images: range, callback: Callable, sampler: comfy.samplers.Sampler | None = None
+    ) -> torch.Tensor:
+        """The latents of some images, [len(images), C, H, W]; by another SAMPLER than the one
+        named, if given.
+        """
         rows = slice(images.start, images.stop)
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
         samples = self.guider(images).sample(
-            self.noise_NCHW[rows], self.latent_NCHW[rows],
+            self.noise_NCHW[rows],
+            self.latent_NCHW[rows],
             sampler or comfy.samplers.sampler_object(self.sampler_name),
             self.sigmas.clone(),  # uni_pc writes into them
-            denoise_mask=mask, callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=self.seed)
-        return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
+            denoise_mask=mask,
+            callback=callback,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=self.seed,
+        )
+        return samples.to(
+            comfy.model_management.intermediate_device(),
+            comfy.model_management.intermediate_dtype(),
+        )
 
     def guider(self, images: range) -> comfy.samplers.CFGGuider:
-        """The host's guidance for some images. Without a negative it has none: at cfg 1 the host asks for none."""
+        """The host's guidance for some images.
+
+        Without a negative it has none: at cfg 1 the host asks for none.
+        """
         conds = {"positive": self.positive, "negative": self.negative}
         guider = comfy.samplers.CFGGuider(self.model)
-        guider.inner_set_conds({k: select_images(c, images) for k, c in conds.items() if c is not None})
+        guider.inner_set_conds(
+            {k: select_images(c, images) for k, c in conds.items() if c is not None}
+        )
         guider.set_cfg(self.cfg)
         return guider
 
 
-def sample_in_passes(run: Run, n: int, images_per_pass: int, callback: Callback | None) -> torch.Tensor:
-    """All n images, some at a time. At images_per_pass = 0 a pass that finds no memory is halved and tried again."""
+def sample_in_passes(
+    run: Run, n: int, images_per_pass: int, callback: Callback | None
+) -> torch.Tensor:
+    """All n images, some at a time.
+
+    At images_per_pass = 0 a pass that finds no memory is halved and tried again.
+    """
     may_halve = images_per_pass == 0
     size = first_size(run.model, run.latent_NCHW.shape) if may_halve else images_per_pass
     progress = SetProgress(run.model, n, len(run.sigmas) - 1)
     done, passes_done = [], 0
     while len(done) < n:
         images = range(len(done), min(len(done) + size, n))
-        step_done = progress.callback(images, passes_done, passes_done + math.ceil((n - len(done)) / size))
+        step_done = progress.callback(
+            images, passes_done, passes_done + math.ceil((n - len(done)) / size)
+        )
         samples = attempt(run, images, with_caller(step_done, images, callback), may_halve)
         if samples is None:
             size = halved(len(images))
-            logging.warning("Coupled: not enough memory for %d images at once; going on with %d per pass. The images "
-                            "come out the same.", len(images), size)
+            logging.warning(
+                "Coupled: not enough memory for %d images at once; going on with %d per pass. The"
+                " images come out the same.",
+                len(images),
+                size,
+            )
             continue
         done.extend(samples)
         passes_done += 1
@@ -134,14 +205,19 @@ def attempt(run: Run, images: range, callback: Callable, may_halve: bool) -> tor
             raise
         if len(images) == 1:
             raise comfy.model_management.OOM_EXCEPTION(
-                f"There is not enough memory for even one image at a time. Make the latent smaller, load the model "
-                f"in a smaller number format, or start the host with --lowvram. ({error})") from error
-    comfy.model_management.soft_empty_cache()  # here, where the failed pass's tensors are gone with its traceback
+                "There is not enough memory for even one image at a time. Make the latent smaller,"
+                " load the model in a smaller number format, or start the host with --lowvram."
+                f" ({error})"
+            ) from error
+    # here, where the failed pass's tensors are gone with its traceback
+    comfy.model_management.soft_empty_cache()
     return None
 
 
 def first_size(model, shape: torch.Size) -> int:
-    """The number of images, halved until the host's estimate for one pass is below all the memory of the device."""
+    """The number of images, halved until the host's estimate for one pass is below all the memory
+    of the device.
+    """
     total = comfy.model_management.get_total_memory(model.load_device)
     size = shape[0]
     while size > 1 and model.memory_required([size, *shape[1:]]) > total:

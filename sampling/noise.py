@@ -1,7 +1,8 @@
 """One noise for the whole set: at the start, and at every step of a stochastic sampler.
 
-Image 0's noise is what the host would draw for a batch of one with the same seed; all other images get the same.
-So neither the number of images nor the way they are parted into passes changes an image.
+Image 0's noise is what the host would draw for a batch of one with the same seed; all other images
+get the same. So neither the number of images nor the way they are parted into passes changes an
+image.
 """
 
 import copy
@@ -21,10 +22,13 @@ from ..attention import coupled_size
 from .checks import check_plain
 
 KEY = "coupled_noise"
-NoiseSampler = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (sigma, sigma_next) -> noise like x
+NoiseSampler = Callable[
+    [torch.Tensor, torch.Tensor], torch.Tensor
+]  # (sigma, sigma_next) -> noise like x
 
-# The functions of the host that draw from a Brownian tree, which stays right where intervals of sigma overlap;
-# all others draw afresh at each call. (tests: every sampler at n = 1 equals the host's own.)
+# The functions of the host that draw from a Brownian tree, which stays right where intervals of
+# sigma overlap; all others draw afresh at each call. (tests: every sampler at n = 1 equals the
+# host's own.)
 BROWNIAN = re.compile(r"sample_dpmpp_(\w+_)?sde(_\w+)?")
 GLOBAL_DRAWS = {"randn", "randn_like"}
 
@@ -37,22 +41,29 @@ def shared_noise(latent: dict, seed: int, n: int) -> torch.Tensor:
     """
     samples, index = latent["samples"], latent.get("batch_index")
     check_plain(samples)
-    return repeated(comfy.sample.prepare_noise(samples[:1], seed, None if index is None else index[:1]), n)
+    return repeated(
+        comfy.sample.prepare_noise(samples[:1], seed, None if index is None else index[:1]), n
+    )
 
 
 def share_noise(model):
-    """Makes a ModelPatcher draw one noise for a coupled set, whatever node samples it; returns that model.
+    """Makes a ModelPatcher draw one noise for a coupled set, whatever node samples it; returns that
+    model.
 
-    Changes `model` itself, so give it a clone, such as `couple` makes. Runs without a coupled positive conditioning
-    stay as they are. A second call changes nothing.
+    Changes `model` itself, so give it a clone, such as `couple` makes. Runs without a coupled
+    positive conditioning stay as they are. A second call changes nothing.
     """
     model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, run_in_lockstep)
     return model
 
 
-def run_in_lockstep(executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs):
-    """OUTER_SAMPLE wrapper of the host: in a coupled run all rows get row 0's noise, at the start and in each step."""
+def run_in_lockstep(
+    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs
+):
+    """OUTER_SAMPLE wrapper of the host: in a coupled run all rows get row 0's noise, at the start
+    and in each step.
+    """
     positive = executor.class_obj.conds.get("positive") or ()
     if coupled_size([[cond.get("cross_attn"), cond] for cond in positive]) is not None:
         noise, sampler = repeated(noise, noise.shape[0]), in_lockstep(sampler)
@@ -65,10 +76,16 @@ def repeated(noise: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def in_lockstep(sampler):
-    """A copy of a SAMPLER that hands the noise of one image to all. ValueError when a sampler does not let itself."""
+    """A copy of a SAMPLER that hands the noise of one image to all.
+
+    ValueError when a sampler does not let itself.
+    """
     if not isinstance(sampler, KSAMPLER):
-        logging.warning("Coupled: %s is not one of the host's samplers; if it draws noise between the steps, the "
-                        "images of the set get different noise there.", type(sampler).__name__)
+        logging.warning(
+            "Coupled: %s is not one of the host's samplers; if it draws noise between the steps,"
+            " the images of the set get different noise there.",
+            type(sampler).__name__,
+        )
         return sampler
     check_sampler(sampler)
     sampler = copy.copy(sampler)  # the host's object may serve other runs
@@ -77,15 +94,21 @@ def in_lockstep(sampler):
 
 
 def check_sampler(sampler: KSAMPLER) -> None:
-    """ValueError for the samplers that would treat an image according to what else is in its batch."""
+    """ValueError for the samplers that would treat an image according to what else is in its
+    batch.
+    """
     name = sampler_name(sampler.sampler_function)
     if name == "dpm_adaptive":
-        raise ValueError("The sampler dpm_adaptive cannot make a coupled set: it chooses its steps by all images of "
-                         "a batch together. Choose another sampler, such as euler or dpmpp_2m.")
+        raise ValueError(
+            "The sampler dpm_adaptive cannot make a coupled set: it chooses its steps by all images"
+            " of a batch together. Choose another sampler, such as euler or dpmpp_2m."
+        )
     if draws_for_itself(sampler):
-        raise ValueError(f"The sampler {name} cannot make a coupled set with these options: it draws noise of its "
-                         "own for each image, where no noise can be shared. Set s_churn to 0, or choose a sampler "
-                         "whose noise can be shared, such as euler_ancestral or dpmpp_2m_sde.")
+        raise ValueError(
+            f"The sampler {name} cannot make a coupled set with these options: it draws noise of"
+            " its own for each image, where no noise can be shared. Set s_churn to 0, or choose a"
+            " sampler whose noise can be shared, such as euler_ancestral or dpmpp_2m_sde."
+        )
 
 
 def sampler_name(function: Callable) -> str:
@@ -99,7 +122,9 @@ def takes_noise(function: Callable) -> bool:
 
 
 def draws_for_itself(sampler: KSAMPLER) -> bool:
-    """Whether a sampler draws from torch's own generator (s_churn, say) instead of from a `noise_sampler`."""
+    """Whether a sampler draws from torch's own generator (s_churn, say) instead of from a
+    `noise_sampler`.
+    """
     function = inspect.unwrap(sampler.sampler_function)
     code = getattr(function, "__code__", None)
     if code is None or takes_noise(function) or not GLOBAL_DRAWS & set(code.co_names):
@@ -114,16 +139,26 @@ def with_one_noise(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(model, x, sigmas, extra_args=None, callback=None, disable=None, **options):
         n = x.shape[0]
-        model.noise = repeated(model.noise, n)  # of masked areas: ddim draws it anew, for each image another
+        model.noise = repeated(
+            model.noise, n
+        )  # of masked areas: ddim draws it anew, for each image another
         if takes_noise(function) and len(sigmas) > 1:
-            given = options.get("noise_sampler") or host_noise(function, x[:1], sigmas, (extra_args or {}).get("seed"))
-            options["noise_sampler"] = lambda sigma, sigma_next: repeated(given(sigma, sigma_next), n)
-        return function(model, x, sigmas, extra_args=extra_args, callback=callback, disable=disable, **options)
+            given = options.get("noise_sampler") or host_noise(
+                function, x[:1], sigmas, (extra_args or {}).get("seed")
+            )
+            options["noise_sampler"] = lambda sigma, sigma_next: repeated(
+                given(sigma, sigma_next), n
+            )
+        return function(
+            model, x, sigmas, extra_args=extra_args, callback=callback, disable=disable, **options
+        )
 
     return run
 
 
-def host_noise(function: Callable, x_1CHW: torch.Tensor, sigmas: torch.Tensor, seed: int | None) -> NoiseSampler:
+def host_noise(
+    function: Callable, x_1CHW: torch.Tensor, sigmas: torch.Tensor, seed: int | None
+) -> NoiseSampler:
     """The noise sampler that a sampler function of the host makes for itself for a batch of one."""
     name = getattr(function, "__name__", "")
     if not BROWNIAN.fullmatch(name):

@@ -1,4 +1,7 @@
-"""Progress and live preview of a set: a grid of all its images. The host's own preview shows only the first one."""
+"""Progress and live preview of a set: a grid of all its images.
+
+The host's own preview shows only the first one.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,24 +35,35 @@ class SetProgress:
         self.pictures: dict[int, Image.Image] = {}
 
     def callback(self, images: Sequence[int], passes_done: int, passes: int) -> Callable:
-        """The host's sampling callback for the pass that makes `images`. It raises when the user interrupts."""
+        """The host's sampling callback for the pass that makes `images`.
+
+        It raises when the user interrupts.
+        """
 
         def step_done(step: int, x0: torch.Tensor, x: torch.Tensor, total_steps: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
-            # A pass that ran out of memory is begun again: the bar waits until it is as far as before.
+            # A pass that ran out of memory is begun again: the bar waits until it is as far as
+            # before.
             self.value = max(self.value, passes_done * self.steps + min(step + 1, self.steps))
             self.bar.update_absolute(self.value, passes * self.steps, self.preview(images, x0))
 
         return step_done
 
-    def preview(self, images: Sequence[int], x0: torch.Tensor) -> tuple[str, Image.Image, int] | None:
-        """The grid as the host's progress takes it: (format, picture, largest size). None when previews are off."""
+    def preview(
+        self, images: Sequence[int], x0: torch.Tensor
+    ) -> tuple[str, Image.Image, int] | None:
+        """The grid as the host's progress takes it: (format, picture, largest size).
+
+        None when previews are off.
+        """
         if self.previewer is None:
             return None
         shown = None
         for row, i in enumerate(images):
             shown = self.previewer.decode_latent_to_preview_image("JPEG", x0[row : row + 1])
-            if shown is None or not isinstance(shown[1], Image.Image):  # a previewer that shows its pictures itself
+            if shown is None or not isinstance(
+                shown[1], Image.Image
+            ):  # a previewer that shows its pictures itself
                 return shown
             self.pictures[i] = shown[1]
         return (shown[0], grid(self.pictures, self.n), shown[2])

@@ -1,7 +1,8 @@
 """The schedule families of the paper (Appendix B.3.1), as functions of progress.
 
 The paper writes them over the step index t of N = 50 steps. Here t = progress * reference_steps, so
-center and k keep their meaning in steps of `reference_steps` and the shape is exact at any number of steps.
+center and k keep their meaning in steps of `reference_steps` and the shape is exact at any number
+of steps.
 """
 
 import math
@@ -25,13 +26,16 @@ class Step01(ThetaSchedule):
         object.__setattr__(self, "reference_steps", whole(self.reference_steps, "reference_steps"))
 
     def theta(self, progress: float) -> float:
-        # Two quotients, not progress * reference_steps: equal ratios round to equal floats, so the step is exact.
+        # Two quotients, not progress * reference_steps: equal ratios round to equal floats, so the
+        # step is exact.
         return 0.0 if progress < self.center / self.reference_steps else 1.0
 
 
 @dataclass(frozen=True)
 class _Slope(ThetaSchedule):
-    """What the two smooth families share: steepness k around the center, both in reference steps."""
+    """What the two smooth families share: steepness k around the center, both in reference
+    steps.
+    """
 
     center: float = 12.0
     k: float = 0.8
@@ -62,7 +66,10 @@ class Sin(_Slope):
 
 @dataclass(frozen=True)
 class Arctan(_Slope):
-    """`atan(k(t - center))/pi + 1/2`. It is not clamped: theta never quite reaches 0 or 1, as in the paper."""
+    """`atan(k(t - center))/pi + 1/2`.
+
+    It is not clamped: theta never quite reaches 0 or 1, as in the paper.
+    """
 
     k: float = 0.5
     name: str = "arctan"
@@ -90,14 +97,23 @@ class Constant(ThetaSchedule):
 
 
 sin, arctan, step01, constant = Sin, Arctan, Step01, Constant
-FAMILIES: dict[str, type[ThetaSchedule]] = {family.shape: family for family in (Sin, Arctan, Step01, Constant)}
+FAMILIES: dict[str, type[ThetaSchedule]] = {
+    family.shape: family for family in (Sin, Arctan, Step01, Constant)
+}
 
 
 def family(shape: str, **parameters: float) -> ThetaSchedule:
-    """The schedule of a family by its name and parameters. ValueError for unknown names or parameters."""
+    """The schedule of a family by its name and parameters.
+
+    ValueError for unknown names or parameters.
+    """
     if shape not in FAMILIES:
-        raise ValueError(f"There is no schedule shape {str(shape)[:40]!r}; choose one of {', '.join(FAMILIES)}.")
+        raise ValueError(
+            f"There is no schedule shape {str(shape)[:40]!r}; choose one of {', '.join(FAMILIES)}."
+        )
     try:
         return FAMILIES[shape](**parameters)
     except TypeError:
-        raise ValueError(f"The shape {shape!r} does not take these parameters: {sorted(parameters)}.") from None
+        raise ValueError(
+            f"The shape {shape!r} does not take these parameters: {sorted(parameters)}."
+        ) from None

@@ -1,7 +1,7 @@
 """Schedules as JSON: {"format": "coupled-theta", "version": 1, "name", "values", "source"}.
 
-`values` is the truth. `source` says where they come from; when it names a family whose values they are,
-that family is restored, exact at any number of steps.
+`values` is the truth. `source` says where they come from; when it names a family whose values they
+are, that family is restored, exact at any number of steps.
 """
 
 import json
@@ -19,17 +19,34 @@ SAME = 1e-9
 
 
 def to_json(schedule: ThetaSchedule) -> str:
-    """The text of a schedule file: a family at its reference steps (a constant: one value), a table as it stands."""
-    values = list(schedule.knots) if isinstance(schedule, Table) else schedule.values(_natural_steps(schedule))
+    """The text of a schedule file: a family at its reference steps (a constant: one value), a table
+    as it stands.
+    """
+    values = (
+        list(schedule.knots)
+        if isinstance(schedule, Table)
+        else schedule.values(_natural_steps(schedule))
+    )
     source = {"origin": schedule.origin} if isinstance(schedule, Table) else schedule.parameters
-    document = {"format": FORMAT, "version": VERSION, "name": _name(schedule.name),
-                "values": values, "source": {"shape": schedule.shape, **source}}
-    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in document.items()]
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": _name(schedule.name),
+        "values": values,
+        "source": {"shape": schedule.shape, **source},
+    }
+    lines = [
+        f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+        for key, value in document.items()
+    ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def from_json(text: str) -> ThetaSchedule:
-    """The schedule a file's text holds. ValueError that says what is wrong, for anything but a valid file."""
+    """The schedule a file's text holds.
+
+    ValueError that says what is wrong, for anything but a valid file.
+    """
     document = _document(text)
     name, values = _name(document.get("name")), document.get("values")
     if not isinstance(values, list) or any(type(value) not in (int, float) for value in values):
@@ -43,14 +60,18 @@ def from_json(text: str) -> ThetaSchedule:
 
 
 def read_schedule(path: str | Path) -> ThetaSchedule:
-    """Reads a schedule file; ValueError, with the file's name, when it is too large or not a valid one."""
+    """Reads a schedule file; ValueError, with the file's name, when it is too large or not a valid
+    one.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES // 1000} kB.")
-        return from_json(data.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
+        return from_json(
+            data.decode("utf-8-sig")
+        )  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ValueError(f"{path.name} can not be read: {error.strerror}.") from error
     except ValueError as error:
@@ -64,7 +85,10 @@ def write_schedule(schedule: ThetaSchedule, path: str | Path) -> None:
 
 
 def lies_within(folder: str | Path, path: str | Path) -> bool:
-    """Whether `path`, links followed, lies in `folder`. The host has such a function only from 0.28 on."""
+    """Whether `path`, links followed, lies in `folder`.
+
+    The host has such a function only from 0.28 on.
+    """
     try:
         return Path(path).resolve().is_relative_to(Path(folder).resolve())
     except (ValueError, OSError, RuntimeError):  # a null byte, links in a circle
@@ -89,7 +113,9 @@ def _document(text: str) -> dict:
     if type(version) is not int or version < 1:
         raise ValueError(f'"version" must be a whole number from 1, not {str(version)[:40]!r}.')
     if version > VERSION:
-        raise ValueError(f"it has version {version}, and this release reads version {VERSION}. Update Coupled.")
+        raise ValueError(
+            f"it has version {version}, and this release reads version {VERSION}. Update Coupled."
+        )
     return document
 
 
@@ -100,7 +126,9 @@ def _name(name: object) -> str:
 
 
 def _family_of(source: dict, table: Table) -> ThetaSchedule | None:
-    """The family that `source` names, if the file's values are truly its own (somebody may have edited them)."""
+    """The family that `source` names, if the file's values are truly its own (somebody may have
+    edited them).
+    """
     shape, parameters = source.get("shape"), {k: v for k, v in source.items() if k != "shape"}
     if not isinstance(shape, str) or shape not in FAMILIES:
         return None
@@ -110,5 +138,8 @@ def _family_of(source: dict, table: Table) -> ThetaSchedule | None:
         return None
     if len(table.knots) != _natural_steps(schedule):
         return None
-    same = all(abs(a - b) <= SAME for a, b in zip(schedule.values(len(table.knots)), table.knots, strict=True))
+    same = all(
+        abs(a - b) <= SAME
+        for a, b in zip(schedule.values(len(table.knots)), table.knots, strict=True)
+    )
     return schedule if same else None

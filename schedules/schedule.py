@@ -23,12 +23,15 @@ def whole(value: object, label: str, low: int = 1, high: int = MAX_STEPS) -> int
     """`value` as an int in [low, high]. ValueError, naming `label`, otherwise."""
     number = finite(value, label)
     if number != int(number) or not low <= number <= high:
-        raise ValueError(f"{label} must be a whole number from {low} to {high}, not {repr(value)[:40]}.")
+        raise ValueError(
+            f"{label} must be a whole number from {low} to {high}, not {repr(value)[:40]}."
+        )
     return int(number)
 
 
 class ThetaSchedule(ABC):
-    """theta as a function of progress: 0 = background text alone, 1 = entity text alone; it never falls.
+    """theta as a function of progress: 0 = background text alone, 1 = entity text alone; it never
+    falls.
 
     progress = t / N, with t = 0 (noisiest) ... N-1 the step index; t = N is the finished image.
     Schedules are frozen and hashable; equal parameters make equal schedules.
@@ -42,7 +45,10 @@ class ThetaSchedule(ABC):
         """theta for a progress already known to lie in [0, 1]."""
 
     def at(self, progress: float) -> float:
-        """theta at `progress`; outside [0, 1] it keeps its end values. ValueError for NaN and infinities."""
+        """theta at `progress`; outside [0, 1] it keeps its end values.
+
+        ValueError for NaN and infinities.
+        """
         return self.theta(min(max(finite(progress, "The progress of sampling"), 0.0), 1.0))
 
     def values(self, steps: int) -> list[float]:

@@ -9,13 +9,17 @@ from typing import ClassVar, Protocol
 
 from .schedule import MAX_STEPS, ThetaSchedule, finite
 
-CURVE_SAMPLES = 1200  # divisible by 12, 16, 20, 24, 25, 30, 40, 48, 50, 60, 75 and 100 steps: exact there
+CURVE_SAMPLES = (
+    1200  # divisible by 12, 16, 20, 24, 25, 30, 40, 48, 50, 60, 75 and 100 steps: exact there
+)
 NOTE_THRESHOLD = 1e-6  # smaller changes are rounding, not worth a word
 
 
 @dataclass(frozen=True)
 class Table(ThetaSchedule):
-    """theta listed for M steps: `knots[i]` at progress i/M, linear between them, the last one held to the end."""
+    """theta listed for M steps: `knots[i]` at progress i/M, linear between them, the last one held
+    to the end.
+    """
 
     knots: tuple[float, ...]
     name: str = "values"
@@ -30,7 +34,8 @@ class Table(ThetaSchedule):
         last = len(self.knots) - 1
         position = progress * len(self.knots)
         index = round(position)
-        # 29/50*50 is not 29 in floats: at a knot the answer is the knot itself, so 0 and 1 stay exact.
+        # 29/50*50 is not 29 in floats: at a knot the answer is the knot itself, so 0 and 1 stay
+        # exact.
         if abs(position - index) < 1e-9:
             return self.knots[min(index, last)]
         index = math.floor(position)
@@ -39,18 +44,24 @@ class Table(ThetaSchedule):
 
     @property
     def summary(self) -> str:
-        return f"{len(self.knots)} value{'s' * (len(self.knots) > 1)}" + (f", {self.origin}" if self.origin else "")
+        return f"{len(self.knots)} value{'s' * (len(self.knots) > 1)}" + (
+            f", {self.origin}" if self.origin else ""
+        )
 
 
 def check_values(values: Sequence[float]) -> None:
-    """ValueError unless there are 1 to MAX_STEPS finite numbers in [0, 1] that never fall; it says which is wrong."""
+    """ValueError unless there are 1 to MAX_STEPS finite numbers in [0, 1] that never fall; it says
+    which is wrong.
+    """
     check_count(len(values))
     for i, value in enumerate(values):
         if not 0.0 <= finite(value, f"Value {i + 1}") <= 1.0:
             raise ValueError(f"Value {i + 1} is {value:g}: theta must lie in [0, 1].")
     for i, (low, high) in enumerate(pairwise(values)):
         if high < low:
-            raise ValueError(f"Value {i + 2} falls from {low:g} to {high:g}: theta must never fall.")
+            raise ValueError(
+                f"Value {i + 2} falls from {low:g} to {high:g}: theta must never fall."
+            )
 
 
 def check_count(count: int) -> None:
@@ -62,7 +73,9 @@ def check_count(count: int) -> None:
 
 
 def parse_values(text: str) -> list[float]:
-    """Numbers from text, parted by commas, semicolons, spaces or lines; one pair of brackets around them is fine."""
+    """Numbers from text, parted by commas, semicolons, spaces or lines; one pair of brackets around
+    them is fine.
+    """
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
@@ -75,22 +88,30 @@ def _number(word: str, place: int) -> float:
     try:
         value = float(word)
     except ValueError:
-        raise ValueError(f"Value {place} is {word[:40]!r}, not a number. Write numbers between 0 and 1, "
-                         "parted by commas, spaces or lines, with a point for decimals: 0, 0.5, 1.") from None
+        raise ValueError(
+            f"Value {place} is {word[:40]!r}, not a number. Write numbers between 0 and 1, "
+            "parted by commas, spaces or lines, with a point for decimals: 0, 0.5, 1."
+        ) from None
     return finite(value, f"Value {place}")
 
 
 def project(values: Sequence[float]) -> list[float]:
     """The nearest non-falling sequence in [0, 1], in least squares: clip(isotonic regression)."""
     if any(high < low for low, high in pairwise(values)):
-        from scipy.optimize import isotonic_regression  # here, not above: importing scipy takes its time
+        from scipy.optimize import (
+            isotonic_regression,
+        )  # here, not above: importing scipy takes its time
 
         values = isotonic_regression(values).x.tolist()
     return [min(max(value, 0.0), 1.0) for value in values]
 
 
-def from_values(values: Sequence[float], name: str = "values", origin: str = "") -> tuple[Table, str | None]:
-    """A schedule of listed values, made valid by projection; with a note for the user when that changed them."""
+def from_values(
+    values: Sequence[float], name: str = "values", origin: str = ""
+) -> tuple[Table, str | None]:
+    """A schedule of listed values, made valid by projection; with a note for the user when that
+    changed them.
+    """
     check_count(len(values))
     given = [finite(value, f"Value {i + 1}") for i, value in enumerate(values)]
     projected = project(given)
@@ -103,8 +124,10 @@ def projection_note(given: Sequence[float], projected: Sequence[float]) -> str |
     changed = sum(change > NOTE_THRESHOLD for change in changes)
     if not changed:
         return None
-    return (f"Changed {changed} of {len(changes)} values, by {max(changes):.3g} at most, because theta "
-            "must lie in [0, 1] and never fall (isotonic regression, clipped).")
+    return (
+        f"Changed {changed} of {len(changes)} values, by {max(changes):.3g} at most, because theta "
+        "must lie in [0, 1] and never fall (isotonic regression, clipped)."
+    )
 
 
 class Curve(Protocol):
@@ -117,11 +140,17 @@ class Curve(Protocol):
 
 
 def from_curve(curve: Curve, name: str = "curve") -> tuple[Table, str | None]:
-    """theta = y over progress = x. The host validates no curve, so its points are checked, its course projected."""
+    """theta = y over progress = x.
+
+    The host validates no curve, so its points are checked, its course projected.
+    """
     check_count(len(curve.points))
     for i, (x, y) in enumerate(curve.points):
         finite(y, f"The y of curve point {i + 1}")
         if not 0.0 <= finite(x, f"The x of curve point {i + 1}") <= 1.0:
-            raise ValueError(f"The x of curve point {i + 1} is {x:g}: x is the progress of sampling, from 0 to 1.")
+            raise ValueError(
+                f"The x of curve point {i + 1} is {x:g}: x is the progress of sampling, from 0"
+                " to 1."
+            )
     samples = [float(curve.interp(i / CURVE_SAMPLES)) for i in range(CURVE_SAMPLES)]
     return from_values(samples, name, origin="curve editor")

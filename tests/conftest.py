@@ -1,4 +1,6 @@
-"""The host and the pack (as the package `coupled`) for the tests, in CPU mode, and one server for the whole run."""
+"""The host and the pack (as the package `coupled`) for the tests, in CPU mode, and one server for
+the whole run.
+"""
 
 import os
 import sys
@@ -29,7 +31,9 @@ def renew(request) -> bool:
 
 @pytest.fixture(scope="session")
 def host_server(tmp_path_factory):
-    """One real ComfyUI server for the whole run, with the pack loaded: `.url`, `.log`, `.client.queue(prompt)`."""
+    """One real ComfyUI server for the whole run, with the pack loaded: `.url`, `.log`,
+    `.client.queue(prompt)`.
+    """
     from coupled.devtools.client import Client
     from coupled.devtools.environment import Environment
     from coupled.devtools.host import HostServer

@@ -1,8 +1,10 @@
-"""The paper's equations to the letter, slow and on their own: no kernel, merge or hook of the pack is used.
+"""The paper's equations to the letter, slow and on their own: no kernel, merge or hook of the pack
+is used.
 
-Both texts are separate tensors all the way. Double blocks: Eq. 5 with an explicit softmax, from the block's own layers.
-Single blocks: Eq. 6-11, the host's block run once on [bg, img] and once on [ent, img], mixed after the whole block.
-Local mode: the plate is a run of its own, and each image's clean picture is led to the plate's beside its entity.
+Both texts are separate tensors all the way. Double blocks: Eq. 5 with an explicit softmax, from the
+block's own layers. Single blocks: Eq. 6-11, the host's block run once on [bg, img] and once on
+[ent, img], mixed after the whole block. Local mode: the plate is a run of its own, and each image's
+clean picture is led to the plate's beside its entity.
 """
 
 import numpy as np
@@ -26,7 +28,9 @@ def joint_attention(q, k_bg, k_ent, k_img, v, theta, mode):
     """Eq. 5 in paper mode; in exact mode the weights multiply the attention mass."""
     scale = q.shape[-1] ** -0.5
     if mode == "paper":
-        logits = q @ torch.cat(((1 - theta) * k_bg, theta * k_ent, k_img), 2).transpose(2, 3) * scale
+        logits = (
+            q @ torch.cat(((1 - theta) * k_bg, theta * k_ent, k_img), 2).transpose(2, 3) * scale
+        )
         return logits.softmax(-1) @ v
     mass = (q @ torch.cat((k_bg, k_ent, k_img), 2).transpose(2, 3) * scale).double().exp()
     n_bg, n_ent = k_bg.shape[2], k_ent.shape[2]
@@ -36,8 +40,13 @@ def joint_attention(q, k_bg, k_ent, k_img, v, theta, mode):
 
 
 def contrast(q_img, k_bg, k_ent):
-    """log of the attention mass of the entity's keys over that of the background's, mean over the heads; [B, S]."""
-    masses = [(q_img @ k.transpose(2, 3) * q_img.shape[-1] ** -0.5).double().exp().sum(-1) for k in (k_bg, k_ent)]
+    """log of the attention mass of the entity's keys over that of the background's, mean over the
+    heads; [B, S].
+    """
+    masses = [
+        (q_img @ k.transpose(2, 3) * q_img.shape[-1] ** -0.5).double().exp().sum(-1)
+        for k in (k_bg, k_ent)
+    ]
     return (masses[1] / masses[0]).log().mean(1)
 
 
@@ -81,14 +90,19 @@ def positions(model, n_text, img_ids):
 
 
 @torch.no_grad()
-def literal_flux(model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, mode, contrasts=None):
-    """The coupled model call on the host's Flux `model`; bg [B, L_bg, D], ent [B, L_ent, D], pooled [B, P].
+def literal_flux(
+    model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, mode, contrasts=None
+):
+    """The coupled model call on the host's Flux `model`; bg [B, L_bg, D], ent [B, L_ent, D], pooled
+    [B, P].
 
     contrasts: a list that takes the contrast of each double block.
     """
     h, w = x.shape[2] // 2, x.shape[3] // 2
     img, img_ids = model.process_img(x)
-    vec = model.time_in(timestep_embedding(t, 256)) + model.guidance_in(timestep_embedding(guidance, 256))
+    vec = model.time_in(timestep_embedding(t, 256)) + model.guidance_in(
+        timestep_embedding(guidance, 256)
+    )
     vec = vec + model.vector_in((1 - theta) * pooled_bg + theta * pooled_ent)
     img, bg, ent = model.img_in(img), model.txt_in(bg), model.txt_in(ent)
     pe = positions(model, bg.shape[1] + ent.shape[1], img_ids)
@@ -103,19 +117,41 @@ def literal_flux(model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, m
 
 @torch.no_grad()
 def literal_local(model, x, sigmas, thetas, bg, ent, pooled_bg, pooled_ent, guidance=3.5):
-    """A run of Euler's method in local mode; x [n, C, H, W], bg [1, L_bg, D], ent [n, L_ent, D], pooled alike."""
+    """A run of Euler's method in local mode; x [n, C, H, W], bg [1, L_bg, D], ent [n, L_ent, D],
+    pooled alike.
+    """
     n, plate = len(x), x[:1]
     for sigma, after, theta in zip(sigmas[:-1], sigmas[1:], thetas, strict=True):
         t, g = torch.full((n,), float(sigma)), torch.full((n,), guidance)
         contrasts = []
-        v_plate = literal_flux(model, plate, t[:1], bg, ent[:1], pooled_bg, pooled_ent[:1], g[:1], 0.0, "exact")
-        v = literal_flux(model, x, t, bg.expand(n, -1, -1), ent, pooled_bg.expand(n, -1), pooled_ent, g, theta,
-                         "exact", contrasts)
+        v_plate = literal_flux(
+            model, plate, t[:1], bg, ent[:1], pooled_bg, pooled_ent[:1], g[:1], 0.0, "exact"
+        )
+        v = literal_flux(
+            model,
+            x,
+            t,
+            bg.expand(n, -1, -1),
+            ent,
+            pooled_bg.expand(n, -1),
+            pooled_ent,
+            g,
+            theta,
+            "exact",
+            contrasts,
+        )
         x0, x0_plate = x - sigma * v, plate - sigma * v_plate
         if theta > 0:
-            gates = [gate(sum(c[i] for c in contrasts) / len(contrasts), x0[i], x0_plate[0]) for i in range(n)]
-            x0 = torch.stack([g * one + (1 - g) * x0_plate[0] for g, one in zip(gates, x0, strict=True)])
-        x, plate = (y + (y - y0) / sigma * (after - sigma) for y, y0 in ((x, x0), (plate, x0_plate)))
+            gates = [
+                gate(sum(c[i] for c in contrasts) / len(contrasts), x0[i], x0_plate[0])
+                for i in range(n)
+            ]
+            x0 = torch.stack(
+                [g * one + (1 - g) * x0_plate[0] for g, one in zip(gates, x0, strict=True)]
+            )
+        x, plate = (
+            y + (y - y0) / sigma * (after - sigma) for y, y0 in ((x, x0), (plate, x0_plate))
+        )
     return x
 
 
@@ -124,7 +160,10 @@ def gate(contrast_S, x0_CHW, plate_CHW):
     H, W = x0_CHW.shape[1:]
     attended = scaled_up(contrast_S.reshape(H // 2, W // 2).numpy())
     squares = ((x0_CHW - plate_CHW) ** 2).mean(0).numpy()
-    spots = [[squares[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].mean() for j in range(W)] for i in range(H)]
+    spots = [
+        [squares[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].mean() for j in range(W)]
+        for i in range(H)
+    ]
     score = sum((s - s.mean()) / s.std(ddof=1) for s in (attended, np.log(np.array(spots) + 1e-4)))
     return torch.tensor(np.clip((1 / (1 + np.exp(-4 * (score - 1.5))) - 0.05) / 0.9, 0, 1)).float()
 

@@ -1,4 +1,7 @@
-"""A learning problem without pictures: how far theta lies from a known curve. Run as a program it is a worker."""
+"""A learning problem without pictures: how far theta lies from a known curve.
+
+Run as a program it is a worker.
+"""
 
 import json
 import os
@@ -16,13 +19,16 @@ GONE = 2.2  # below this sum the entity is gone
 def toy_task(sets=6, candidates=40, log=None, pause=0.0, **settings):
     """A Task whose "images" are theta itself; each measurement adds a line to the file `log`."""
     import torch
+
     from coupled.optimise import PromptSet, Task
     from coupled.optimise.meter import Measured
     from coupled.optimise.painter import Calls
 
     class ToyPainter:
         def __init__(self):
-            self.sets = [PromptSet((f"A {i}", f"B {i}"), "there", (f"A {i}", f"B {i}")) for i in range(sets)]
+            self.sets = [
+                PromptSet((f"A {i}", f"B {i}"), "there", (f"A {i}", f"B {i}")) for i in range(sets)
+            ]
             self.seeds, self.settings, self.calls = [1], SimpleNamespace(steps=STEPS), Calls()
             self.identity = f"toy {sets}"
             self.instances = [(i, 0) for i in range(sets)]
@@ -40,7 +46,9 @@ def toy_task(sets=6, candidates=40, log=None, pause=0.0, **settings):
             place, *theta = images.tolist()
             if log is not None:
                 with open(log, "a", encoding="utf-8") as file:
-                    file.write(json.dumps([os.getpid(), int(place), [round(v, 6) for v in theta]]) + "\n")
+                    file.write(
+                        json.dumps([os.getpid(), int(place), [round(v, 6) for v in theta]]) + "\n"
+                    )
             reason = "The entity is gone." if sum(theta) < GONE else None
             error = sum((a - b) ** 2 for a, b in zip(theta, TARGET, strict=True)) / STEPS
             return Measured(-0.01 * error * (1 + 0.2 * place), 30.0 + place, 0.8, reason)
@@ -60,4 +68,11 @@ if __name__ == "__main__":
     from devtools.pack import load_pack
 
     load_pack(Path(sys.argv[1]), cpu=True)
-    work(sys.argv[2], int(sys.argv[3]), sys.argv[4], float(sys.argv[5]), int(sys.argv[6]), int(sys.argv[7]))
+    work(
+        sys.argv[2],
+        int(sys.argv[3]),
+        sys.argv[4],
+        float(sys.argv[5]),
+        int(sys.argv[6]),
+        int(sys.argv[7]),
+    )

@@ -7,11 +7,12 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
+
 from coupled.metrics.alignment import text_alignment
 from coupled.metrics.clip import ClipModel, Preprocessing, load_open_clip
 from coupled.nodes.alignment import CoupledTextAlignment, weights_files
-from PIL import Image
-from safetensors.torch import save_file
 
 NAME = "coupled-test-tiny"
 CONFIG = {
@@ -55,7 +56,9 @@ def reference(weights, images, prompts):
 def test_scores_are_open_clips_own_cosines(clip, weights):
     cosines = reference(weights, IMAGES, PROMPTS)
     ours = torch.tensor(text_alignment(clip, IMAGES, PROMPTS)) / 100
-    assert torch.allclose(ours, cosines.clamp(min=0), atol=2e-3)  # PIL rounds to bytes after each pass
+    assert torch.allclose(
+        ours, cosines.clamp(min=0), atol=2e-3
+    )  # PIL rounds to bytes after each pass
     assert cosines.max() > 0.01  # else this would compare zeros
 
 
@@ -69,12 +72,18 @@ def test_hessel_puts_words_before_the_prompt(clip, weights):
 @pytest.mark.parametrize("shape", [(40, 96), (96, 40), (16, 20), (32, 32), (33, 47)])
 def test_preprocessing_is_open_clips(shape, mode):
     # Away from black and white: PIL also clips between its two passes.
-    noise = np.random.default_rng(0).integers(64, 192, (shape[0] // 4, shape[1] // 4, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(
+        64, 192, (shape[0] // 4, shape[1] // 4, 3), dtype=np.uint8
+    )
     picture = Image.fromarray(noise).resize(shape[::-1], Image.Resampling.BICUBIC)
     expected = open_clip.image_transform(32, is_train=False, resize_mode=mode)(picture)
-    ours = Preprocessing(size=(32, 32), resize_mode=mode)(torch.from_numpy(np.array(picture))[None] / 255)[0]
+    ours = Preprocessing(size=(32, 32), resize_mode=mode)(
+        torch.from_numpy(np.array(picture))[None] / 255
+    )[0]
     assert ours.shape == expected.shape
-    assert (ours - expected).abs().max() * 0.276 < 1.5 / 255  # PIL rounds to bytes after each of two passes
+    assert (
+        ours - expected
+    ).abs().max() * 0.276 < 1.5 / 255  # PIL rounds to bytes after each of two passes
 
 
 def test_the_models_module_is_left_to_the_host_to_move(clip):
@@ -145,10 +154,17 @@ def test_a_set_that_does_not_exist_is_named():
 
 
 def test_the_node_scores_with_a_file_of_the_hosts_folders(weights, monkeypatch):
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "open_clip", ([str(weights.parent)], set()))
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "open_clip", ([str(weights.parent)], set())
+    )
     folder_paths.filename_list_cache.pop("open_clip", None)
     assert "tiny.safetensors" in weights_files() and f"{NAME}.json" not in weights_files()
-    choice = {"clip_model": "open_clip", "model": NAME, "weights": "tiny.safetensors", "pretrained": ""}
+    choice = {
+        "clip_model": "open_clip",
+        "model": NAME,
+        "weights": "tiny.safetensors",
+        "pretrained": "",
+    }
     output = CoupledTextAlignment.execute(IMAGES, "\n".join(PROMPTS) + "\n\n", choice)
     scores = text_alignment(load_open_clip(NAME, weights), IMAGES, PROMPTS)
     f_ti, per_image = output.result
@@ -158,7 +174,9 @@ def test_the_node_scores_with_a_file_of_the_hosts_folders(weights, monkeypatch):
 
 @pytest.mark.parametrize("name", ["gone.safetensors", "../secret.safetensors", f"{NAME}.json"])
 def test_the_node_takes_no_file_outside_the_hosts_folders(name, weights, monkeypatch):
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "open_clip", ([str(weights.parent)], set()))
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "open_clip", ([str(weights.parent)], set())
+    )
     folder_paths.filename_list_cache.pop("open_clip", None)
     choice = {"clip_model": "open_clip", "model": NAME, "weights": name, "pretrained": ""}
     with pytest.raises(FileNotFoundError, match="no CLIP weights file"):

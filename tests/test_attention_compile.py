@@ -1,15 +1,16 @@
-"""torch.compile on the patched model, as the host's own wrapper sets it. Backend `eager`: all of torch's tracing and
-guarding, without the minutes that generating code takes."""
+"""torch.compile on the patched model, as the host's own wrapper sets it. Backend `eager`: all of
+torch's tracing and guarding, without the minutes that generating code takes."""
 
 import comfy_extras.nodes_torch_compile as host_node
 import pytest
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
+from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
+
 from coupled.attention import couple
 from coupled.attention.override import KEY
 from coupled.schedules import constant, sin
-from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,9 @@ def model():
 
 
 def compiled(model, guards):
-    """As the host's Torch Compile node does it: "node" leaves transformer_options out of the guards, "all" does not."""
+    """As the host's Torch Compile node does it: "node" leaves transformer_options out of the
+    guards, "all" does not.
+    """
     model = model.clone()
     options = {"guard_filter_fn": host_node.skip_torch_compile_dict} if guards == "node" else None
     set_torch_compile_wrapper(model=model, backend="eager", options=options)
@@ -39,20 +42,31 @@ def error(a, b):
 @pytest.mark.parametrize("guards", ["node", "all"])
 @pytest.mark.parametrize("first", ["compile", "couple"])
 def test_compiled_model_keeps_theta_apart(model, guards, first):
-    """Several thetas, and stock calls between them, on code that is compiled once and taken again."""
+    """Several thetas, and stock calls between them, on code that is compiled once and taken
+    again.
+    """
     conditioning = tiny_coupled(2, 5, 7)
-    schedules = [constant(0.3), constant(0.8)] if guards == "all" else [constant(0.3), sin(1.5, 0.8, 4), constant(1.0)]
+    schedules = (
+        [constant(0.3), constant(0.8)]
+        if guards == "all"
+        else [constant(0.3), sin(1.5, 0.8, 4), constant(1.0)]
+    )
     for schedule in schedules:
         if first == "compile":
             patched = couple(compiled(model, guards), schedule)
         else:
             patched = compiled(couple(model, schedule), guards)
         ours = tiny_sample(patched, conditioning, batch=2, steps=2)
-        assert error(ours, tiny_sample(couple(model, schedule), conditioning, batch=2, steps=2)) <= 1e-5
+        assert (
+            error(ours, tiny_sample(couple(model, schedule), conditioning, batch=2, steps=2))
+            <= 1e-5
+        )
 
 
 def test_uncoupled_calls_stay_compiled_beside_coupled_ones(model):
-    """cfg with a negative of the coupled text's length, the case in which the two calls look most alike."""
+    """cfg with a negative of the coupled text's length, the case in which the two calls look most
+    alike.
+    """
     from torch._dynamo.utils import counters
 
     conditioning, negative = tiny_coupled(2, 5, 7), tiny_conditioning(12, seed=50)
@@ -63,9 +77,16 @@ def test_uncoupled_calls_stay_compiled_beside_coupled_ones(model):
     assert not counters["stats"]
     ours = tiny_sample(patched, conditioning, **settings)
     assert counters["stats"]["unique_graphs"] > 0
-    assert error(ours, tiny_sample(couple(model, sin(1.5, 0.8, 4)), conditioning, **settings)) <= 1e-5
+    assert (
+        error(ours, tiny_sample(couple(model, sin(1.5, 0.8, 4)), conditioning, **settings)) <= 1e-5
+    )
     bypassed = compiled(model, "node")
-    assert error(tiny_sample(bypassed, conditioning, batch=2), tiny_sample(model, conditioning, batch=2)) <= 1e-5
+    assert (
+        error(
+            tiny_sample(bypassed, conditioning, batch=2), tiny_sample(model, conditioning, batch=2)
+        )
+        <= 1e-5
+    )
     again = tiny_sample(patched, conditioning, **settings)
     assert torch.equal(again, ours)
 
@@ -82,7 +103,10 @@ class Graphs:
 
     def attending(self) -> list[int]:
         """The number of attentions in each graph that has any."""
-        counts = [sum("scaled_dot_product" in str(node.target) for node in graph.graph.nodes) for graph in self.made]
+        counts = [
+            sum("scaled_dot_product" in str(node.target) for node in graph.graph.nodes)
+            for graph in self.made
+        ]
         return [n for n in counts if n]
 
 
@@ -92,23 +116,30 @@ CASES = [("ours", "exact"), ("ours", "local"), ("torch", "paper"), ("torch", "lo
 def on_torch_attention(model):
     """The model with torch's own attention, the host's choice on a GPU, as another pack's override.
 
-    The host's choice on a CPU asks for the free memory, which breaks the graph in the stock model's blocks too.
+    The host's choice on a CPU asks for the free memory, which breaks the graph in the stock model's
+    blocks too.
     """
     model = model.clone()
-    model.model_options["transformer_options"][KEY] = lambda func, *args, **kwargs: attention_pytorch(*args, **kwargs)
+    model.model_options["transformer_options"][KEY] = lambda func, *args, **kwargs: (
+        attention_pytorch(*args, **kwargs)
+    )
     return model
 
 
 @pytest.mark.parametrize("attention, mode", CASES)
 def test_all_blocks_of_a_coupled_call_are_one_graph_for_every_theta(attention, mode):
-    """A theta that rises with each step, then other schedules: code compiled in the first call serves all of them."""
+    """A theta that rises with each step, then other schedules: code compiled in the first call
+    serves all of them.
+    """
     model, conditioning, graphs, made = tiny_flux(), tiny_coupled(2, 5, 7), Graphs(), []
     model = on_torch_attention(model) if attention == "torch" else model
     for schedule in (sin(1.5, 0.8, 4), sin(2.0, 0.4, 4), constant(0.3)):
         patched = couple(model, schedule, mode)
         expected = tiny_sample(patched, conditioning, batch=2)
         set_torch_compile_wrapper(model=patched, backend=graphs)
-        ours = tiny_sample(patched, conditioning, batch=2, callback=lambda *_: made.append(len(graphs.made)))
+        ours = tiny_sample(
+            patched, conditioning, batch=2, callback=lambda *_: made.append(len(graphs.made))
+        )
         assert error(ours, expected) <= 1e-5
     assert len(graphs.attending()) == 1, "a graph break within a block would part the attentions"
     assert made[0] > 0 and set(made) == {made[0]}

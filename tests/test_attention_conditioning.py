@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from coupled.attention import couple_conditioning, coupled_size, select_images
 from tiny import tiny_conditioning, tiny_coupled
+
+from coupled.attention import couple_conditioning, coupled_size, select_images
 
 
 def test_what_it_holds():
@@ -12,7 +13,9 @@ def test_what_it_holds():
     ((context, values),) = couple_conditioning(background, entities)
     assert context.shape == (3, 12, 32)
     for i, entity in enumerate(entities):
-        assert torch.equal(context[i, :5], background[0][0][0]) and torch.equal(context[i, 5:], entity[0][0][0])
+        assert torch.equal(context[i, :5], background[0][0][0]) and torch.equal(
+            context[i, 5:], entity[0][0][0]
+        )
     assert torch.equal(values["pooled_output"], background[0][1]["pooled_output"].repeat(3, 1))
     assert torch.equal(values["cross_attn_controlnet"], background[0][0])
     assert values["model_conds"]["coupled_background_tokens"].cond == 5
@@ -26,11 +29,15 @@ def test_what_it_holds():
 def test_a_family_without_pooled_vectors():
     bare = [[[c, {}] for c, _ in tiny_conditioning(n, seed=n)] for n in (5, 7, 7)]
     ((_, values),) = couple_conditioning(bare[0], bare[1:])
-    assert "pooled_output" not in values and list(values["model_conds"]) == ["coupled_background_tokens"]
+    assert "pooled_output" not in values and list(values["model_conds"]) == [
+        "coupled_background_tokens"
+    ]
 
 
 def test_schedules_of_hooks_are_coupled_entry_by_entry():
-    background, *entities = ([*tiny_conditioning(4, seed=s), *tiny_conditioning(4, seed=s + 10)] for s in range(3))
+    background, *entities = (
+        [*tiny_conditioning(4, seed=s), *tiny_conditioning(4, seed=s + 10)] for s in range(3)
+    )
     coupled = couple_conditioning(background, entities)
     assert len(coupled) == 2 and coupled_size(coupled) == 2
     assert torch.equal(coupled[1][0][1, 4:], entities[1][1][0][0])
@@ -67,7 +74,9 @@ def test_select_images():
     assert values["cross_attn_controlnet"].shape[0] == 1
     assert torch.equal(values["reference_latents"][0], reference[[2, 0]])
     assert values["reference_latents"][1].shape[0] == 1
-    pooled = [c[0][1]["model_conds"]["coupled_entity_pooled"].cond for c in (coupled, [[context, values]])]
+    pooled = [
+        c[0][1]["model_conds"]["coupled_entity_pooled"].cond for c in (coupled, [[context, values]])
+    ]
     assert torch.equal(pooled[1], pooled[0][[2, 0]])
     assert values["model_conds"]["coupled_background_tokens"].cond == 5
     assert coupled_size(coupled) == 3 and coupled[0][0].shape[0] == 3
@@ -87,4 +96,8 @@ def test_host_nodes_keep_it_coupled():
 
     coupled = tiny_coupled(3)
     changed = node_helpers.conditioning_set_values(coupled, {"guidance": 9.0, "start_percent": 0.2})
-    assert coupled_size(changed) == 3 and changed[0][1]["guidance"] == 9.0 and coupled[0][1]["guidance"] == 3.5
+    assert (
+        coupled_size(changed) == 3
+        and changed[0][1]["guidance"] == 9.0
+        and coupled[0][1]["guidance"] == 3.5
+    )

@@ -1,7 +1,10 @@
-"""Kernels agree with each other and with the explicit softmax, at awkward sizes and extreme streams."""
+"""Kernels agree with each other and with the explicit softmax, at awkward sizes and extreme
+streams.
+"""
 
 import pytest
 import torch
+
 from coupled.attention import kernels
 from coupled.attention.coupling import (
     Part,
@@ -35,7 +38,9 @@ def test_kernel_gives_attention_and_log_sum_exp(kernel, size, factor):
     out, lse = kernel(q, k, v)
     expected, expected_lse = explicit(q, k, v)
     assert lse.dtype == torch.float32 and lse.shape == q.shape[:3]
-    assert torch.allclose(out.double(), expected, atol=5e-6 * max(1, factor), rtol=0)  # logits of 100 round to 1e-5
+    assert torch.allclose(
+        out.double(), expected, atol=5e-6 * max(1, factor), rtol=0
+    )  # logits of 100 round to 1e-5
     assert torch.allclose(lse.double(), expected_lse, atol=5e-6, rtol=1e-6)
 
 
@@ -57,7 +62,9 @@ def test_kernel_adds_a_mask(kernel, shape):
     mask[..., 5:9] = float("-inf")
     out, lse = kernel(q, k, v, mask)
     expected, expected_lse = explicit(q, k, v, mask)
-    assert torch.allclose(out.double(), expected, atol=5e-6) and torch.allclose(lse.double(), expected_lse, atol=5e-6)
+    assert torch.allclose(out.double(), expected, atol=5e-6) and torch.allclose(
+        lse.double(), expected_lse, atol=5e-6
+    )
 
 
 def test_plain_kernel_works_in_slices(monkeypatch):
@@ -70,7 +77,9 @@ def test_plain_kernel_works_in_slices(monkeypatch):
 
 
 def test_cuda_wrapper_pads_the_width_and_cuts_the_results():
-    """With the plain kernel in a CUDA kernel's place, as strict and as odd in its shapes as those are."""
+    """With the plain kernel in a CUDA kernel's place, as strict and as odd in its shapes as those
+    are.
+    """
 
     @kernels.on_cuda
     def strict(q, k, v, scale):
@@ -84,7 +93,9 @@ def test_cuda_wrapper_pads_the_width_and_cuts_the_results():
 
 
 def test_kernel_choice():
-    """On a CPU the flash kernel; a kernel that is wrong or raises is passed over; with gradients the plain one."""
+    """On a CPU the flash kernel; a kernel that is wrong or raises is passed over; with gradients
+    the plain one.
+    """
     q = random_qkv(1, 2, 9, 20)[0]
     assert kernels.kernel_for(q) is kernels.cpu_flash
     assert kernels.kernel_for(q.clone().requires_grad_()) is kernels.plain
@@ -103,7 +114,11 @@ def test_gradients_flow_through_the_merge():
         return branched_plain(Part(q, k, v), 0.4, s, plain_tokens)
 
     def merge(q, k, v):
-        return branched(Part(q.float(), k.float(), v.float()), 0.4, s, kernels.plain).flatten(2).double()
+        return (
+            branched(Part(q.float(), k.float(), v.float()), 0.4, s, kernels.plain)
+            .flatten(2)
+            .double()
+        )
 
     theirs = torch.autograd.grad(single(q, k, v).square().sum(), (q, k, v))
     ours = torch.autograd.grad(merge(q, k, v).square().sum(), (q, k, v))
@@ -118,7 +133,9 @@ def plain_tokens(q, k, v, mask=None):
 @pytest.mark.parametrize("text_factor", [1e-3, 1.0, 40.0])
 @pytest.mark.parametrize("mask", [False, True])
 def test_merges_equal_ordinary_attention(theta, text_factor, mask):
-    """The log-sum-exp merges against one softmax with weights, and two calls over [bg, img] and [ent, img]."""
+    """The log-sum-exp merges against one softmax with weights, and two calls over [bg, img] and
+    [ent, img].
+    """
     q, k, v = random_qkv(2, 3, 45, 20)
     k[:, :, :11] *= text_factor
     s = Streams(4, 11)
@@ -134,11 +151,19 @@ def test_merges_equal_ordinary_attention(theta, text_factor, mask):
 def test_each_row_may_have_a_theta_of_its_own():
     """As the plate has: all ways to compute it against one call for each row."""
     q, k, v = random_qkv(2, 3, 45, 20)
-    qkv, s, attend, theta = Part(q, k, v), Streams(4, 11), kernels.cpu_flash, torch.tensor([0.3, 0.0]).view(2, 1, 1)
+    qkv, s, attend, theta = (
+        Part(q, k, v),
+        Streams(4, 11),
+        kernels.cpu_flash,
+        torch.tensor([0.3, 0.0]).view(2, 1, 1),
+    )
     alone = [(Part(q[i : i + 1], k[i : i + 1], v[i : i + 1]), float(theta[i])) for i in range(2)]
     for merge in (weighted_double, branched):
         expected = torch.cat([merge(part, t, s, attend) for part, t in alone])
         assert torch.allclose(merge(qkv, theta, s, attend), expected, atol=1e-6)
-    plainly = branched_plain(qkv, theta, s, plain_tokens), plain_tokens(q, k, v, log_weights(q, theta, s))
+    plainly = (
+        branched_plain(qkv, theta, s, plain_tokens),
+        plain_tokens(q, k, v, log_weights(q, theta, s)),
+    )
     assert torch.allclose(plainly[0], branched(qkv, theta, s, attend).flatten(2), atol=1e-5)
     assert torch.allclose(plainly[1], weighted_double(qkv, theta, s, attend).flatten(2), atol=1e-5)

@@ -4,10 +4,11 @@ import contextlib
 
 import pytest
 import torch
-from coupled.attention import couple, couple_conditioning
-from coupled.schedules import constant, step01
 from literal import literal_flux
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_forward, tiny_latent, tiny_sample
+
+from coupled.attention import couple, couple_conditioning
+from coupled.schedules import constant, step01
 
 N, L_BG, L_ENT = 3, 5, 7
 THETAS = [0.0, 0.3, 0.7, 1.0]
@@ -32,8 +33,16 @@ def literal(model, conditioning, x, theta, mode, position=1.0, steps=4):
     t = torch.full((N,), 1 - position / steps)
     pooled_ent = values["model_conds"]["coupled_entity_pooled"].cond
     return literal_flux(
-        model.model.diffusion_model, x, t, context[:, :L_BG], context[:, L_BG:], values["pooled_output"], pooled_ent,
-        torch.full((N,), 3.5), theta, mode,
+        model.model.diffusion_model,
+        x,
+        t,
+        context[:, :L_BG],
+        context[:, L_BG:],
+        values["pooled_output"],
+        pooled_ent,
+        torch.full((N,), 3.5),
+        theta,
+        mode,
     )
 
 

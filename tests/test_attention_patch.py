@@ -1,11 +1,14 @@
-"""The patch in the host: what it leaves untouched, how it cuts sets, which theta it takes, and what it refuses."""
+"""The patch in the host: what it leaves untouched, how it cuts sets, which theta it takes, and what
+it refuses.
+"""
 
 import pytest
 import torch
+from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_forward, tiny_latent, tiny_sample
+
 from coupled.attention import couple, is_coupled, select_images
 from coupled.attention.progress import step_position, theta_at
 from coupled.schedules import constant, sin, step01
-from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_forward, tiny_latent, tiny_sample
 
 N, L_BG, L_ENT = 3, 5, 7
 THETA = sin(center=1.5, k=0.8, reference_steps=4)
@@ -36,7 +39,12 @@ class BrokenTheta:
 def snapshot(model):
     weights = {k: v.clone() for k, v in model.model.state_dict().items()}
     methods = {k: v.forward for k, v in model.model.named_modules()}
-    options = repr(model.model_options), repr(model.wrappers), dict(model.patches), model.object_patches.copy()
+    options = (
+        repr(model.model_options),
+        repr(model.wrappers),
+        dict(model.patches),
+        model.object_patches.copy(),
+    )
     return weights, methods, *options
 
 
@@ -47,7 +55,10 @@ def test_original_is_unchanged_and_bypass_is_stock(model, conditioning):
     coupled = couple(model, THETA)
     tiny_sample(coupled, conditioning)
     after = snapshot(model)
-    assert all(torch.equal(after[0][k], v) for k, v in before[0].items()) and after[0].keys() == before[0].keys()
+    assert (
+        all(torch.equal(after[0][k], v) for k, v in before[0].items())
+        and after[0].keys() == before[0].keys()
+    )
     assert after[1:] == before[1:]
     assert torch.equal(tiny_sample(model, plain), stock)
     assert torch.equal(tiny_sample(coupled, plain), stock)
@@ -66,13 +77,17 @@ def test_conditioning_is_not_written_to_and_a_second_run_is_the_same(model, cond
 
 def test_coupling_twice_counts_once(model, conditioning):
     again = couple(couple(model, constant(0.9)), THETA)
-    assert torch.equal(tiny_sample(again, conditioning), tiny_sample(couple(model, THETA), conditioning))
+    assert torch.equal(
+        tiny_sample(again, conditioning), tiny_sample(couple(model, THETA), conditioning)
+    )
 
 
 # --- sets in any cut ---
 
 
-@pytest.mark.parametrize("cut", [[[0], [1], [2]], [[2, 0], [1]], [[2, 1, 0]]], ids=["one by one", "chunks", "reversed"])
+@pytest.mark.parametrize(
+    "cut", [[[0], [1], [2]], [[2, 0], [1]], [[2, 1, 0]]], ids=["one by one", "chunks", "reversed"]
+)
 @pytest.mark.parametrize("mode", ["exact", "paper", "local"])
 def test_any_cut_of_a_set_gives_the_same_images(model, conditioning, cut, mode):
     coupled = couple(model, THETA, mode)
@@ -85,7 +100,9 @@ def test_any_cut_of_a_set_gives_the_same_images(model, conditioning, cut, mode):
 def test_a_latent_that_does_not_match_is_refused(model, conditioning):
     coupled = couple(model, THETA)
     for batch in (1, 2, 4):
-        with pytest.raises(ValueError, match=f"set of 3 images.*batch of {batch}.*batch_size to 3.*Coupled Sampler"):
+        with pytest.raises(
+            ValueError, match=f"set of 3 images.*batch of {batch}.*batch_size to 3.*Coupled Sampler"
+        ):
             tiny_sample(coupled, conditioning, batch=batch)
     with pytest.raises(ValueError, match="set of 2 images"):
         tiny_sample(coupled, tiny_conditioning(4), select_images(conditioning, [0, 1]))
@@ -111,10 +128,14 @@ def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
 def test_theta_is_exact_at_the_steps(model, conditioning, monkeypatch):
     schedule = sin(center=3, k=0.8, reference_steps=6)
     assert thetas_seen(model, conditioning, schedule, monkeypatch, steps=6) == schedule.values(6)
-    assert thetas_seen(model, conditioning, schedule, monkeypatch, steps=6, denoise=0.5) == schedule.values(6)
+    assert thetas_seen(
+        model, conditioning, schedule, monkeypatch, steps=6, denoise=0.5
+    ) == schedule.values(6)
 
 
-@pytest.mark.parametrize("sampler", ["heun", "dpm_2", "euler_ancestral", "dpmpp_sde", "dpmpp_2m", "uni_pc"])
+@pytest.mark.parametrize(
+    "sampler", ["heun", "dpm_2", "euler_ancestral", "dpmpp_sde", "dpmpp_2m", "uni_pc"]
+)
 def test_theta_between_steps(model, conditioning, monkeypatch, sampler):
     schedule = sin(center=3, k=0.8, reference_steps=6)
     seen = thetas_seen(model, conditioning, schedule, monkeypatch, steps=6, sampler_name=sampler)
@@ -126,7 +147,11 @@ def test_theta_between_steps(model, conditioning, monkeypatch, sampler):
 def test_step_position():
     sigmas = [1.0, 0.75, 0.5, 0.5, 0.25, 0.0]
     assert [step_position(s, sigmas) for s in (1.0, 0.75, 0.5, 0.25, 0.0)] == [0, 1, 3, 4, 5]
-    assert step_position(0.875, sigmas) == 0.5 and step_position(1.2, sigmas) == 0 and step_position(-0.1, sigmas) == 5
+    assert (
+        step_position(0.875, sigmas) == 0.5
+        and step_position(1.2, sigmas) == 0
+        and step_position(-0.1, sigmas) == 5
+    )
     assert step_position(0.75 * (1 + 1e-6), sigmas) == 1
     assert step_position(0.625, sigmas[::-1]) == 3.5  # a run towards noise
     assert theta_at(step01(2, 4), 1.5, 4) == 0.5 and theta_at(step01(2, 4), 2, 4) == 1.0
@@ -134,7 +159,9 @@ def test_step_position():
 
 def test_a_direct_call_without_sigmas_says_so(model, conditioning):
     with pytest.raises(ValueError, match="sample_sigmas"):
-        tiny_forward(couple(model, THETA), conditioning, tiny_latent(N), options={"sample_sigmas": None})
+        tiny_forward(
+            couple(model, THETA), conditioning, tiny_latent(N), options={"sample_sigmas": None}
+        )
 
 
 # --- what is refused ---

@@ -1,12 +1,13 @@
 """Local mode: the plate beside a set, where the entity is found, and what the images are led to."""
 
-import coupled.attention.focus as focus
 import pytest
 import torch
-from coupled.attention import couple, select_images
-from coupled.schedules import constant, sin, step01
 from literal import literal_local
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_latent, tiny_sample
+
+import coupled.attention.focus as focus
+from coupled.attention import couple, select_images
+from coupled.schedules import constant, sin, step01
 
 N, L_BG, L_ENT, STEPS = 3, 5, 7, 4
 THETA = sin(center=1.5, k=0.8, reference_steps=STEPS)
@@ -37,15 +38,23 @@ def everywhere(value):
     return gate
 
 
-@pytest.mark.parametrize("schedule", [THETA, step01(2, STEPS), constant(0.6)], ids=["sin", "01", "constant"])
+@pytest.mark.parametrize(
+    "schedule", [THETA, step01(2, STEPS), constant(0.6)], ids=["sin", "01", "constant"]
+)
 def test_a_run_matches_the_literal_equations(model, conditioning, schedule):
     ((context, values),) = conditioning
     pooled_ent = values["model_conds"]["coupled_entity_pooled"].cond
     ours = tiny_sample(couple(model, schedule, "local"), conditioning, steps=STEPS)
     sigmas = sigmas_of(model)
     expected = literal_local(
-        model.model.diffusion_model, sigmas[0] * tiny_latent(N), sigmas, schedule.values(STEPS), context[:1, :L_BG],
-        context[:, L_BG:], values["pooled_output"][:1], pooled_ent,
+        model.model.diffusion_model,
+        sigmas[0] * tiny_latent(N),
+        sigmas,
+        schedule.values(STEPS),
+        context[:1, :L_BG],
+        context[:, L_BG:],
+        values["pooled_output"][:1],
+        pooled_ent,
     )
     assert error(ours, model.model.process_latent_out(expected)) <= 2e-5
 
@@ -53,7 +62,9 @@ def test_a_run_matches_the_literal_equations(model, conditioning, schedule):
 def sigmas_of(model):
     import comfy.samplers
 
-    return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
+    return comfy.samplers.calculate_sigmas(
+        model.get_model_object("model_sampling"), "simple", STEPS
+    )
 
 
 def test_beside_the_entity_the_images_are_the_background_alone(model, conditioning, monkeypatch):
@@ -72,7 +83,9 @@ def test_on_the_entity_the_images_are_those_of_exact_mode(model, conditioning, m
 
 @pytest.mark.parametrize("sampler", ["heun", "euler_ancestral", "dpmpp_2m_sde", "uni_pc"])
 def test_any_sampler_serves(model, conditioning, sampler):
-    """One by one as all together, also where the sampler calls the model between steps or draws noise."""
+    """One by one as all together, also where the sampler calls the model between steps or draws
+    noise.
+    """
     from coupled.sampling import share_noise
 
     coupled = share_noise(couple(model, THETA, "local"))
@@ -88,8 +101,12 @@ def test_nobody_sees_the_plate(model, conditioning):
     seen = []
     mask = torch.ones(N, 1, 8, 12)
     mask[1, :, :, :6] = 0
-    out = tiny_sample(couple(model, THETA, "local"), conditioning, noise_mask=mask,
-                      callback=lambda step, x0, x, total: seen.append((x0.shape[0], x.shape[0])))
+    out = tiny_sample(
+        couple(model, THETA, "local"),
+        conditioning,
+        noise_mask=mask,
+        callback=lambda step, x0, x, total: seen.append((x0.shape[0], x.shape[0])),
+    )
     assert out.shape[0] == N and seen == [(N, N)] * 4
     kept = out[:, :, :, :6].std((1, 2, 3))  # the empty latent, as it was
     assert kept[1] < 1e-5 < 0.1 < kept[0]
@@ -108,7 +125,9 @@ def test_under_cfg_two_sets_in_one_call_keep_their_own_plates(model, conditionin
 
 
 def painted(height, width, box):
-    """(contrast [2, S], x0 [2, 16, H, W]): an image whose entity fills a box of tokens, and its plate."""
+    """(contrast [2, S], x0 [2, 16, H, W]): an image whose entity fills a box of tokens, and its
+    plate.
+    """
     top, left, bottom, right = box
     generator = torch.Generator().manual_seed(0)
     tokens = 0.1 * torch.randn(2, (height + 1) // 2, (width + 1) // 2, generator=generator)

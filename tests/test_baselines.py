@@ -2,14 +2,21 @@
 
 import pytest
 import torch
+
 from coupled.attention import couple
 from coupled.baselines import p2p, random_seed, rf_inversion
 from coupled.mini.model import load_mini
 from coupled.nodes.baselines import NODES, CoupledP2P, CoupledRandomSeed, CoupledRFInversion
 from coupled.schedules import constant
 
-PROMPTS = ["An eagle soars gracefully in a vibrant meadow.", "A red fox runs in a vibrant meadow.",
-           "A red fox runs in a vibrant meadow under a clear blue sky, bathed in sunlight, by a river, in the evening."]
+PROMPTS = [
+    "An eagle soars gracefully in a vibrant meadow.",
+    "A red fox runs in a vibrant meadow.",
+    (
+        "A red fox runs in a vibrant meadow under a clear blue sky, bathed in sunlight, by a river,"
+        " in the evening."
+    ),
+]
 SEED, STEPS = 7, 3
 ALL = [random_seed, p2p, rf_inversion]
 each = pytest.mark.parametrize("baseline", ALL, ids=lambda f: f.__name__)
@@ -44,10 +51,13 @@ def host_image(mini, prompt, sampler_name, seed=SEED, latent=None):
     import nodes
 
     model, clip = mini
-    positive, negative = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (prompt, ""))
+    positive, negative = (
+        clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (prompt, "")
+    )
     positive = node_helpers.conditioning_set_values(positive, {"guidance": 3.5})
-    return nodes.common_ksampler(model, seed, STEPS, 1.0, sampler_name, "simple", positive, negative,
-                                 latent or empty())[0]["samples"]
+    return nodes.common_ksampler(
+        model, seed, STEPS, 1.0, sampler_name, "simple", positive, negative, latent or empty()
+    )[0]["samples"]
 
 
 @pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m"])
@@ -73,8 +83,12 @@ def test_one_prompt_is_enough_for_random_seed(mini):
 @editing
 def test_the_first_image_is_the_stock_one(mini, baseline):
     source = run(baseline, mini, sampler_name="euler_ancestral")[:1]
-    torch.testing.assert_close(source, run(random_seed, mini, PROMPTS[:1], sampler_name="euler_ancestral"),
-                               rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        source,
+        run(random_seed, mini, PROMPTS[:1], sampler_name="euler_ancestral"),
+        rtol=0,
+        atol=1e-4,
+    )
 
 
 @each
@@ -84,7 +98,9 @@ def test_the_model_and_the_latent_stay_as_they_were(mini, baseline):
     first = run(baseline, mini, PROMPTS, latent)
     assert repr(model.wrappers) == wrappers and repr(model.model_options) == options
     assert latent["samples"].shape[0] == 1 and not latent["samples"].any()
-    assert first.shape == (3, 16, 16, 16) and torch.equal(first, run(baseline, mini, PROMPTS, latent))
+    assert first.shape == (3, 16, 16, 16) and torch.equal(
+        first, run(baseline, mini, PROMPTS, latent)
+    )
 
 
 @each
@@ -103,8 +119,11 @@ def test_progress_runs_over_the_whole_and_an_interrupt_ends_it(mini, baseline, m
     import comfy.utils
 
     seen = []
-    monkeypatch.setattr(comfy.utils.ProgressBar, "update_absolute",
-                        lambda self, value, total=None, preview=None: seen.append((value, total)))
+    monkeypatch.setattr(
+        comfy.utils.ProgressBar,
+        "update_absolute",
+        lambda self, value, total=None, preview=None: seen.append((value, total)),
+    )
     run(baseline, mini)
     passes = {random_seed: 2, p2p: 1, rf_inversion: 3}[baseline]
     assert seen == [(i + 1, passes * STEPS) for i in range(passes * STEPS)]
@@ -130,15 +149,22 @@ def test_one_prompt_is_refused(mini, baseline):
 
 
 @each
-@pytest.mark.parametrize("change, words", [
-    ({"latent": {"samples": torch.full((1, 16, 16, 16), torch.nan)}}, "NaN or infinite numbers in row 0"),
-    ({"latent": {"samples": torch.zeros(3, 16, 16, 16)}}, "batch of 3, but the set has 2"),
-    ({"prompts": []}, "there are 0"),
-    ({"steps": 0}, "steps must be 1 or more"),
-    ({"guidance": float("nan")}, "guidance must be a finite number"),
-    ({"sampler_name": "euler_cfg_pp"}, "needs a negative prompt, which the baselines have not"),
-    ({"scheduler": "none"}, "There is no scheduler 'none'"),
-], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            {"latent": {"samples": torch.full((1, 16, 16, 16), torch.nan)}},
+            "NaN or infinite numbers in row 0",
+        ),
+        ({"latent": {"samples": torch.zeros(3, 16, 16, 16)}}, "batch of 3, but the set has 2"),
+        ({"prompts": []}, "there are 0"),
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"guidance": float("nan")}, "guidance must be a finite number"),
+        ({"sampler_name": "euler_cfg_pp"}, "needs a negative prompt, which the baselines have not"),
+        ({"scheduler": "none"}, "There is no scheduler 'none'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
 def test_unfit_settings_are_refused(mini, baseline, change, words):
     with pytest.raises(ValueError, match=words):
         run(baseline, mini, **change)
@@ -154,7 +180,9 @@ def test_a_missing_text_encoder_is_refused(mini, baseline):
 def test_a_result_that_is_no_number_is_refused(mini, baseline):
     model, clip = mini
     broken = model.clone()
-    broken.set_model_unet_function_wrapper(lambda call, args: call(args["input"], args["timestep"], **args["c"]) * 1e39)
+    broken.set_model_unet_function_wrapper(
+        lambda call, args: call(args["input"], args["timestep"], **args["c"]) * 1e39
+    )
     with pytest.raises(ValueError, match="Sampling gave NaN"):
         run(baseline, (broken, clip))
 
@@ -162,12 +190,25 @@ def test_a_result_that_is_no_number_is_refused(mini, baseline):
 # The nodes
 
 
-@pytest.mark.parametrize("node, baseline", [(CoupledRandomSeed, random_seed), (CoupledP2P, p2p),
-                                            (CoupledRFInversion, rf_inversion)])
+@pytest.mark.parametrize(
+    "node, baseline",
+    [(CoupledRandomSeed, random_seed), (CoupledP2P, p2p), (CoupledRFInversion, rf_inversion)],
+)
 def test_a_node_with_its_defaults_is_its_baseline(mini, node, baseline):
-    inputs = {i.id: i.default for i in node.define_schema().inputs if getattr(i, "default", None) is not None}
+    inputs = {
+        i.id: i.default
+        for i in node.define_schema().inputs
+        if getattr(i, "default", None) is not None
+    }
     model, clip = mini
-    inputs.update(model=model, clip=clip, prompts="\n\n".join(PROMPTS[:2]), latent_image=empty(), seed=SEED, steps=4)
+    inputs.update(
+        model=model,
+        clip=clip,
+        prompts="\n\n".join(PROMPTS[:2]),
+        latent_image=empty(),
+        seed=SEED,
+        steps=4,
+    )
     (latent,) = node.execute(**inputs).result
     assert torch.equal(latent["samples"], run(baseline, mini, steps=4))
 
@@ -177,10 +218,27 @@ def test_the_contract(node):
     schema = node.define_schema()
     assert schema.category == "coupled/baselines" and schema.node_id == node.__name__
     defaults = {i.id: getattr(i, "default", None) for i in schema.inputs}
-    assert list(defaults)[:9] == ["model", "clip", "prompts", "latent_image", "seed", "steps", "sampler_name",
-                                  "scheduler", "guidance"]
+    assert list(defaults)[:9] == [
+        "model",
+        "clip",
+        "prompts",
+        "latent_image",
+        "seed",
+        "steps",
+        "sampler_name",
+        "scheduler",
+        "guidance",
+    ]
     assert (defaults["steps"], defaults["guidance"]) == (50, 3.5)
     knobs = {k: v for k, v in list(defaults.items())[9:]}
-    assert knobs == {"CoupledRandomSeed": {}, "CoupledP2P": {"cross_replace": 0.8, "self_replace": 0.4},
-                     "CoupledRFInversion": {"gamma": 0.5, "eta": 0.9, "start": 0, "stop": -1}}[node.__name__]
-    assert all(i.tooltip for i in schema.inputs) and [o.display_name for o in schema.outputs] == ["latent"]
+    assert (
+        knobs
+        == {
+            "CoupledRandomSeed": {},
+            "CoupledP2P": {"cross_replace": 0.8, "self_replace": 0.4},
+            "CoupledRFInversion": {"gamma": 0.5, "eta": 0.9, "start": 0, "stop": -1},
+        }[node.__name__]
+    )
+    assert all(i.tooltip for i in schema.inputs) and [o.display_name for o in schema.outputs] == [
+        "latent"
+    ]

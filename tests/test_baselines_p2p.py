@@ -3,16 +3,22 @@
 import comfy.conds
 import pytest
 import torch
+from tiny import tiny_conditioning, tiny_flux, tiny_forward, tiny_latent, tiny_sample
+
 from coupled.baselines import p2p
 from coupled.baselines.p2p import PARTNERS, edit_model, encode_edits, partners_of
 from coupled.baselines.word_alignment import align
 from coupled.mini.model import load_mini
-from tiny import tiny_conditioning, tiny_flux, tiny_forward, tiny_latent, tiny_sample
 
 N, T, STEPS = 3, 9, 10
 KEY = "optimized_attention_override"
-# Words by number, 0 is padding: of unequal length, one word and its order changed, and one with nothing in common.
-SENTENCES = [[5, 1, 2, 3, 0, 0, 0, 0, 0], [6, 7, 1, 2, 8, 3, 0, 0, 0], [11, 12, 13, 14, 15, 16, 17, 18, 19]]
+# Words by number, 0 is padding: of unequal length, one word and its order changed, and one with
+# nothing in common.
+SENTENCES = [
+    [5, 1, 2, 3, 0, 0, 0, 0, 0],
+    [6, 7, 1, 2, 8, 3, 0, 0, 0],
+    [11, 12, 13, 14, 15, 16, 17, 18, 19],
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,25 +29,33 @@ def stock():
 def conditioning(sentences=SENTENCES, same=False):
     """n random texts of T tokens, with the partners of these sentences."""
     texts = [tiny_conditioning(T, seed=0 if same else i) for i in range(len(sentences))]
-    values = {"pooled_output": torch.cat([v["pooled_output"] for ((_, v),) in texts]), "guidance": 3.5,
-              "model_conds": {PARTNERS: comfy.conds.CONDRegular(partners_of(sentences))}}
+    values = {
+        "pooled_output": torch.cat([v["pooled_output"] for ((_, v),) in texts]),
+        "guidance": 3.5,
+        "model_conds": {PARTNERS: comfy.conds.CONDRegular(partners_of(sentences))},
+    }
     return [[torch.cat([c for ((c, _),) in texts]), values]]
 
 
 def without_partners(entries):
-    return [[context, {k: v for k, v in values.items() if k != "model_conds"}] for context, values in entries]
+    return [
+        [context, {k: v for k, v in values.items() if k != "model_conds"}]
+        for context, values in entries
+    ]
 
 
 def call(model, texts, step, x=None, **arguments):
     """One direct call of the model at a step index, with the texts' partners if they have any."""
-    (_, values), = texts
+    ((_, values),) = texts
     partners = {k: c.cond for k, c in values.get("model_conds", {}).items()}
     x = tiny_latent(N) if x is None else x
     return tiny_forward(model, without_partners(texts), x, step, STEPS, **partners, **arguments)
 
 
 def explicit(sentences, cross, itself):
-    """An attention override with the maps written out: Prompt-to-Prompt's AttentionRefine, loop by loop."""
+    """An attention override with the maps written out: Prompt-to-Prompt's AttentionRefine, loop by
+    loop.
+    """
 
     def maps(q, k, mask):
         logits = q.double() @ k.double().transpose(2, 3) * q.shape[-1] ** -0.5
@@ -62,8 +76,9 @@ def explicit(sentences, cross, itself):
     return override
 
 
-@pytest.mark.parametrize("step, cross, itself", [(0, True, True), (3.5, True, True), (4, True, False),
-                                                 (7, True, False)])
+@pytest.mark.parametrize(
+    "step, cross, itself", [(0, True, True), (3.5, True, True), (4, True, False), (7, True, False)]
+)
 def test_equals_explicit_attention_maps(stock, step, cross, itself):
     texts = conditioning()
     plain = without_partners(texts)
@@ -76,7 +91,9 @@ def test_equals_explicit_attention_maps(stock, step, cross, itself):
 def test_only_the_images_part_equals_explicit_maps(stock):
     texts = conditioning()
     ours = call(edit_model(stock, 0.0, 0.4), texts, 0)
-    theirs = call(stock, without_partners(texts), 0, options={KEY: explicit(SENTENCES, False, True)})
+    theirs = call(
+        stock, without_partners(texts), 0, options={KEY: explicit(SENTENCES, False, True)}
+    )
     assert (ours - theirs).abs().max() < 1e-5 * theirs.std()
 
 
@@ -122,20 +139,28 @@ def test_all_images_get_one_noise_in_stochastic_samplers(stock):
 
 
 def test_the_original_model_stays_stock(stock):
-    plain, before = without_partners(conditioning()), tiny_sample(stock, without_partners(conditioning()))
+    plain, before = (
+        without_partners(conditioning()),
+        tiny_sample(stock, without_partners(conditioning())),
+    )
     tiny_sample(edit_model(stock, 1, 1), conditioning())
-    assert torch.equal(tiny_sample(stock, plain), before) and not stock.wrappers.get("diffusion_model")
+    assert torch.equal(tiny_sample(stock, plain), before) and not stock.wrappers.get(
+        "diffusion_model"
+    )
 
 
-@pytest.mark.parametrize("source, target, partners", [
-    ("an eagle soars in a meadow", "a red fox runs in a meadow", [None, None, None, 4, 5, 6]),
-    ("a b c", "a b c", [0, 1, 2]),
-    ("a b", "c d", [None, None]),
-    ("a cat . _ _ _", "a big cat . _ _", [0, 2, 3, 4, 5, None]),
-    ("a . _ _", "a b c .", [0, 3, None, None]),
-    ("", "a", []),
-    ("a", "", [None]),
-])
+@pytest.mark.parametrize(
+    "source, target, partners",
+    [
+        ("an eagle soars in a meadow", "a red fox runs in a meadow", [None, None, None, 4, 5, 6]),
+        ("a b c", "a b c", [0, 1, 2]),
+        ("a b", "c d", [None, None]),
+        ("a cat . _ _ _", "a big cat . _ _", [0, 2, 3, 4, 5, None]),
+        ("a . _ _", "a b c .", [0, 3, None, None]),
+        ("", "a", []),
+        ("a", "", [None]),
+    ],
+)
 def test_words_are_aligned(source, target, partners):
     assert align(source.split(), target.split()) == partners
 
@@ -149,14 +174,19 @@ def test_no_alignment_is_longer():
     for _ in range(60):
         a, b = ([random.choice("xyz") for _ in range(random.randint(0, 6))] for _ in range(2))
         found = [(i, j) for i, j in enumerate(align(a, b)) if j is not None]
-        assert all(a[i] == b[j] for i, j in found) and [j for _, j in found] == sorted({j for _, j in found})
+        assert all(a[i] == b[j] for i, j in found) and [j for _, j in found] == sorted(
+            {j for _, j in found}
+        )
         common = {k for k in range(7) for s in combinations(a, k) if s in set(combinations(b, k))}
         assert len(found) == max(common)
 
 
 def test_prompts_are_encoded_at_one_length_with_their_partners():
     _, clip, _ = load_mini()
-    short, long = "A red fox runs in a meadow.", "A red fox runs in a meadow " + "under a clear blue sky " * 6
+    short, long = (
+        "A red fox runs in a meadow.",
+        "A red fox runs in a meadow " + "under a clear blue sky " * 6,
+    )
     ((context, values),) = encode_edits(clip, [short, long])
     n = len(clip.tokenize(long)["t5xxl"][0])
     assert n > 24 and context.shape[:2] == (2, n) and values["pooled_output"].shape[0] == 2
@@ -168,16 +198,25 @@ def test_prompts_are_encoded_at_one_length_with_their_partners():
 
 
 def test_a_compiled_model_makes_the_same_images():
-    """The host's Torch Compile node has torch look away from the options, where the attention of a call stands."""
+    """The host's Torch Compile node has torch look away from the options, where the attention of a
+    call stands.
+    """
     import comfy_extras.nodes_torch_compile as host_node
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
     model, clip, _ = load_mini()
     compiled = model.clone()
-    set_torch_compile_wrapper(model=compiled, backend="eager",
-                              options={"guard_filter_fn": host_node.skip_torch_compile_dict})
-    run = {"prompts": ["An eagle soars in a meadow.", "A red fox runs in a meadow."], "seed": 1, "steps": 2,
-           "cross_replace": 0.5}
+    set_torch_compile_wrapper(
+        model=compiled,
+        backend="eager",
+        options={"guard_filter_fn": host_node.skip_torch_compile_dict},
+    )
+    run = {
+        "prompts": ["An eagle soars in a meadow.", "A red fox runs in a meadow."],
+        "seed": 1,
+        "steps": 2,
+        "cross_replace": 0.5,
+    }
     latent = {"samples": torch.zeros(1, 16, 16, 16)}
     with torch.inference_mode():
         ours, plain = (p2p(m, clip, latent=latent, **run)["samples"] for m in (compiled, model))
@@ -193,8 +232,13 @@ def test_other_families_are_refused():
         edit_model(tiny_flux(global_modulation=True, ops_bias=False, txt_ids_dims=[2]), 0.8, 0.4)
 
 
-@pytest.mark.parametrize("shares, words", [((1.1, 0), "cross_replace must be a number from 0 to 1; it is 1.1"),
-                                           ((0, float("nan")), "self_replace must be a number from 0 to 1")])
+@pytest.mark.parametrize(
+    "shares, words",
+    [
+        ((1.1, 0), "cross_replace must be a number from 0 to 1; it is 1.1"),
+        ((0, float("nan")), "self_replace must be a number from 0 to 1"),
+    ],
+)
 def test_shares_outside_0_to_1_are_refused(stock, shares, words):
     with pytest.raises(ValueError, match=words):
         edit_model(stock, *shares)

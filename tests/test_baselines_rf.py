@@ -1,15 +1,20 @@
-"""RF-inversion against a literal loop, and the settings at which it must give back what is known."""
+"""RF-inversion against a literal loop, and the settings at which it must give back what is
+known.
+"""
 
 import pytest
 import torch
 from comfy.samplers import KSAMPLER, KSampler
+
 from coupled.baselines import random_seed, rf_inversion
 from coupled.baselines.common import encode, started, stock_image
 from coupled.baselines.rf_inversion import invert, revert, smallest_sigma, travel
 from coupled.mini.model import load_mini
 
-PROMPTS = ["An eagle soars gracefully in a vibrant meadow under a clear blue sky.",
-           "A red fox runs in a vibrant meadow under a clear blue sky."]
+PROMPTS = [
+    "An eagle soars gracefully in a vibrant meadow under a clear blue sky.",
+    "A red fox runs in a vibrant meadow under a clear blue sky.",
+]
 SEED, STEPS = 7, 6
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -35,7 +40,9 @@ def run(mini, **options):
 
 
 def seeds(mini, **options):
-    return random_seed(*mini, PROMPTS, latent(), **{"seed": SEED, "steps": STEPS, **options})["samples"]
+    return random_seed(*mini, PROMPTS, latent(), **{"seed": SEED, "steps": STEPS, **options})[
+        "samples"
+    ]
 
 
 def relative(a, b):
@@ -43,13 +50,16 @@ def relative(a, b):
 
 
 def literal(mini, source, noise, sigmas, gamma, eta, start, stop):
-    """METHOD.md's two loops on direct calls of the diffusion model, which gives v itself; no sampler, no guider."""
+    """METHOD.md's two loops on direct calls of the diffusion model, which gives v itself; no
+    sampler, no guider.
+    """
     model, clip = mini
 
     def velocity(x, sigma, prompt, guidance):
         context, pooled = clip.encode_from_tokens(clip.tokenize(prompt), return_pooled=True)
-        return model.model.diffusion_model(x, torch.tensor([sigma]), context, y=pooled,
-                                           guidance=torch.tensor([guidance]))
+        return model.model.diffusion_model(
+            x, torch.tensor([sigma]), context, y=pooled, guidance=torch.tensor([guidance])
+        )
 
     y0, y1, N = model.model.process_latent_in(source), noise, len(sigmas) - 1
     Y = y0
@@ -90,7 +100,9 @@ def test_with_all_of_the_noise_and_no_pull_it_is_the_stock_model(mini, scheduler
 
 
 def there_and_back(mini, steps):
-    """The relative error of a source that was inverted and made anew with the same text and no control."""
+    """The relative error of a source that was inverted and made anew with the same text and no
+    control.
+    """
     model, clip = mini
     settings = started(model, clip, PROMPTS, latent(), SEED, steps, "euler", "simple", 3.5)
     source = stock_image(settings, 0, encode(clip, PROMPTS[0], 3.5), lambda *step: None)
@@ -98,12 +110,16 @@ def there_and_back(mini, steps):
     to_noise = KSAMPLER(invert, {"gamma": 0.0, "least": smallest_sigma(model)})
     noise = travel(settings, text, to_noise, settings.noise_NCHW[:1], source, nothing)
     noise = model.model.process_latent_in(noise)
-    back = travel(settings, text, KSAMPLER(revert, {"eta": 0.0, "pulled": range(0)}), noise, source, nothing)
+    back = travel(
+        settings, text, KSAMPLER(revert, {"eta": 0.0, "pulled": range(0)}), noise, source, nothing
+    )
     return relative(back, source)
 
 
 def test_inverted_and_made_anew_the_source_comes_back(mini):
-    """Without control both ways follow one path; what is left is Euler's error, of first order in the step."""
+    """Without control both ways follow one path; what is left is Euler's error, of first order in
+    the step.
+    """
     coarse, fine = there_and_back(mini, 10), there_and_back(mini, 40)
     assert fine < 0.1 and fine < 0.5 * coarse
 
@@ -114,10 +130,15 @@ def test_more_pull_is_nearer_to_the_source(mini):
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.6 * errors[0]
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"gamma": -0.1}, "gamma must be a number from 0 to 1"), ({"eta": float("nan")}, "eta must be a number from 0"),
-    ({"start": 3, "stop": 2}, "start is 3 and stop is 2"), ({"start": -1, "stop": 2}, "start must be 0 or more"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"gamma": -0.1}, "gamma must be a number from 0 to 1"),
+        ({"eta": float("nan")}, "eta must be a number from 0"),
+        ({"start": 3, "stop": 2}, "start is 3 and stop is 2"),
+        ({"start": -1, "stop": 2}, "start must be 0 or more"),
+    ],
+)
 def test_unfit_control_is_refused(mini, change, words):
     with pytest.raises(ValueError, match=words):
         run(mini, **change)

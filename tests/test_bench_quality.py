@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
+from PIL import Image
+
 from coupled.benchmarks import quality, quality_run
 from coupled.benchmarks.quality_docs import Page, curve_of
 from coupled.benchmarks.quality_methods import (
@@ -22,18 +24,27 @@ from coupled.benchmarks.quality_methods import (
     Coupled,
 )
 from coupled.benchmarks.quality_pictures import round_numbers, trade_off
-from coupled.benchmarks.quality_report import MEASURES, enriched, failures, losses, method_table, nearer, rows, wins
+from coupled.benchmarks.quality_report import (
+    MEASURES,
+    enriched,
+    failures,
+    losses,
+    method_table,
+    nearer,
+    rows,
+    wins,
+)
 from coupled.benchmarks.quality_run import Job, Meter, Painter, outside_all_regions, planned, run
 from coupled.benchmarks.quality_sets import ABLATED, HELD_OUT, held_out_sets, paper_sets
 from coupled.benchmarks.quality_store import Store
 from coupled.metrics.background import background_similarity
 from coupled.mini.world import PLACES, SUBJECTS, held_out
-from PIL import Image
 
 SIZE = 32
 
 
 # ---- sets and plan
+
 
 def test_the_sets_are_enough_and_were_never_trained_together():
     sets = held_out_sets()
@@ -77,9 +88,10 @@ def test_methods_have_keys_and_labels_of_their_own():
 
 # ---- running and resuming
 
+
 class Brush(Painter):
-    """Paints flat pictures: the baselines differ by 0.2 in the background, the coupled ones by less, the later the
-    center. No model, so that only the machinery is tested."""
+    """Paints flat pictures: the baselines differ by 0.2 in the background, the coupled ones by
+    less, the later the center. No model, so that only the machinery is tested."""
 
     def __init__(self, fails=()):
         self.painted, self.fails = [], set(fails)
@@ -96,7 +108,9 @@ class Brush(Painter):
 
 
 class Ruler(Meter):
-    """Takes the bright square for the entity; text alignment is a number that falls with the center."""
+    """Takes the bright square for the entity; text alignment is a number that falls with the
+    center.
+    """
 
     def __init__(self):
         pass
@@ -112,7 +126,9 @@ def aligned(monkeypatch):
     from coupled.metrics import alignment
 
     monkeypatch.setattr(Ruler, "clip_model", None, raising=False)
-    monkeypatch.setattr(alignment, "text_alignment", lambda clip, images, prompts: [20.0] * len(images))
+    monkeypatch.setattr(
+        alignment, "text_alignment", lambda clip, images, prompts: [20.0] * len(images)
+    )
 
 
 def jobs_of(sets, methods=MAIN, seeds=(1,)):
@@ -131,8 +147,13 @@ def test_a_run_goes_on_where_it_stopped_and_one_failure_loses_nothing(tmp_path, 
         file.write('{"set": "torn')  # as a run leaves it that is killed while it writes
     again = Brush()
     run(jobs, again, Ruler(), Store(tmp_path))
-    assert again.painted == [broken, *(job.key for job in jobs[5:])]  # the failed one is tried again
-    assert len(store.records()) == len(jobs) and not any("error" in r for r in store.records().values())
+    assert again.painted == [
+        broken,
+        *(job.key for job in jobs[5:]),
+    ]  # the failed one is tried again
+    assert len(store.records()) == len(jobs) and not any(
+        "error" in r for r in store.records().values()
+    )
     third = Brush()
     run(jobs, third, Ruler(), store)
     assert third.painted == []
@@ -188,6 +209,7 @@ def test_f_bg_outside_the_regions_of_all_methods(tmp_path, aligned):
 
 # ---- tables
 
+
 def record(name, seed, method, f_bg, f_ti, **more):
     others = {"validity_ratio": 0.7, "psnr": 30.0, "ssim": 0.9, "seconds": 1.0, "reason": None}
     key = {"set": name, "seed": seed, "method": method.key, "group": HELD_OUT, "n": 2}
@@ -199,8 +221,11 @@ def of(*records):
 
 
 def test_a_row_holds_mean_spread_and_what_could_be_scored():
-    records = of(record("a", 1, SAME_SEED, -0.01, 20), record("a", 2, SAME_SEED, -0.03, 24),
-                 record("b", 1, SAME_SEED, None, 28))
+    records = of(
+        record("a", 1, SAME_SEED, -0.01, 20),
+        record("a", 2, SAME_SEED, -0.03, 24),
+        record("b", 1, SAME_SEED, None, 28),
+    )
     (row,) = rows(records, MAIN)
     assert row["f_bg"] == {"mean": pytest.approx(-0.02), "spread": pytest.approx(0.01), "count": 2}
     assert row["f_ti"]["mean"] == 24 and row["f_ti"]["count"] == 3
@@ -211,9 +236,14 @@ def test_a_row_holds_mean_spread_and_what_could_be_scored():
 
 def test_how_many_times_nearer_counts_only_what_both_could_score():
     c = Coupled()
-    records = of(record("a", 1, SAME_SEED, -0.1, 20), record("b", 1, SAME_SEED, -0.5, 20),
-                 record("c", 1, SAME_SEED, None, 20), record("a", 1, c, -0.02, 20), record("b", 1, c, None, 20),
-                 record("c", 1, c, -0.9, 20))
+    records = of(
+        record("a", 1, SAME_SEED, -0.1, 20),
+        record("b", 1, SAME_SEED, -0.5, 20),
+        record("c", 1, SAME_SEED, None, 20),
+        record("a", 1, c, -0.02, 20),
+        record("b", 1, c, None, 20),
+        record("c", 1, c, -0.9, 20),
+    )
     assert nearer([r for r in records if r["method"] == c.key], records) == pytest.approx(5)
     assert nearer([], records) is None
 
@@ -221,18 +251,32 @@ def test_how_many_times_nearer_counts_only_what_both_could_score():
 def test_a_set_is_won_against_all_baselines_or_lost():
     c = Coupled()
     baselines = [record(name, 1, b, -0.01, 20) for name in "abcd" for b in BASELINES[:2]]
-    baselines += [record(name, 1, BASELINES[2], -0.01, 26) for name in "ab"] + [record("c", 1, BASELINES[2], None, 40)]
-    own = [record("a", 1, c, -0.001, 30), record("b", 1, c, -0.0099, 20), record("c", 1, c, -0.001, 20),
-           record("d", 1, c, -0.001, 20)]  # d: not all baselines have made it
+    baselines += [record(name, 1, BASELINES[2], -0.01, 26) for name in "ab"] + [
+        record("c", 1, BASELINES[2], None, 40)
+    ]
+    own = [
+        record("a", 1, c, -0.001, 30),
+        record("b", 1, c, -0.0099, 20),
+        record("c", 1, c, -0.001, 20),
+        record("d", 1, c, -0.001, 20),
+    ]  # d: not all baselines have made it
     records = of(*baselines, *own)
-    assert wins([r for r in records if r["method"] == c.key], records, "stated") == {"sets": 3, "won": 2, "lost": ["b"]}
+    assert wins([r for r in records if r["method"] == c.key], records, "stated") == {
+        "sets": 3,
+        "won": 2,
+        "lost": ["b"],
+    }
     unscored = of(*baselines, {**own[0], "f_bg": None})
     assert wins([r for r in unscored if r["method"] == c.key], unscored, "stated")["lost"] == ["a"]
 
 
 def test_the_table_marks_the_best_and_says_what_is_missing():
     c = Coupled()
-    records = of(record("a", 1, SAME_SEED, -0.0067, 20.5), record("a", 1, c, -0.0002, 19), record("b", 1, c, None, 19))
+    records = of(
+        record("a", 1, SAME_SEED, -0.0067, 20.5),
+        record("a", 1, c, -0.0002, 19),
+        record("b", 1, c, None, 19),
+    )
     head, _, same, coupled = method_table(rows(records, MAIN)).splitlines()
     assert head.count("|") == same.count("|") == coupled.count("|") == len(MEASURES) + 5
     assert "| -67.0 ± 0.0 |" in same and "**-2.0 ± 0.0**" in coupled and "**20.50 ± 0.00**" in same
@@ -248,6 +292,7 @@ def test_failures_are_told():
 
 # ---- the page
 
+
 def test_the_page_is_whole_when_all_is_made(tmp_path, aligned):
     sets, store = [*paper_sets()[1:], *held_out_sets()[:1]], Store(tmp_path / "work")
     broken = (sets[0].name, 1, "p2p")
@@ -255,16 +300,28 @@ def test_the_page_is_whole_when_all_is_made(tmp_path, aligned):
     page = Page("a test", "quality", sets, store, tmp_path / "docs", tmp_path / "output")
     page.write()
     text = (tmp_path / "docs" / "quality.md").read_text()
-    for title in ("All methods, held out sets", "All methods, paper sets", "Table 4", "Modes", "Figures 8 to 10"):
+    for title in (
+        "All methods, held out sets",
+        "All methods, paper sets",
+        "Table 4",
+        "Modes",
+        "Figures 8 to 10",
+    ):
         assert f"## {title}" in text
     assert "p2p: RuntimeError: the brush broke" in text and "It loses on: " in text
     linked = re.findall(r"\]\((quality/[^)]+)\)", text)
-    assert len(linked) == 2 + 1 + len(CURVES) and all((tmp_path / "docs" / link).is_file() for link in linked)
+    assert len(linked) == 2 + 1 + len(CURVES) and all(
+        (tmp_path / "docs" / link).is_file() for link in linked
+    )
     assert [p.name for p in (tmp_path / "output").iterdir()] == [f"{sets[2].name}.jpg"]
     numbers = json.loads((tmp_path / "docs" / "quality.json").read_text())
-    assert len(numbers["sweep"]) == len(SWEEP) and len(numbers["sets"]) == 3 and len(numbers["failed"]) == 1
+    assert (
+        len(numbers["sweep"]) == len(SWEEP)
+        and len(numbers["sets"]) == 3
+        and len(numbers["failed"]) == 1
+    )
     one = next(r for r in numbers["methods"]["paper"] if r["method"] == Coupled(4).key)
-    assert one["f_bg"]["mean"] == pytest.approx(-(0.02 + 0.1 / 4) ** 2, rel=0.2)
+    assert one["f_bg"]["mean"] == pytest.approx(-((0.02 + 0.1 / 4) ** 2), rel=0.2)
     with Image.open(tmp_path / "docs" / "quality" / f"{sets[0].name}.jpg") as sheet:
         assert sheet.width > len(MAIN) * 100
 
@@ -290,20 +347,26 @@ def test_the_trade_off_is_drawn_with_every_center(tmp_path):
     picture = ElementTree.fromstring(trade_off(curves, rows(records, BASELINES)))
     tags = [element.tag.split("}")[1] for element in picture]
     assert tags.count("circle") == len(SWEEP) and tags.count("polyline") == len(CURVES)
-    places = [float(e.get("cy")) for e in picture if e.tag.endswith("circle")][: len(SWEEP) // len(CURVES)]
+    places = [float(e.get("cy")) for e in picture if e.tag.endswith("circle")][
+        : len(SWEEP) // len(CURVES)
+    ]
     assert places == sorted(places, reverse=True)  # nearer to 0, higher up
 
 
-@pytest.mark.parametrize("low, high, expected", [
-    (-86.4, 0, [-80, -60, -40, -20, 0]),
-    (13.4, 14.1, [13.4, 13.6, 13.8, 14]),
-    (0, 0.03, [0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03]),
-])
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (-86.4, 0, [-80, -60, -40, -20, 0]),
+        (13.4, 14.1, [13.4, 13.6, 13.8, 14]),
+        (0, 0.03, [0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03]),
+    ],
+)
 def test_axes_have_round_numbers(low, high, expected):
     assert round_numbers(low, high) == pytest.approx(expected)
 
 
 # ---- the real mini model
+
 
 def test_every_kind_of_method_paints_with_the_mini_model():
     from coupled.mini.model import load_mini
@@ -315,13 +378,20 @@ def test_every_kind_of_method_paints_with_the_mini_model():
     for images in pictures:
         assert images.shape == (2, 128, 128, 3) and 0 <= images.min() and images.max() <= 1
         assert not torch.equal(images[0], images[1])
-    assert torch.allclose(pictures[0][0], pictures[1][0], atol=1e-4)  # P2P edits the same seed's first image
+    assert torch.allclose(
+        pictures[0][0], pictures[1][0], atol=1e-4
+    )  # P2P edits the same seed's first image
 
 
 def test_measures_that_are_no_numbers_become_none(aligned):
     images, masks = torch.rand(2, 24, 24, 3), torch.zeros(2, 24, 24)
     found = Ruler().measures(images, masks, ["a", "b"])
-    assert found["f_bg"] is None and found["psnr"] is None and "empty" in found["reason"] and found["f_ti"] == 20
+    assert (
+        found["f_bg"] is None
+        and found["psnr"] is None
+        and "empty" in found["reason"]
+        and found["f_ti"] == 20
+    )
     masks[:, 4:8, 4:8] = 1
     alike = Ruler().measures(images[:1].expand(2, -1, -1, -1), masks, ["a", "b"])
     assert alike["f_bg"] == 0 and alike["psnr"] == quality_run.MOST_DB
@@ -329,6 +399,7 @@ def test_measures_that_are_no_numbers_become_none(aligned):
 
 
 # ---- the command
+
 
 def test_flux_asks_for_the_users_files(capsys):
     with pytest.raises(SystemExit):
@@ -340,4 +411,9 @@ def test_flux_asks_for_the_users_files(capsys):
 def test_defaults_of_the_command():
     options = quality.parsed(["--host", "."])
     assert options.minutes == math.inf and options.seeds >= 2 and not options.flux
-    assert dataclasses.asdict(Coupled()) == {"center": 4, "shape": "sin", "mode": "local", "entity_text": "entity"}
+    assert dataclasses.asdict(Coupled()) == {
+        "center": 4,
+        "shape": "sin",
+        "mode": "local",
+        "entity_text": "entity",
+    }

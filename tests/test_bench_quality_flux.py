@@ -1,4 +1,6 @@
-"""`dev.py bench quality --flux` on small random files of the real key layout, through the host's own loaders."""
+"""`dev.py bench quality --flux` on small random files of the real key layout, through the host's
+own loaders.
+"""
 
 import json
 import math
@@ -8,19 +10,26 @@ import comfy.sd
 import comfy.text_encoders.flux
 import pytest
 import torch
+from safetensors.torch import save_file
+from test_segment import tiny_sam
+from tiny import fill, tiny_flux
+
 from coupled.benchmarks import quality
 from coupled.benchmarks.quality_models import FluxFiles, flux_bench, located
 from coupled.benchmarks.quality_run import planned, run
 from coupled.benchmarks.quality_sets import paper_sets
 from coupled.benchmarks.quality_store import Store
-from safetensors.torch import save_file
-from test_segment import tiny_sam
-from tiny import fill, tiny_flux
 
 WIDTH = 64  # of both text encoders
-CLIP_L = {"hidden_size": WIDTH, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 2}
+CLIP_L = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+}
 T5 = {"d_model": WIDTH, "d_ff": 128, "d_kv": 16, "num_heads": 4, "num_layers": 1}
-# The host's own options for text encoders of other sizes; when it loads CLIP-L it asks for `model_config`.
+# The host's own options for text encoders of other sizes; when it loads CLIP-L it asks for
+# `model_config`.
 SMALL = {"clip_l_model_config": CLIP_L, "model_config": CLIP_L, "t5xxl_model_config": T5}
 CLIP = {
     "embed_dim": 32,
@@ -30,7 +39,13 @@ CLIP = {
 
 
 def save(module, path, prefix=""):
-    save_file({prefix + name: weight.contiguous().clone() for name, weight in module.state_dict().items()}, path)
+    save_file(
+        {
+            prefix + name: weight.contiguous().clone()
+            for name, weight in module.state_dict().items()
+        },
+        path,
+    )
 
 
 @pytest.fixture
@@ -38,15 +53,30 @@ def files(tmp_path, monkeypatch):
     """Files like a user's, but small; and the host told to build its text encoders small."""
     import open_clip
 
-    flux = tiny_flux(gain=0.5, hidden_size=128, num_heads=1, axes_dim=[16, 56, 56], mlp_ratio=4.0, context_in_dim=WIDTH,
-                     vec_in_dim=WIDTH)
+    flux = tiny_flux(
+        gain=0.5,
+        hidden_size=128,
+        num_heads=1,
+        axes_dim=[16, 56, 56],
+        mlp_ratio=4.0,
+        context_in_dim=WIDTH,
+        vec_in_dim=WIDTH,
+    )
     save(flux.model.diffusion_model, tmp_path / "flux.safetensors")
     texts = comfy.text_encoders.flux.FluxClipModel(torch.float32, "cpu", torch.float32, dict(SMALL))
     fill(texts, 1)
     save(texts.clip_l.transformer, tmp_path / "clip_l.safetensors")
     save(texts.t5xxl.transformer, tmp_path / "t5.safetensors")
-    decoder = autoencoder.Decoder(ch=32, out_ch=3, ch_mult=[1, 2, 4, 4], num_res_blocks=2, attn_resolutions=[],
-                                  in_channels=3, resolution=256, z_channels=16)
+    decoder = autoencoder.Decoder(
+        ch=32,
+        out_ch=3,
+        ch_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_resolutions=[],
+        in_channels=3,
+        resolution=256,
+        z_channels=16,
+    )
     fill(decoder, 2)
     save(decoder, tmp_path / "vae.safetensors", "decoder.")
     save(tiny_sam(), tmp_path / "sam.safetensors")
@@ -54,17 +84,28 @@ def files(tmp_path, monkeypatch):
     open_clip.add_model_config(tmp_path / "Tiny-B-8.json")
     save(open_clip.create_model("Tiny-B-8"), tmp_path / "clip.safetensors")
     load = comfy.sd.load_clip
-    monkeypatch.setattr(comfy.sd, "load_clip", lambda *args, **options: load(
-        *args, **{**options, "model_options": {**options.get("model_options", {}), **SMALL}}))
+    monkeypatch.setattr(
+        comfy.sd,
+        "load_clip",
+        lambda *args, **options: load(
+            *args, **{**options, "model_options": {**options.get("model_options", {}), **SMALL}}
+        ),
+    )
     paths = {name: str(tmp_path / f"{name}.safetensors") for name in ("clip_l", "t5", "vae", "sam")}
-    return FluxFiles(unet=str(tmp_path / "flux.safetensors"), clip_weights=str(tmp_path / "clip.safetensors"),
-                     clip_model="Tiny-B-8", **paths)
+    return FluxFiles(
+        unet=str(tmp_path / "flux.safetensors"),
+        clip_weights=str(tmp_path / "clip.safetensors"),
+        clip_model="Tiny-B-8",
+        **paths,
+    )
 
 
 def test_a_users_own_files_make_every_table(files, tmp_path, monkeypatch):
     bench = flux_bench(files, size=64, steps=2)
     flux = bench.painter.model.model.diffusion_model
-    assert (flux.hidden_size, flux.num_heads) == (128, 1) and bench.painter.clip.tokenize("a")["t5xxl"]
+    assert (flux.hidden_size, flux.num_heads) == (128, 1) and bench.painter.clip.tokenize("a")[
+        "t5xxl"
+    ]
     assert bench.title == "flux.safetensors, 64 × 64, 2 steps"
     store, sets = Store(tmp_path / "work"), paper_sets()[:1]
     jobs = planned(sets, 1)[:5]  # every baseline, and coupling in both modes
@@ -82,5 +123,10 @@ def test_a_file_that_is_not_there_is_named(capsys, tmp_path):
         located("sams", "nowhere.pth")
     names = [f"--{name}=nowhere.pth" for name in quality.FILES]
     host = next(path for path in map(str, comfy.__path__))
-    assert quality.main(["--host", str(host).rsplit("/", 1)[0], "--flux", *names, "--work", str(tmp_path)]) == 1
+    assert (
+        quality.main(
+            ["--host", str(host).rsplit("/", 1)[0], "--flux", *names, "--work", str(tmp_path)]
+        )
+        == 1
+    )
     assert "nowhere.pth" in capsys.readouterr().err

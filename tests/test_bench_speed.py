@@ -1,10 +1,14 @@
-"""`bench speed` on a tiny model: everything is measured and written. How quick it is, no test says."""
+"""`bench speed` on a tiny model: everything is measured and written.
+
+How quick it is, no test says.
+"""
 
 import json
 import math
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+
 from coupled.benchmarks import speed
 from coupled.benchmarks.speed_docs import write
 from coupled.benchmarks.speed_models import FLUX_DEV, QUICK, Bench, ratio
@@ -13,21 +17,32 @@ from coupled.benchmarks.speed_models import FLUX_DEV, QUICK, Bench, ratio
 @pytest.fixture(scope="module")
 def report():
     bench = Bench(QUICK)
-    return {"machine": speed.machine(bench), "steps": speed.steps(bench), "runs": speed.runs(bench),
-            "growth": speed.growth(bench), "memory": {"exact": 1.0, "local": 1.0}, "import_seconds": 0.1}
+    return {
+        "machine": speed.machine(bench),
+        "steps": speed.steps(bench),
+        "runs": speed.runs(bench),
+        "growth": speed.growth(bench),
+        "memory": {"exact": 1.0, "local": 1.0},
+        "import_seconds": 0.1,
+    }
 
 
 def test_every_row_is_a_ratio(report):
     assert len(report["steps"]) == 7 and len(report["runs"]) == 4
     rows = [*report["steps"].values(), *report["runs"].values(), *report["growth"]["tokens"]]
-    assert all(math.isfinite(r["ratio"]) and 0 < r["least"] <= r["ratio"] <= r["greatest"] for r in rows)
+    assert all(
+        math.isfinite(r["ratio"]) and 0 < r["least"] <= r["ratio"] <= r["greatest"] for r in rows
+    )
 
 
 def test_the_page_shows_what_was_measured(report, tmp_path):
     write(report, tmp_path)
     page = (tmp_path / "performance.md").read_text()
     assert all(name in page for name in (*report["steps"], *report["runs"]))
-    assert json.loads((tmp_path / "performance.json").read_text())["steps"].keys() == report["steps"].keys()
+    assert (
+        json.loads((tmp_path / "performance.json").read_text())["steps"].keys()
+        == report["steps"].keys()
+    )
     for name in ("tokens", "images"):
         assert f"performance/{name}.svg" in page
         dots = ElementTree.parse(tmp_path / "performance" / f"{name}.svg").findall(".//{*}circle")

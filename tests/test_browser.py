@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from coupled.devtools.browser import ADVICE, find_browser
 from coupled.devtools.canvas import OPTIONS, Canvas, set_setting
 from coupled.devtools.host import HostServer
 from coupled.nodes.theta import SHIPPED
 from coupled.schedules import arctan, constant, from_values, parse_values, project, sin, step01
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted(file.stem for file in (ROOT / "example_workflows").glob("*.json"))
@@ -25,14 +26,17 @@ FAMILIES = [sin(12.5, 0.8), arctan(7, 0.5), step01(29), constant(0.3)]
 TEXTS = ["0, 0.25, 1", "[0.1 0.5; 0.4\n0.9]", "2, -1, 0.5, 0.4, 0.7, 0.6", "0.5"]
 STEPS = 4  # of sampling: enough to see that pictures come, and come again
 FIRST = ("coupled_mini", "coupled_flux_dev")  # the workflows that people open first
-READABLE = 0.571  # the zoom below which the classic canvas hides all text; the page fits a template into its window
+# the zoom below which the classic canvas hides all text; the page fits a template into its window
+READABLE = 0.571
 
 each_template = pytest.mark.parametrize("name", TEMPLATES)
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need the package playwright"
+    )
     if (program := find_browser()) is None:
         pytest.skip(ADVICE)
     with playwright.sync_playwright() as p:
@@ -82,7 +86,12 @@ def test_a_template_opens_from_the_template_browser(canvas, name):
     canvas.shot(f"template_{name}")
     types = canvas.page.evaluate("app.graph._nodes.map((node) => node.type)")
     assert sorted(types) == sorted(node["type"] for node in wanted)
-    assert canvas.page.evaluate("app.graph._nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).length") == 0
+    assert (
+        canvas.page.evaluate(
+            "app.graph._nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).length"
+        )
+        == 0
+    )
     assert canvas.overlaps() == []
 
 
@@ -95,7 +104,9 @@ def test_the_page_and_the_server_have_one_theta(canvas):
         const { course, sample } = await import("/extensions/coupled/theta.js");
         return sample(course(shape, parameters), steps) }"""
     tables = [("drawn", {"values": text}, from_values(parse_values(text))[0]) for text in TEXTS]
-    families = [(schedule.shape, schedule.parameters | {"steps": 50}, schedule) for schedule in FAMILIES]
+    families = [
+        (schedule.shape, schedule.parameters | {"steps": 50}, schedule) for schedule in FAMILIES
+    ]
     for shape, parameters, schedule in [*families, *tables]:
         for count in (50, 37, 6):
             found = canvas.page.evaluate(script, [shape, parameters, count])
@@ -107,10 +118,14 @@ def test_what_the_hand_does_cannot_make_it_fall(canvas):
     script = "async (values) => (await import('/extensions/coupled/theta.js')).project(values)"
     projected = canvas.page.evaluate(script, values)
     assert projected == pytest.approx(project(values), abs=1e-9)
-    pulled = canvas.page.evaluate("""async (values) => {
+    pulled = canvas.page.evaluate(
+        """async (values) => {
         const { pull } = await import("/extensions/coupled/theta.js"), lists = [];
-        for (let i = 0; i < 60; i++) lists.push(values = pull(values, (i * 37) % 60, (i * 0.618) % 1));
-        return lists }""", projected)
+        for (let i = 0; i < 60; i++)
+            lists.push(values = pull(values, (i * 37) % 60, (i * 0.618) % 1));
+        return lists }""",
+        projected,
+    )
     assert all(low <= high for one in pulled for low, high in pairwise(one)) and pulled[0][0] == 0
 
 
@@ -126,7 +141,11 @@ def test_a_drag_draws_and_is_one_undo(canvas):
     canvas.draw((0.1, 0.0), (0.2, 0.1), (0.5, 0.6), (0.8, 0.9))
     values = drawn(canvas)
     assert len(values) == 50 and all(low <= high for low, high in pairwise(values))
-    assert values[25] == pytest.approx(0.6, abs=0.03) and values[40] == pytest.approx(0.9, abs=0.02) and values[49] == 1
+    assert (
+        values[25] == pytest.approx(0.6, abs=0.03)
+        and values[40] == pytest.approx(0.9, abs=0.02)
+        and values[49] == 1
+    )
     assert canvas.undo_steps() == steps + 1
     canvas.shot("curve")
     canvas.press("Control+z")
@@ -169,12 +188,22 @@ def test_presets_and_the_number_of_steps(canvas):
     canvas.draw((0.1, 0.0), (0.5, 0.5))
     curve = drawn(canvas)
     canvas.page.get_by_role("button", name="arctan", exact=True).click()
-    assert canvas.inputs(THETA) == {"shape": "arctan", "shape.center": 12, "shape.k": 0.5, "reference_steps": 50}
+    assert canvas.inputs(THETA) == {
+        "shape": "arctan",
+        "shape.center": 12,
+        "shape.k": 0.5,
+        "reference_steps": 50,
+    }
     canvas.press("Control+z")
     assert drawn(canvas) == curve
-    canvas.run("""(kind) => { const node = app.graph._nodes.find((n) => n.type === kind);
-        for (const steps of [10, 3, 50]) { const w = node.widgets.find((w) => w.name === "reference_steps");
-        w.value = steps; w.callback(steps) } }""", THETA)
+    canvas.run(
+        """(kind) => {
+        const node = app.graph._nodes.find((n) => n.type === kind);
+        for (const steps of [10, 3, 50]) {
+        const w = node.widgets.find((w) => w.name === "reference_steps");
+        w.value = steps; w.callback(steps) } }""",
+        THETA,
+    )
     assert drawn(canvas) == pytest.approx(curve, abs=0.001)
     names = canvas.page.locator(".coupled-theta option").all_inner_texts()
     shipped = sorted(SHIPPED.glob("*.json"))
@@ -207,26 +236,41 @@ def test_text_that_is_no_curve_is_said_on_the_curve(canvas):
 
 def shows(canvas: Canvas, node_id: str, *widths: int) -> bool:
     """Waits until a node shows pictures of these widths."""
-    images = """[...document.querySelectorAll(`[data-node-id="${id}"] img`)]""" if canvas.nodes2 else (
-        "(app.graph.getNodeById(id).imgs ?? [])")
-    script = f"([id, widths]) => {images}.map((image) => image.naturalWidth).join() === widths.join()"
+    images = (
+        """[...document.querySelectorAll(`[data-node-id="${id}"] img`)]"""
+        if canvas.nodes2
+        else ("(app.graph.getNodeById(id).imgs ?? [])")
+    )
+    script = (
+        f"([id, widths]) => {images}.map((image) => image.naturalWidth).join() === widths.join()"
+    )
     return bool(canvas.page.wait_for_function(script, arg=[node_id, widths]))
 
 
 def test_a_node_says_and_shows_what_it_found(canvas):
     picture, mask, measure = canvas.only("EmptyImage", "ImageToMask", "CoupledBackgroundSimilarity")
     canvas.put("EmptyImage", width=64, height=64, batch_size=2)
-    canvas.run("""([a, b, c]) => { const [picture, mask, measure] = [a, b, c].map((id) => app.graph.getNodeById(id));
+    canvas.run(
+        """([a, b, c]) => {
+        const [picture, mask, measure] = [a, b, c].map((id) => app.graph.getNodeById(id));
         for (const [node, slot] of [[mask, 0], [measure, 0]]) picture.connect(0, node, slot);
-        mask.connect(0, measure, 1) }""", [picture, mask, measure])
-    assert canvas.press_run()["status"]["status_str"] == "success" and shows(canvas, str(measure), 64)
+        mask.connect(0, measure, 1) }""",
+        [picture, mask, measure],
+    )
+    assert canvas.press_run()["status"]["status_str"] == "success" and shows(
+        canvas, str(measure), 64
+    )
     assert "empty" in canvas.page.locator(".coupled-said").inner_text()
     canvas.shot("measured")
-    assert canvas.run("app.graph.serialize().nodes.at(-1).widgets_values ?? []") == []  # a view: not saved
+    assert (
+        canvas.run("app.graph.serialize().nodes.at(-1).widgets_values ?? []") == []
+    )  # a view: not saved
 
 
 def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
-    """From the template to a saved set, by way of a page in Japanese, and from one of its files to the same pixels."""
+    """From the template to a saved set, by way of a page in Japanese, and from one of its files to
+    the same pixels.
+    """
     canvas.open(json.loads((ROOT / "example_workflows" / "coupled_mini.json").read_text()))
     canvas.put("CoupledSampler", steps=STEPS)
     canvas.put("CoupledRandomSeed", steps=STEPS)
@@ -236,9 +280,15 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     first = canvas.press_run()
     assert first["status"]["status_str"] == "success"
     assert sent_curve(first) == (canvas.inputs(THETA), values)
-    saved = {node: made["images"] for node, made in first["outputs"].items() if made["images"][0]["type"] == "output"}
+    saved = {
+        node: made["images"]
+        for node, made in first["outputs"].items()
+        if made["images"][0]["type"] == "output"
+    }
     assert len(saved) == 2 and all(shows(canvas, node, 128, 128) for node in saved)
-    (plot,) = [node for node, made in first["outputs"].items() if made["images"][0]["type"] == "temp"]
+    (plot,) = [
+        node for node, made in first["outputs"].items() if made["images"][0]["type"] == "temp"
+    ]
     assert shows(canvas, plot, 1152)
     assert canvas.overlaps() == []  # nor with the previews that samplers show now
     canvas.shot("mini_after")
@@ -247,12 +297,18 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     canvas.page.reload()
     canvas.wait_until_ready()
     assert drawn(canvas) == values
-    words = json.loads((ROOT / "locales" / "ja" / "main.json").read_text(encoding="utf-8"))["coupledCurve"]
+    words = json.loads((ROOT / "locales" / "ja" / "main.json").read_text(encoding="utf-8"))[
+        "coupledCurve"
+    ]
     assert canvas.page.locator(".coupled-theta svg").get_attribute("aria-label") == words["slider"]
 
     canvas.page.evaluate("app.graph.clear()")
-    host_server.client.post("/free", {"unload_models": True, "free_memory": True})  # or all would come from its cache
-    canvas.page.wait_for_timeout(2000)  # the server's worker frees in its own time; its answer does not wait for that
+    host_server.client.post(
+        "/free", {"unload_models": True, "free_memory": True}
+    )  # or all would come from its cache
+    canvas.page.wait_for_timeout(
+        2000
+    )  # the server's worker frees in its own time; its answer does not wait for that
     entry = next(made[0] for made in saved.values() if made[0]["filename"].startswith("coupled"))
     canvas.drop(host_server.client.file(entry))
     canvas.page.wait_for_function("app.graph._nodes.some((node) => node.type === 'CoupledSampler')")
@@ -267,10 +323,22 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
 
 
 def sent_curve(run: dict) -> tuple[dict, list[float]]:
-    """What the server got: the inputs of Theta Schedule, and the numbers in them; the kept workflow has the same."""
-    (inputs,) = [node["inputs"] for node in run["prompt"][2].values() if node["class_type"] == THETA]
-    (saved,) = [node for node in run["prompt"][3]["extra_pnginfo"]["workflow"]["nodes"] if node["type"] == THETA]
-    assert saved["widgets_values"] == [inputs["shape"], inputs["shape.values"], inputs["reference_steps"]]
+    """What the server got: the inputs of Theta Schedule, and the numbers in them; the kept workflow
+    has the same.
+    """
+    (inputs,) = [
+        node["inputs"] for node in run["prompt"][2].values() if node["class_type"] == THETA
+    ]
+    (saved,) = [
+        node
+        for node in run["prompt"][3]["extra_pnginfo"]["workflow"]["nodes"]
+        if node["type"] == THETA
+    ]
+    assert saved["widgets_values"] == [
+        inputs["shape"],
+        inputs["shape.values"],
+        inputs["reference_steps"],
+    ]
     return inputs, parse_values(inputs["shape.values"])
 
 
@@ -278,5 +346,7 @@ def pixels(server, entry: dict) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(server.client.file(entry))))
 
 
-def test_in_all_this_the_page_complained_of_nothing_that_the_bare_host_does_not(canvas, bare_messages):
+def test_in_all_this_the_page_complained_of_nothing_that_the_bare_host_does_not(
+    canvas, bare_messages
+):
     assert set(canvas.messages) <= bare_messages

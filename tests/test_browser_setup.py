@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from coupled.devtools import browser
 from coupled.devtools.environment import HOST, VENV, Environment, venv_python
 
@@ -36,22 +37,28 @@ def test_a_download_is_found_after_the_path(bare, monkeypatch):
 
 
 def test_a_download_for_macos_is_found(bare):
-    program = bare / "chromium-1255" / "chrome-mac" / "Chromium.app" / "Contents" / "MacOS" / "Chromium"
+    program = (
+        bare / "chromium-1255" / "chrome-mac" / "Chromium.app" / "Contents" / "MacOS" / "Chromium"
+    )
     program.parent.mkdir(parents=True)
     program.touch()
     assert browser.find_browser() == program
 
 
 def test_a_browser_that_can_not_be_had_stops_nothing_and_says_what_to_do(bare, monkeypatch, capsys):
-    monkeypatch.setattr(browser, "_installer", lambda: (script("import sys; sys.exit('no network')"), {}))
+    monkeypatch.setattr(
+        browser, "_installer", lambda: (script("import sys; sys.exit('no network')"), {})
+    )
     browser.provide_browser(OWN)
     said = capsys.readouterr().out
     assert "no network" in said and "apt install chromium" in said
 
 
 def test_a_browser_is_got_where_there_is_none(bare, monkeypatch, capsys):
-    code = "import os, pathlib; p = pathlib.Path(os.environ['INTO'], 'chromium-1', 'x'); p.mkdir(parents=True); " \
-           "(p / 'chrome').touch()"
+    code = (
+        "import os, pathlib; p = pathlib.Path(os.environ['INTO'], 'chromium-1', 'x');"
+        " p.mkdir(parents=True); (p / 'chrome').touch()"
+    )
     monkeypatch.setattr(browser, "_installer", lambda: (script(code), {"INTO": str(bare)}))
     browser.provide_browser(OWN)
     assert browser.find_browser() is not None and browser.ADVICE not in capsys.readouterr().out

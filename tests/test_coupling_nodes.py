@@ -1,27 +1,46 @@
-"""Encode Coupled Prompts and Coupled Attention, with the host's Flux text encoders at a small size."""
+"""Encode Coupled Prompts and Coupled Attention, with the host's Flux text encoders at a small
+size.
+"""
 
 import comfy.sd
 import comfy.supported_models_base
 import comfy.text_encoders.flux
 import pytest
 import torch
+from tiny import POOLED_DIM, TEXT_DIM, fill, tiny_flux, tiny_sample
+
 from coupled.attention import coupled_size, is_coupled
 from coupled.attention.encoding import longest, pad, padded
 from coupled.nodes.coupling import NODES, CoupledModelPatch, CoupledTextEncode
 from coupled.schedules import sin
-from tiny import POOLED_DIM, TEXT_DIM, fill, tiny_flux, tiny_sample
 
-T5 = {"num_layers": 1, "d_model": TEXT_DIM, "d_kv": 8, "num_heads": 4, "d_ff": 32, "vocab_size": 32128,
-      "dense_act_fn": "gelu_pytorch_tanh", "is_gated_act": True, "model_type": "t5"}
-CLIP_L = {"num_hidden_layers": 1, "hidden_size": POOLED_DIM, "num_attention_heads": 2, "intermediate_size": 16,
-          "projection_dim": POOLED_DIM}
+T5 = {
+    "num_layers": 1,
+    "d_model": TEXT_DIM,
+    "d_kv": 8,
+    "num_heads": 4,
+    "d_ff": 32,
+    "vocab_size": 32128,
+    "dense_act_fn": "gelu_pytorch_tanh",
+    "is_gated_act": True,
+    "model_type": "t5",
+}
+CLIP_L = {
+    "num_hidden_layers": 1,
+    "hidden_size": POOLED_DIM,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "projection_dim": POOLED_DIM,
+}
 LONG = "a red fox with a very bushy tail, " * 40
 BACKGROUND = "A sunny meadow."
 
 
 @pytest.fixture(scope="module")
 def clip():
-    """The host's CLIP object for Flux.1: CLIP-L and T5 of one small layer, with the real tokenizers."""
+    """The host's CLIP object for Flux.1: CLIP-L and T5 of one small layer, with the real
+    tokenizers.
+    """
     target = comfy.supported_models_base.ClipTarget(
         comfy.text_encoders.flux.FluxTokenizer, comfy.text_encoders.flux.flux_clip()
     )
@@ -47,13 +66,17 @@ def test_rows_are_the_texts_as_the_host_encodes_them(clip):
     background, background_pooled = alone(clip, BACKGROUND)
     for i, text in enumerate(("A red fox sits.", "An eagle lands.")):
         cond, entity_pooled = alone(clip, text)
-        assert torch.equal(context[i, :256], background[0]) and torch.equal(context[i, 256:], cond[0])
+        assert torch.equal(context[i, :256], background[0]) and torch.equal(
+            context[i, 256:], cond[0]
+        )
         assert torch.equal(pooled[i], entity_pooled[0])
         assert torch.equal(values["pooled_output"][i], background_pooled[0])
 
 
 def test_shorter_entities_get_the_tokenizers_padding(clip):
-    """A long one sets the length for all; the short one equals itself under the host's T5 Tokenizer Options."""
+    """A long one sets the length for all; the short one equals itself under the host's T5 Tokenizer
+    Options.
+    """
     ((context, values),) = encode(clip, entities=f"A red fox sits.\n\n  {LONG} \n")
     n = len(clip.tokenize(LONG.strip())["t5xxl"][0])
     assert n > 256 and context.shape == (2, 256 + n, TEXT_DIM)
@@ -77,7 +100,9 @@ def test_options_of_the_clip_are_kept(clip):
 def test_each_distinct_text_is_encoded_once(clip, monkeypatch):
     calls = []
     original = clip.encode_from_tokens_scheduled
-    monkeypatch.setattr(clip, "encode_from_tokens_scheduled", lambda t, **k: calls.append(t) or original(t, **k))
+    monkeypatch.setattr(
+        clip, "encode_from_tokens_scheduled", lambda t, **k: calls.append(t) or original(t, **k)
+    )
     ((context, _),) = encode(clip, entities="A fox.\nAn eagle.\nA fox.")
     assert len(calls) == 3 and context.shape[0] == 3
     assert torch.equal(context[0], context[2]) and not torch.equal(context[0], context[1])
@@ -91,14 +116,20 @@ def test_full_prompts_take_the_entities_place(clip):
     assert torch.equal(context[1, 256:], alone(clip, "An eagle lands.")[0][0])
 
 
-@pytest.mark.parametrize("inputs, message", [
-    ({"background": "  \n"}, "`background` is empty"),
-    ({"entities": "\n  \n"}, "`entities` is empty"),
-    ({"guidance": float("nan")}, "guidance must be a finite number"),
-    ({"entities": "\ufeff\n\u200b"}, "`entities` is empty"),
-    ({"entity_text": "full prompt"}, "`entities` has 2 lines, `prompts` has 0"),
-    ({"entity_text": "full prompt", "prompts": "one\n\ntwo\nthree"}, "`entities` has 2 lines, `prompts` has 3"),
-])
+@pytest.mark.parametrize(
+    "inputs, message",
+    [
+        ({"background": "  \n"}, "`background` is empty"),
+        ({"entities": "\n  \n"}, "`entities` is empty"),
+        ({"guidance": float("nan")}, "guidance must be a finite number"),
+        ({"entities": "\ufeff\n\u200b"}, "`entities` is empty"),
+        ({"entity_text": "full prompt"}, "`entities` has 2 lines, `prompts` has 0"),
+        (
+            {"entity_text": "full prompt", "prompts": "one\n\ntwo\nthree"},
+            "`entities` has 2 lines, `prompts` has 3",
+        ),
+    ],
+)
 def test_refusals(clip, inputs, message):
     with pytest.raises(ValueError, match=message):
         encode(clip, **inputs)
@@ -126,7 +157,9 @@ def test_a_tokenizer_without_options_is_padded_with_its_own_pad_token():
     short, long = (BareClip().tokenize(t) for t in ("a bb", "a bb ccc dddd"))
     lengths = longest([short, long])
     assert lengths == {"words": 4} and padded(BareClip(), "a bb ccc dddd", long, lengths) is long
-    assert padded(BareClip(), "a bb", short, lengths) == {"words": [[(1, 1.0), (2, 1.0), (-1, 1.0), (-1, 1.0)]]}
+    assert padded(BareClip(), "a bb", short, lengths) == {
+        "words": [[(1, 1.0), (2, 1.0), (-1, 1.0), (-1, 1.0)]]
+    }
     with pytest.raises(ValueError, match="differ in length by 2 tokens"):
         pad(object(), "words", [(1, 1.0)], 2)
 
@@ -145,12 +178,27 @@ def test_schemas_follow_the_contract():
     schemas = {node.GET_SCHEMA().node_id: node.GET_SCHEMA() for node in NODES}
     assert list(schemas) == ["CoupledTextEncode", "CoupledModelPatch"]
     encode_inputs = {i.id: i for i in schemas["CoupledTextEncode"].inputs}
-    assert list(encode_inputs) == ["clip", "background", "entities", "guidance", "entity_text", "prompts"]
+    assert list(encode_inputs) == [
+        "clip",
+        "background",
+        "entities",
+        "guidance",
+        "entity_text",
+        "prompts",
+    ]
     assert encode_inputs["guidance"].default == 3.5 and encode_inputs["prompts"].optional
     assert encode_inputs["entity_text"].options == ["entity", "full prompt"]
     patch_inputs = {i.id: i for i in schemas["CoupledModelPatch"].inputs}
-    assert list(patch_inputs) == ["model", "theta", "mode"] and patch_inputs["theta"].io_type == "THETA_SCHEDULE"
-    assert patch_inputs["mode"].options == ["local", "exact", "paper"] and patch_inputs["mode"].default == "local"
+    assert (
+        list(patch_inputs) == ["model", "theta", "mode"]
+        and patch_inputs["theta"].io_type == "THETA_SCHEDULE"
+    )
+    assert (
+        patch_inputs["mode"].options == ["local", "exact", "paper"]
+        and patch_inputs["mode"].default == "local"
+    )
     for schema in schemas.values():
-        assert schema.description and schema.search_aliases and schema.category.startswith("coupled/")
+        assert (
+            schema.description and schema.search_aliases and schema.category.startswith("coupled/")
+        )
         assert all(i.tooltip for i in schema.inputs) and all(o.display_name for o in schema.outputs)

@@ -1,4 +1,6 @@
-"""`dev.py` and what stands behind it: set-up, the server's life, workflows in API form, the contact sheet."""
+"""`dev.py` and what stands behind it: set-up, the server's life, workflows in API form, the contact
+sheet.
+"""
 
 import os
 import signal
@@ -10,13 +12,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
+
 from coupled.devtools import install
 from coupled.devtools.environment import Environment, SetupError
 from coupled.devtools.host import HostError, HostServer, free_port, link_pack
 from coupled.devtools.sheet import CELL, contact_sheet
 from coupled.devtools.terminal import ProgressLine
 from coupled.devtools.workflow import to_prompt
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
@@ -25,7 +28,9 @@ HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
 def dev(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
     command = [sys.executable, ROOT / "dev.py", *arguments]
     environment = os.environ | {"PYTHONIOENCODING": "utf-8"} | variables
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, timeout=60)
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env=environment, timeout=60
+    )
 
 
 def test_second_setup_is_quick_and_changes_nothing():
@@ -67,7 +72,10 @@ def test_users_own_host_is_taken_as_it_is():
 
 
 def plan_of(tmp_path: Path, log: list[str], **keys: str) -> list[install.Step]:
-    return [install.Step(name, key, tmp_path, lambda name=name: log.append(name)) for name, key in keys.items()]
+    return [
+        install.Step(name, key, tmp_path, lambda name=name: log.append(name))
+        for name, key in keys.items()
+    ]
 
 
 def test_only_changed_steps_run_again(tmp_path, monkeypatch):
@@ -88,7 +96,9 @@ def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
     monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
     good = plan_of(tmp_path, log, first="1")
-    monkeypatch.setattr(install, "steps", lambda: [*good, install.Step("second", "1", tmp_path, fail, "free some")])
+    monkeypatch.setattr(
+        install, "steps", lambda: [*good, install.Step("second", "1", tmp_path, fail, "free some")]
+    )
     for _ in range(2):
         with pytest.raises(SetupError) as caught:
             install.prepare()
@@ -98,12 +108,17 @@ def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
 
 
 def test_output_in_another_encoding_stops_nothing():
-    said = install._stream([sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'caf\xe9\n')"])
+    said = install._stream(
+        [sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'caf\xe9\n')"]
+    )
     assert said.startswith("caf")
 
 
 def test_host_requirements_leave_out_what_depends_on_torch():
-    text = "torch\ntorchsde\nTorchVision\ntorchaudio\nkornia>=0.7.1\nspandrel\n\n# more\npydantic~=2.0  # why\n"
+    text = (
+        "torch\ntorchsde\nTorchVision\ntorchaudio\nkornia>=0.7.1\nspandrel\n\n# more\npydantic~=2.0"
+        "  # why\n"
+    )
     assert install.host_requirements(text) == ["torchsde", "pydantic~=2.0"]
 
 
@@ -118,7 +133,10 @@ def test_unpacking_keeps_inside_its_folder(tmp_path):
 
 
 def test_torchvision_imports_and_python_starts_without_torch():
-    code = "import sys; assert 'torch' not in sys.modules; import torchvision.transforms.v2, torchaudio"
+    code = (
+        "import sys; assert 'torch' not in sys.modules; import torchvision.transforms.v2,"
+        " torchaudio"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -126,7 +144,9 @@ def test_torchvision_imports_and_python_starts_without_torch():
 def test_pack_is_linked_once_and_again(tmp_path):
     for _ in range(2):
         link_pack(tmp_path / "custom_nodes")
-    assert (tmp_path / "custom_nodes" / "coupled" / "dev.py").read_bytes() == (ROOT / "dev.py").read_bytes()
+    assert (tmp_path / "custom_nodes" / "coupled" / "dev.py").read_bytes() == (
+        ROOT / "dev.py"
+    ).read_bytes()
 
 
 def test_taken_port_is_avoided():
@@ -146,8 +166,18 @@ def test_server_that_dies_early_shows_its_log(tmp_path):
 
 
 def test_terminated_demo_leaves_no_server_behind():
-    command = [sys.executable, "-m", "devtools.demo", "--host", HOST, "--workflow", "tests/data/page_workflow.json"]
-    demo = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-m",
+        "devtools.demo",
+        "--host",
+        HOST,
+        "--workflow",
+        "tests/data/page_workflow.json",
+    ]
+    demo = subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     server, deadline = None, time.monotonic() + 60
     while server is None and time.monotonic() < deadline:
         children = psutil.Process(demo.pid).children()
@@ -168,7 +198,10 @@ INFO = {
                 "seed": ["INT", {}],
                 "shape": ["COMFY_DYNAMICCOMBO_V3", {"options": [
                     {"key": "flat", "inputs": {}},
-                    {"key": "sin", "inputs": {"required": {"center": ["FLOAT", {}], "k": ["FLOAT", {}]}}},
+                    {
+                        "key": "sin",
+                        "inputs": {"required": {"center": ["FLOAT", {}], "k": ["FLOAT", {}]}},
+                    },
                 ]}],
             },
             "optional": {"steps": ["INT", {}], "name": [["a", "b"], {}]},
@@ -179,12 +212,22 @@ INFO = {
 
 def workflow(values: list | dict, **node) -> dict:
     maker = {"id": 7, "type": "Maker", "widgets_values": values, "inputs": [], **node}
-    return {"nodes": [maker, {"id": 8, "type": "Note", "widgets_values": ["hello"]}], "links": [[3, 9, 0, 7, 0, "INT"]]}
+    return {
+        "nodes": [maker, {"id": 8, "type": "Note", "widgets_values": ["hello"]}],
+        "links": [[3, 9, 0, 7, 0, "INT"]],
+    }
 
 
 def test_widgets_get_their_values_in_order():
     prompt = to_prompt(workflow([5, "randomize", "sin", 12.0, 0.8, 30, "b"]), INFO)
-    wanted = {"seed": 5, "shape": "sin", "shape.center": 12.0, "shape.k": 0.8, "steps": 30, "name": "b"}
+    wanted = {
+        "seed": 5,
+        "shape": "sin",
+        "shape.center": 12.0,
+        "shape.k": 0.8,
+        "steps": 30,
+        "name": "b",
+    }
     assert prompt == {"7": {"class_type": "Maker", "inputs": wanted, "_meta": {"title": "Maker"}}}
     assert to_prompt(workflow(wanted), INFO) == prompt
 
@@ -213,7 +256,10 @@ def test_workflows_that_cannot_be_run_say_why(values, node, said):
 
 
 def test_contact_sheet_holds_both_rows(tmp_path):
-    rows = [("above", [Image.new("RGB", (128, 128), "red")] * 3), ("below", [Image.new("RGB", (128, 64), "blue")] * 2)]
+    rows = [
+        ("above", [Image.new("RGB", (128, 128), "red")] * 3),
+        ("below", [Image.new("RGB", (128, 64), "blue")] * 2),
+    ]
     with Image.open(contact_sheet(rows, ["a fox", "an eagle"], tmp_path / "sheet.png")) as sheet:
         colours = {colour: count for count, colour in sheet.getcolors(1 << 20)}
     assert colours[255, 0, 0] == 3 * CELL * CELL and colours[0, 0, 255] == 2 * CELL * CELL // 2
@@ -221,7 +267,10 @@ def test_contact_sheet_holds_both_rows(tmp_path):
 
 def test_progress_goes_to_a_file_as_a_few_lines(tmp_path):
     prompt = {"1": {"_meta": {"title": "Sampler"}}, "2": {"_meta": {"title": "Save"}}}
-    with open(tmp_path / "log", "w+", encoding="utf-8") as stream, ProgressLine(prompt, stream) as progress:
+    with (
+        open(tmp_path / "log", "w+", encoding="utf-8") as stream,
+        ProgressLine(prompt, stream) as progress,
+    ):
         progress.hear("executing", {"node": "1"})
         for step in range(1, 31):
             progress.hear("progress", {"node": "1", "value": step, "max": 30})
@@ -230,4 +279,6 @@ def test_progress_goes_to_a_file_as_a_few_lines(tmp_path):
         stream.seek(0)
         lines = stream.read().splitlines()
     assert lines[0] == "[1/2] Sampler" and lines[-1] == "[2/2] Save" and len(lines) == 6
-    assert lines[-2].endswith("30/30") and "\n".join(lines).isascii()  # a pipe on Windows takes no blocks
+    assert (
+        lines[-2].endswith("30/30") and "\n".join(lines).isascii()
+    )  # a pipe on Windows takes no blocks

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+
 from coupled.nodes.images import NODES, CoupledPair
 
 IMAGES = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 2, 3, 3)
 
 
-@pytest.mark.parametrize("first, last, expected", [(0, -1, (0, 3)), (1, 2, (1, 2)), (-4, 3, (0, 3)), (2, 2, (2, 2))])
+@pytest.mark.parametrize(
+    "first, last, expected", [(0, -1, (0, 3)), (1, 2, (1, 2)), (-4, 3, (0, 3)), (2, 2, (2, 2))]
+)
 def test_the_chosen_images(first, last, expected):
     result = CoupledPair.execute(IMAGES, first, last).result
     assert [tuple(image.shape) for image in result] == [(1, 2, 3, 3)] * 2
@@ -21,11 +24,14 @@ def test_the_ends_of_a_set_are_the_default():
     assert torch.equal(only_one[0], only_one[1])
 
 
-@pytest.mark.parametrize("first, last, words", [
-    (4, 0, "first is 4, but there are 4 images: choose -4 to 3"),
-    (-5, 0, "first is -5"),
-    (0, 4, "last is 4"),
-])
+@pytest.mark.parametrize(
+    "first, last, words",
+    [
+        (4, 0, "first is 4, but there are 4 images: choose -4 to 3"),
+        (-5, 0, "first is -5"),
+        (0, 4, "last is 4"),
+    ],
+)
 def test_an_image_that_is_not_there(first, last, words):
     with pytest.raises(ValueError, match=words):
         CoupledPair.execute(IMAGES, first, last)
@@ -33,7 +39,17 @@ def test_an_image_that_is_not_there(first, last, words):
 
 def test_the_schema_keeps_the_contract():
     schema = CoupledPair.GET_SCHEMA()
-    assert NODES == [CoupledPair] and schema.node_id == "CoupledPair" and schema.display_name == "First and Last Frame"
+    assert (
+        NODES == [CoupledPair]
+        and schema.node_id == "CoupledPair"
+        and schema.display_name == "First and Last Frame"
+    )
     assert [(i.id, i.io_type, getattr(i, "default", None)) for i in schema.inputs] == [
-        ("images", "IMAGE", None), ("first", "INT", 0), ("last", "INT", -1)]
-    assert [(o.display_name, o.io_type) for o in schema.outputs] == [("first", "IMAGE"), ("last", "IMAGE")]
+        ("images", "IMAGE", None),
+        ("first", "INT", 0),
+        ("last", "INT", -1),
+    ]
+    assert [(o.display_name, o.io_type) for o in schema.outputs] == [
+        ("first", "IMAGE"),
+        ("last", "IMAGE"),
+    ]

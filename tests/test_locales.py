@@ -1,4 +1,6 @@
-"""The page's words in every language that the pack ships: all there, none left over, and served by the host."""
+"""The page's words in every language that the pack ships: all there, none left over, and served by
+the host.
+"""
 
 import json
 import re
@@ -9,7 +11,10 @@ import pytest
 FOLDER = Path(__file__).resolve().parent.parent / "locales"
 TRANSLATED = ("ja", "zh")
 RENEW = "python3 dev.py test tests/test_locales.py --renew"
-HOSTS_OWN = {"coupled/loaders", "coupled/sampling"}  # the second word is one that the host itself translates
+HOSTS_OWN = {
+    "coupled/loaders",
+    "coupled/sampling",
+}  # the second word is one that the host itself translates
 KANA, HAN = r"[\u3040-\u30ff]", r"[\u4e00-\u9fff]"
 # Numbers, paths, file names, names with an underscore.
 FIXED = r"[A-Za-z0-9_./:\[\]*-]*[0-9_/*\[][A-Za-z0-9_./:\[\]*-]*"
@@ -34,12 +39,17 @@ def english(node: dict) -> dict:
     if inputs := input_words(node["input"]):
         words["inputs"] = inputs
     if node["output"]:
-        words["outputs"] = {str(i): {"name": name, "tooltip": tip} for i, (name, tip) in enumerate(outputs)}
+        words["outputs"] = {
+            str(i): {"name": name, "tooltip": tip} for i, (name, tip) in enumerate(outputs)
+        }
     return words
 
 
 def input_words(declared: dict) -> dict:
-    """{key: {"name", "tooltip"}}. An input inside a dynamic combo, `shape.k`, has the key `shape_k`."""
+    """{key: {"name", "tooltip"}}.
+
+    An input inside a dynamic combo, `shape.k`, has the key `shape_k`.
+    """
     words = {}
     for group in ("required", "optional"):
         for name, (kind, *rest) in (declared.get(group) or {}).items():
@@ -51,13 +61,22 @@ def input_words(declared: dict) -> dict:
 
 
 def nested_words(combo: str, choices: list[dict]) -> dict:
-    """The inputs of all choices. One that means another thing in another choice has one key and says both."""
+    """The inputs of all choices.
+
+    One that means another thing in another choice has one key and says both.
+    """
     meanings = {}
     for choice in choices:
         for name, words in input_words(choice["inputs"]).items():
             meanings.setdefault(name, {})[choice["key"]] = words["tooltip"]
-    tooltips = {name: " ".join(f"{key}: {tip}" for key, tip in tips.items()) if len(set(tips.values())) > 1
-                else next(iter(tips.values())) for name, tips in meanings.items()}
+    tooltips = {
+        name: (
+            " ".join(f"{key}: {tip}" for key, tip in tips.items())
+            if len(set(tips.values())) > 1
+            else next(iter(tips.values()))
+        )
+        for name, tips in meanings.items()
+    }
     return {f"{combo}_{name}": {"name": name, "tooltip": tip} for name, tip in tooltips.items()}
 
 
@@ -74,7 +93,9 @@ def test_english_says_what_the_schemas_say(nodes, renew):
     if renew:
         text = json.dumps(words, indent=2, ensure_ascii=False) + "\n"
         (FOLDER / "en" / "nodeDefs.json").write_text(text, encoding="utf-8")
-    assert read("en", "nodeDefs") == words, f"The nodes' own words have changed. Renew their copy: {RENEW}"
+    assert read("en", "nodeDefs") == words, (
+        f"The nodes' own words have changed. Renew their copy: {RENEW}"
+    )
 
 
 @each_language
@@ -96,23 +117,40 @@ def test_a_translation_keeps_numbers_paths_and_names(language):
 
 @each_language
 def test_a_translation_is_in_its_language(language):
-    texts = {key: text for key, text in flat(read(language, "nodeDefs")).items() if not key.endswith("name")}
-    assert [key for key, text in texts.items() if not re.search(KANA if language == "ja" else HAN, text)] == []
+    texts = {
+        key: text
+        for key, text in flat(read(language, "nodeDefs")).items()
+        if not key.endswith("name")
+    }
+    assert [
+        key for key, text in texts.items() if not re.search(KANA if language == "ja" else HAN, text)
+    ] == []
     assert language == "ja" or [key for key, text in texts.items() if re.search(KANA, text)] == []
 
 
 @each_language
 def test_a_translation_calls_the_nodes_by_their_translated_names(language):
     words = read(language, "nodeDefs")
-    titles = [node["display_name"] for name, node in read("en", "nodeDefs").items()
-              if words[name]["display_name"] != node["display_name"]]
-    assert [key for key, text in flat(words).items() if any(title in text for title in titles)] == []
+    titles = [
+        node["display_name"]
+        for name, node in read("en", "nodeDefs").items()
+        if words[name]["display_name"] != node["display_name"]
+    ]
+    assert [
+        key for key, text in flat(words).items() if any(title in text for title in titles)
+    ] == []
 
 
 @pytest.mark.parametrize("language", ("en", *TRANSLATED))
 def test_no_text_holds_what_the_page_takes_for_a_formula(language):
-    """The page compiles titles, descriptions and names: @ links, braces fill in, a bar parts plurals."""
-    words = {key: text for key, text in flat(read(language, "nodeDefs")).items() if not key.endswith("tooltip")}
+    """The page compiles titles, descriptions and names: @ links, braces fill in, a bar parts
+    plurals.
+    """
+    words = {
+        key: text
+        for key, text in flat(read(language, "nodeDefs")).items()
+        if not key.endswith("tooltip")
+    }
     assert [key for key, text in words.items() if re.search(r"[@{}|]", text)] == []
 
 
@@ -125,7 +163,11 @@ def test_the_host_serves_it(language, host_server):
 def test_categories_and_types_have_words(nodes):
     main = read("en", "main")
     known = set(main["nodeCategories"])
-    assert {part for node in nodes.values() if node["category"] not in HOSTS_OWN
-            for part in node["category"].split("/")} == known
+    assert {
+        part
+        for node in nodes.values()
+        if node["category"] not in HOSTS_OWN
+        for part in node["category"].split("/")
+    } == known
     assert set(main["dataTypes"]) == {"THETA_SCHEDULE"}
     assert set(main["templateWorkflows"]["category"]) == {"coupled"}

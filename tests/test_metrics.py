@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from coupled.metrics.background import BRIGHTEST, MIN_VISIBLE, background_similarity, coloured, heat_map
+
+from coupled.metrics.background import (
+    BRIGHTEST,
+    MIN_VISIBLE,
+    background_similarity,
+    coloured,
+    heat_map,
+)
 from coupled.metrics.score import PRESETS, Weights, combined
 from coupled.metrics.visible import TRUNK, lpips, lpips_model, psnr, ssim
 
@@ -14,7 +21,9 @@ N, H, W = 3, 24, 32
 
 @pytest.fixture
 def scene():
-    """Three random images and masks of an entity that moves; the masks' union leaves most of the picture."""
+    """Three random images and masks of an entity that moves; the masks' union leaves most of the
+    picture.
+    """
     generator = torch.Generator().manual_seed(0)
     images_NHWC = torch.rand(N, H, W, 3, generator=generator)
     masks_NHW = torch.zeros(N, H, W)
@@ -42,7 +51,9 @@ def test_it_is_the_papers_formula(scene, n):
     images, masks = (t[:n] for t in scene)
     expected, ratio, jer = literal(images, masks)
     found = background_similarity(images, masks)
-    assert found.f_bg == pytest.approx(expected, rel=1e-6) and found.validity_ratio == pytest.approx(ratio)
+    assert found.f_bg == pytest.approx(
+        expected, rel=1e-6
+    ) and found.validity_ratio == pytest.approx(ratio)
     assert np.array_equal(found.joint_region_HW.numpy(), jer) and found.reason is None
 
 
@@ -75,7 +86,9 @@ def test_a_given_region_takes_the_place_of_the_sets_own(scene):
     expected = literal(images, region.expand(N, -1, -1))[0]
     assert found.f_bg == pytest.approx(expected, rel=1e-6) and found.validity_ratio == 0.5
     assert torch.equal(found.joint_region_HW, region.bool())
-    assert math.isnan(background_similarity(images, 0 * masks, region).f_bg)  # the entity is missing all the same
+    assert math.isnan(
+        background_similarity(images, 0 * masks, region).f_bg
+    )  # the entity is missing all the same
 
 
 def test_soft_masks_count_from_one_half(scene):
@@ -89,7 +102,11 @@ def test_an_empty_mask_gets_no_number(scene):
     images, masks = scene
     masks[1] = 0
     found = background_similarity(images, masks)
-    assert math.isnan(found.f_bg) and "mask of image 2 is empty" in found.reason and 0 < found.validity_ratio < 1
+    assert (
+        math.isnan(found.f_bg)
+        and "mask of image 2 is empty" in found.reason
+        and 0 < found.validity_ratio < 1
+    )
 
 
 def test_a_hidden_background_gets_no_number(scene):
@@ -97,21 +114,28 @@ def test_a_hidden_background_gets_no_number(scene):
     masks[0] = 1
     masks[0, 0, : int(MIN_VISIBLE * H * W) - 8] = 0
     found = background_similarity(images, masks)
-    assert math.isnan(found.f_bg) and found.validity_ratio < MIN_VISIBLE and "too little background" in found.reason
+    assert (
+        math.isnan(found.f_bg)
+        and found.validity_ratio < MIN_VISIBLE
+        and "too little background" in found.reason
+    )
     masks[0, 1, :16] = 0
     assert background_similarity(images, masks).f_bg < 0
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda i, m: (i[:1], m[:1]), "there is 1 image"),
-    (lambda i, m: (i, m[:2]), "each image needs one mask"),
-    (lambda i, m: (i, m[:1]), "each image needs one mask"),
-    (lambda i, m: (i, m[:, 1:]), "The images are 32 × 24 pixels, the masks 32 × 23"),
-    (lambda i, m: (i[..., :1], m), "must be RGB"),
-    (lambda i, m: (i.index_fill(0, torch.tensor([2]), math.nan), m), "Image 3 holds pixels"),
-    (lambda i, m: (i.index_fill(0, torch.tensor([0]), math.inf), m), "Image 1 holds pixels"),
-    (lambda i, m: (i, m * math.nan), "mask holds values"),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda i, m: (i[:1], m[:1]), "there is 1 image"),
+        (lambda i, m: (i, m[:2]), "each image needs one mask"),
+        (lambda i, m: (i, m[:1]), "each image needs one mask"),
+        (lambda i, m: (i, m[:, 1:]), "The images are 32 × 24 pixels, the masks 32 × 23"),
+        (lambda i, m: (i[..., :1], m), "must be RGB"),
+        (lambda i, m: (i.index_fill(0, torch.tensor([2]), math.nan), m), "Image 3 holds pixels"),
+        (lambda i, m: (i.index_fill(0, torch.tensor([0]), math.inf), m), "Image 1 holds pixels"),
+        (lambda i, m: (i, m * math.nan), "mask holds values"),
+    ],
+)
 def test_what_cannot_be_measured_is_said(scene, spoil, words):
     with pytest.raises(ValueError, match=words):
         background_similarity(*spoil(*scene))
@@ -175,7 +199,13 @@ def test_lpips_waits_for_its_weights(monkeypatch, tmp_path):
 def save_trunk(path):
     """The convolutions of an AlexNet with weights of small integers, by torchvision's names."""
     generator = torch.Generator().manual_seed(0)
-    shapes = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
+    shapes = {
+        0: (64, 3, 11, 11),
+        3: (192, 64, 5, 5),
+        6: (384, 192, 3, 3),
+        8: (256, 384, 3, 3),
+        10: (256, 256, 3, 3),
+    }
     weights = {}
     for number, shape in shapes.items():
         scale = math.prod(shape[1:]) ** -0.5
@@ -185,31 +215,51 @@ def save_trunk(path):
     torch.save(weights, path)
 
 
-@pytest.mark.parametrize("f_bg_e4, f_ti, expected", [  # all cells of Tables 1-4 but the same seed of Table 2
-    (-2.080, 22.61, 1.558), (-67.42, 18.75, -0.919), (-4.604, 18.14, 1.246), (-48.47, 19.59, -0.214),
-    (-8.663, 17.31, 1.063), (-11.43, 15.36, 0.8636), (-50.5, 11.21, -0.7018),
-    (-4.953, 21.72, 1.413), (-12.13, 20.47, 1.099), (-5.585, 19.81, 1.296), (-30.79, 16.59, 0.253),
-    (-4.55, 19.05, 1.293), (-4.953, 21.72, 1.413), (-4.263, 22.22, 1.462),
-])
+@pytest.mark.parametrize(
+    "f_bg_e4, f_ti, expected",
+    [  # all cells of Tables 1-4 but the same seed of Table 2
+        (-2.080, 22.61, 1.558),
+        (-67.42, 18.75, -0.919),
+        (-4.604, 18.14, 1.246),
+        (-48.47, 19.59, -0.214),
+        (-8.663, 17.31, 1.063),
+        (-11.43, 15.36, 0.8636),
+        (-50.5, 11.21, -0.7018),
+        (-4.953, 21.72, 1.413),
+        (-12.13, 20.47, 1.099),
+        (-5.585, 19.81, 1.296),
+        (-30.79, 16.59, 0.253),
+        (-4.55, 19.05, 1.293),
+        (-4.953, 21.72, 1.413),
+        (-4.263, 22.22, 1.462),
+    ],
+)
 def test_the_tabulated_weights_give_the_papers_tables(f_bg_e4, f_ti, expected):
     assert combined(f_bg_e4 * 1e-4, f_ti, "tabulated") == pytest.approx(expected, abs=6e-3)
 
 
 def test_the_stated_weights():
     assert combined(-2.08e-4, 22.61, "stated") == pytest.approx(300 * -2.08e-4 + 22.61 / 30)
-    assert set(PRESETS) == {"stated", "tabulated"} and combined(-0.1, 5, Weights(2, 3, 4)) == pytest.approx(18.8)
+    assert set(PRESETS) == {"stated", "tabulated"} and combined(
+        -0.1, 5, Weights(2, 3, 4)
+    ) == pytest.approx(18.8)
 
 
 def test_no_number_stays_no_number():
-    assert math.isnan(combined(math.nan, 20, "stated")) and math.isnan(combined(-0.1, math.nan, "tabulated"))
+    assert math.isnan(combined(math.nan, 20, "stated")) and math.isnan(
+        combined(-0.1, math.nan, "tabulated")
+    )
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ((0.1, 20, "stated"), "never above 0"),
-    ((-0.1, 20, "mine"), "choose one of stated, tabulated"),
-    ((-math.inf, 20, "stated"), "finite"),
-    ((-0.1, math.inf, "stated"), "finite"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((0.1, 20, "stated"), "never above 0"),
+        ((-0.1, 20, "mine"), "choose one of stated, tabulated"),
+        ((-math.inf, 20, "stated"), "finite"),
+        ((-0.1, math.inf, "stated"), "finite"),
+    ],
+)
 def test_scores_that_make_no_sense_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         combined(*arguments)

@@ -6,13 +6,14 @@ import statistics
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from coupled.attention import couple, encode_set
 from coupled.mini.model import WEIGHTS, load_mini
 from coupled.mini.world import PLACES, SIZE, SUBJECTS, held_out
 from coupled.mini.world.canvas import Canvas
 from coupled.sampling import sample_set
 from coupled.schedules.families import constant, sin
-from PIL import Image
 
 BACKGROUND = "A vibrant meadow under a clear blue sky, bathed in sunlight."
 SIDES = [*range(14), *range(-14, 0)]
@@ -29,7 +30,9 @@ def paint(mini, theta, mode="local", background=BACKGROUND, entities=ENTITIES, s
     model, clip, vae = mini
     latent = {"samples": torch.zeros(1, 16, 16, 16)}
     conditioning = encode_set(clip, background, entities, 3.5)
-    return vae.decode(sample_set(couple(model, theta, mode), conditioning, latent, seed, steps)["samples"])
+    return vae.decode(
+        sample_set(couple(model, theta, mode), conditioning, latent, seed, steps)["samples"]
+    )
 
 
 def test_it_is_the_hosts_own_flux_and_fits_in_forty_megabytes(mini):
@@ -89,7 +92,9 @@ def test_theta_zero_gives_one_picture_n_times(mini):
 
 
 def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
-    """The sides of the pictures, where no subject stands: nearer to equal when coupled, at each of twelve seeds."""
+    """The sides of the pictures, where no subject stands: nearer to equal when coupled, at each of
+    twelve seeds.
+    """
     place = f"{BACKGROUND[0].lower()}{BACKGROUND[1:]}"
     prompts = [f"{entity[:-1]} in {place}" for entity in ENTITIES]
 

@@ -4,17 +4,27 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+
 from coupled.metrics.alignment import text_alignment
 from coupled.metrics.clip import ClipModel, Preprocessing
 from coupled.mini import model as mini_model
 from coupled.mini.clip import CONTEXT, build_mini_clip, load_mini_clip, tokenizer
 from coupled.mini.dataset import SceneArrays
 from coupled.mini.model import WEIGHTS
-from coupled.mini.train_clip import ANY, captions, contrastive_loss, fits, held_out_ranking, train_clip
+from coupled.mini.train_clip import (
+    ANY,
+    captions,
+    contrastive_loss,
+    fits,
+    held_out_ranking,
+    train_clip,
+)
 from coupled.mini.world import PLACES, SUBJECTS, draw_scene
 from coupled.nodes.alignment import CoupledTextAlignment
 
-trained = pytest.mark.skipif(not (WEIGHTS / "clip.safetensors").is_file(), reason="Mini CLIP is not trained yet")
+trained = pytest.mark.skipif(
+    not (WEIGHTS / "clip.safetensors").is_file(), reason="Mini CLIP is not trained yet"
+)
 
 
 def test_it_is_open_clips_own_class_and_small():
@@ -41,12 +51,20 @@ def test_too_many_words_are_refused():
 
 def test_captions_name_what_they_say():
     rng = np.random.default_rng(0)
-    texts, subjects, places = captions(rng, torch.arange(27).repeat(9), torch.arange(9).repeat_interleave(27))
+    texts, subjects, places = captions(
+        rng, torch.arange(27).repeat(9), torch.arange(9).repeat_interleave(27)
+    )
     for text, s, p in zip(texts, subjects.tolist(), places.tolist(), strict=True):
         assert s == ANY or any(noun in text.lower() for noun in SUBJECTS[s].nouns)
-        assert p == ANY or any(phrase.split(" ", 1)[1] in text.lower() or phrase.split()[-1] in text.lower()
-                               for phrase in (x.lower() for x in PLACES[p].phrases))
-    assert (subjects == ANY).any() and (places == ANY).any() and ((subjects >= 0) & (places >= 0)).any()
+        assert p == ANY or any(
+            phrase.split(" ", 1)[1] in text.lower() or phrase.split()[-1] in text.lower()
+            for phrase in (x.lower() for x in PLACES[p].phrases)
+        )
+    assert (
+        (subjects == ANY).any()
+        and (places == ANY).any()
+        and ((subjects >= 0) & (places >= 0)).any()
+    )
 
 
 def test_an_open_caption_fits_every_picture_and_a_named_one_only_its_own():
@@ -78,15 +96,22 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
 def test_it_ranks_the_right_subject_and_place_first():
     module, tokenize = load_mini_clip()
     clip = ClipModel(module, tokenize, Preprocessing(size=module.visual.image_size))
-    result = held_out_ranking(lambda images, prompts: text_alignment(clip, images, prompts), count=96)
+    result = held_out_ranking(
+        lambda images, prompts: text_alignment(clip, images, prompts), count=96
+    )
     assert result["subject_first"] > 0.8 and result["place_first"] > 0.9
-    assert result["right"] > result["wrong_subject"] + 3 and result["right"] > result["wrong_place"] + 3
+    assert (
+        result["right"] > result["wrong_subject"] + 3
+        and result["right"] > result["wrong_place"] + 3
+    )
 
 
 @trained
 def test_the_node_with_mini():
     scene = draw_scene(np.random.default_rng(0), SUBJECTS[0], PLACES[0])
     image = torch.from_numpy(np.array(scene.image_HWC, np.float32))[None] / 255
-    right, wrong = (CoupledTextAlignment.execute(image, text, {"clip_model": "mini"}).result[0]
-                    for text in (scene.caption.text, "A saxophone on a sandy beach."))
+    right, wrong = (
+        CoupledTextAlignment.execute(image, text, {"clip_model": "mini"}).result[0]
+        for text in (scene.caption.text, "A saxophone on a sandy beach.")
+    )
     assert right > wrong

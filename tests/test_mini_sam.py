@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from coupled.metrics.segment import Segmenter, segment_entities
 from coupled.mini import model as mini_model
 from coupled.mini.augment import painted
@@ -21,7 +22,9 @@ from coupled.mini.train_sam import (
 )
 from coupled.mini.world import PLACES, SIZE, SUBJECTS, draw_scene
 
-trained = pytest.mark.skipif(not (WEIGHTS / "sam.safetensors").is_file(), reason="Mini SAM is not trained yet")
+trained = pytest.mark.skipif(
+    not (WEIGHTS / "sam.safetensors").is_file(), reason="Mini SAM is not trained yet"
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,11 @@ def test_painting_keeps_the_picture_recognisable(batch):
 
 def test_many_pictures_at_once_are_the_same_as_one_by_one(batch):
     images, _ = batch
-    sam, points, boxes = build_mini_sam().eval(), torch.rand(6, 3, 2) * SIZE, torch.rand(6, 4).sort().values * SIZE
+    sam, points, boxes = (
+        build_mini_sam().eval(),
+        torch.rand(6, 3, 2) * SIZE,
+        torch.rand(6, 4).sort().values * SIZE,
+    )
     with torch.no_grad():
         logits, iou = predictions(sam, images, points, boxes)
     segmenter = Segmenter(sam)
@@ -134,14 +141,18 @@ def test_training_writes_weights_and_goes_on_from_them(scenes, tmp_path):
     first = train_sam(scenes, path, minutes=0.001, batch=2)
     assert torch.load(path, weights_only=True).keys() == first.state_dict().keys()
     again = train_sam(scenes, path, minutes=1e-9, batch=2)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)
+    )
 
 
 def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
     blind = held_out_iou(lambda images: torch.zeros(images.shape[:3]), 4)
     assert blind == {"iou": 0, "worst": 0, "found": 0, "left_empty": 1}
     everything = held_out_iou(lambda images: torch.ones(images.shape[:3]), 4)
-    assert 0 < everything["iou"] < 0.4 and everything["found"] == 1 and everything["left_empty"] == 0
+    assert (
+        0 < everything["iou"] < 0.4 and everything["found"] == 1 and everything["left_empty"] == 0
+    )
 
 
 @trained
@@ -156,7 +167,9 @@ def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
     segmenter, rng = Segmenter(load_mini_sam()), np.random.default_rng(5)
     torch.manual_seed(5)
     scenes = [draw_scene(rng, SUBJECTS[i], PLACES[i % len(PLACES)]) for i in range(0, 24, 3)]
-    images = torch.from_numpy(np.stack([s.image_HWC for s in scenes])).permute(0, 3, 1, 2).float() / 255
+    images = (
+        torch.from_numpy(np.stack([s.image_HWC for s in scenes])).permute(0, 3, 1, 2).float() / 255
+    )
     truth = torch.from_numpy(np.stack([s.mask_HW for s in scenes])) > 127
     larger = torch.nn.functional.interpolate(images, scale_factor=2.0, mode="bicubic").clamp(0, 1)
     for seen in (painted(images), larger):

@@ -1,10 +1,14 @@
-"""The benchmark of learning: sets apart from the held-out ones, and a page that says what the numbers say."""
+"""The benchmark of learning: sets apart from the held-out ones, and a page that says what the
+numbers say.
+"""
 
 import json
 import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+from optimise_toy import STEPS, toy_task
+
 from coupled.benchmarks import optimise as program
 from coupled.benchmarks import optimise_trial
 from coupled.benchmarks.optimise_docs import Page
@@ -17,15 +21,28 @@ from coupled.optimise import Learning, open_storage
 from coupled.optimise.meter import Measured
 from coupled.optimise.painter import Calls
 from coupled.schedules import read_schedule
-from optimise_toy import STEPS, toy_task
 
 
 def pairs(prompts):
     """(subject, place) of each prompt, by the words that the world has for them."""
-    place = next(p.name for p in PLACES if any(phrase.split(" ", 1)[1] in prompts[0] for phrase in p.phrases))
-    return [(next(s.name for s in SUBJECTS if any(prompt.lower().startswith(f"{noun} {verb}".lower())
-                                                  for noun in s.nouns for verb in s.verbs)), place)
-            for prompt in prompts]
+    place = next(
+        p.name for p in PLACES if any(phrase.split(" ", 1)[1] in prompts[0] for phrase in p.phrases)
+    )
+    return [
+        (
+            next(
+                s.name
+                for s in SUBJECTS
+                if any(
+                    prompt.lower().startswith(f"{noun} {verb}".lower())
+                    for noun in s.nouns
+                    for verb in s.verbs
+                )
+            ),
+            place,
+        )
+        for prompt in prompts
+    ]
 
 
 def test_training_sets_are_apart_from_the_held_out_ones():
@@ -33,7 +50,10 @@ def test_training_sets_are_apart_from_the_held_out_ones():
     assert not any(held_out(*pair) for pair in training)
     assert all(held_out(*pair) for one in held_out_sets() for pair in pairs(one.prompts))
     assert {place for _, place in training} == {place.name for place in PLACES}
-    assert len({one.prompts for one in training_sets(48)}) == 48 and training_sets(5) == training_sets(48)[:5]
+    assert (
+        len({one.prompts for one in training_sets(48)}) == 48
+        and training_sets(5) == training_sets(48)[:5]
+    )
     assert abs(HELD_OUT_SEED - TRAINING_SEED) >= 1000
 
 
@@ -52,10 +72,16 @@ class ToyHeldOut:
 @pytest.fixture(scope="module")
 def learning(tmp_path_factory):
     task = toy_task(candidates=30, weights="both")
-    vars(task.painter).update(model=None, clip=None, vae=None, latent={"samples": torch.zeros(1, 16, 16, 16)})
-    vars(task.painter.settings).update(sampler_name="euler", scheduler="simple", mode="exact", entity_text="entity")
+    vars(task.painter).update(
+        model=None, clip=None, vae=None, latent={"samples": torch.zeros(1, 16, 16, 16)}
+    )
+    vars(task.painter.settings).update(
+        sampler_name="euler", scheduler="simple", mode="exact", entity_text="entity"
+    )
     task.painter.vae = type("Vae", (), {"spacial_compression_decode": lambda self: 8})()
-    return Learning(task, open_storage(tmp_path_factory.mktemp("study") / "study.journal"), "mini").run()
+    return Learning(
+        task, open_storage(tmp_path_factory.mktemp("study") / "study.journal"), "mini"
+    ).run()
 
 
 @pytest.fixture
@@ -93,13 +119,22 @@ def test_families_bring_their_best_of_each_preset(learning):
 def test_the_page_says_what_the_numbers_say(learning, trial, tmp_path):
     page = Page(learning, trial, tmp_path / "docs", tmp_path / "schedules")
     page.write()
-    text, numbers = (tmp_path / "docs" / "learned.md").read_text(), json.loads(
-        (tmp_path / "docs" / "learned.json").read_text())
+    text, numbers = (
+        (tmp_path / "docs" / "learned.md").read_text(),
+        json.loads((tmp_path / "docs" / "learned.json").read_text()),
+    )
     assert "the learned schedule beats the best family" in text and "model calls made" in text
     for preset, rival in numbers["rivals"].items():
-        ours, theirs = (numbers["contenders"][name]["held out"][preset]["mean"] for name in (LEARNED, rival))
-        assert numbers["differences"][preset][rival]["mean"] == pytest.approx(ours - theirs) and ours > theirs
-    assert read_schedule(tmp_path / "schedules" / "mini-flux.json").values(STEPS) == list(learning.best().thetas)
+        ours, theirs = (
+            numbers["contenders"][name]["held out"][preset]["mean"] for name in (LEARNED, rival)
+        )
+        assert (
+            numbers["differences"][preset][rival]["mean"] == pytest.approx(ours - theirs)
+            and ours > theirs
+        )
+    assert read_schedule(tmp_path / "schedules" / "mini-flux.json").values(STEPS) == list(
+        learning.best().thetas
+    )
     for name in ("curve", "front"):
         assert ET.parse(tmp_path / "docs" / "learned" / f"{name}.svg").getroot().tag.endswith("svg")
 

@@ -6,6 +6,9 @@ import comfy.model_management
 import numpy as np
 import pytest
 import torch
+from optimise_toy import STEPS, TARGET, toy_task
+from optuna.trial import FixedTrial, TrialState
+
 from coupled.metrics.score import PRESETS
 from coupled.optimise import Learning, open_storage
 from coupled.optimise.ladder import PAPERS, family_stage, knots_stage, moved, steps_stage
@@ -14,8 +17,6 @@ from coupled.optimise.meter import LOST_F_BG, WEIGHTS, Measured, ModelMeter
 from coupled.optimise.report import front, learned, report
 from coupled.optimise.study import estimate
 from coupled.schedules import from_json, sin, to_json
-from optimise_toy import STEPS, TARGET, toy_task
-from optuna.trial import FixedTrial, TrialState
 
 
 @pytest.fixture
@@ -67,8 +68,15 @@ def test_no_schedule_is_measured_twice(done):
 
 
 def test_no_rung_ends_below_its_start(done):
-    values = [max(one.value for one in done[0].candidates(name) if one.complete) for name in ("knots", "steps")]
-    assert max(one.value for shape in FAMILIES for one in done[0].candidates(shape)) <= values[0] <= values[1]
+    values = [
+        max(one.value for one in done[0].candidates(name) if one.complete)
+        for name in ("knots", "steps")
+    ]
+    assert (
+        max(one.value for shape in FAMILIES for one in done[0].candidates(shape))
+        <= values[0]
+        <= values[1]
+    )
 
 
 def test_candidates_that_are_surely_worse_are_given_up(done):
@@ -84,14 +92,21 @@ def test_a_second_run_adds_nothing_and_a_larger_budget_goes_on(tmp_path):
     again = Learning(toy_task(candidates=12, log=log), open_storage(path)).run()
     assert len(log_of(tmp_path)) == measured and again.best() == first.best()
     more = Learning(toy_task(candidates=20, log=log), open_storage(path)).run()
-    assert len(more.candidates()) > tried and log_of(tmp_path)[:measured] == log_of(tmp_path)[:measured]
+    assert (
+        len(more.candidates()) > tried
+        and log_of(tmp_path)[:measured] == log_of(tmp_path)[:measured]
+    )
     assert more.best().value >= first.best().value
 
 
 def test_the_same_seed_finds_the_same(tmp_path):
     storages = [open_storage(tmp_path / f"{i}.journal") for i in "ab"]
-    runs = [Learning(toy_task(sets=2, candidates=16, seed=5), storage).run() for storage in storages]
-    assert [one.thetas for one in runs[0].candidates()] == [one.thetas for one in runs[1].candidates()]
+    runs = [
+        Learning(toy_task(sets=2, candidates=16, seed=5), storage).run() for storage in storages
+    ]
+    assert [one.thetas for one in runs[0].candidates()] == [
+        one.thetas for one in runs[1].candidates()
+    ]
 
 
 def test_another_task_has_a_study_of_its_own(storage):
@@ -102,7 +117,11 @@ def test_another_task_has_a_study_of_its_own(storage):
 
 def test_the_clock_stops_it_between_candidates(storage):
     learning = Learning(toy_task(), storage).run(minutes=0)
-    assert not learning.finished and learning.best() is None and report(learning) == "Nothing was tried yet."
+    assert (
+        not learning.finished
+        and learning.best() is None
+        and report(learning) == "Nothing was tried yet."
+    )
     with pytest.raises(ValueError, match="more time"):
         learned(learning)
 
@@ -152,6 +171,7 @@ def test_an_error_ends_the_run_and_the_candidate_is_tried_again(storage):
 
 # --- guards ---
 
+
 def test_a_lost_set_is_worth_an_uncoupled_one():
     kept, gone = Measured(-0.001, 30, 0.8), Measured(0.0, 30, 0.8, "empty")
     for weights in WEIGHTS.values():
@@ -161,11 +181,14 @@ def test_a_lost_set_is_worth_an_uncoupled_one():
 
 def test_both_is_the_mean_of_the_presets():
     assert WEIGHTS["both"].score(-0.002, 31) == pytest.approx(
-        sum(preset.score(-0.002, 31) for preset in PRESETS.values()) / 2)
+        sum(preset.score(-0.002, 31) for preset in PRESETS.values()) / 2
+    )
 
 
 def test_schedules_that_erase_the_entity_never_win(storage):
-    """Backgrounds that are more alike the less there is of the entity, down to none of either: theta = 0."""
+    """Backgrounds that are more alike the less there is of the entity, down to none of either:
+    theta = 0.
+    """
     task, gone = toy_task(sets=3, candidates=24), 4.5
 
     def tempting(images, prompts):
@@ -177,7 +200,9 @@ def test_schedules_that_erase_the_entity_never_win(storage):
     learning = Learning(task, storage).run()
     erased = [one for one in learning.candidates() if one.lost]
     assert erased and not any(learning.feasible(one) for one in erased)
-    assert learning.feasible(learning.best()) and gone <= sum(learning.best().thetas) < sum(sin().values(STEPS))
+    assert learning.feasible(learning.best()) and gone <= sum(learning.best().thetas) < sum(
+        sin().values(STEPS)
+    )
     assert f"{len(erased)} kept out because more than 0 sets lost" in report(learning)
 
 
@@ -192,18 +217,27 @@ def test_if_all_lose_their_entities_the_report_says_so(storage):
     assert "No schedule kept its entities" in report(Learning(task, storage).run())
 
 
-@pytest.mark.parametrize("ratio, cosines, words", [
-    (0.1, [[1, 0], [0, 1]], "hide the background: 10%"), (0.8, [[0.3, 0.2], [0.3, 0.2]], "another prompt"),
-    (0.8, [[0.3, 0.2], [0.2, 0.3]], None),
-])
+@pytest.mark.parametrize(
+    "ratio, cosines, words",
+    [
+        (0.1, [[1, 0], [0, 1]], "hide the background: 10%"),
+        (0.8, [[0.3, 0.2], [0.3, 0.2]], "another prompt"),
+        (0.8, [[0.3, 0.2], [0.2, 0.3]], None),
+    ],
+)
 def test_what_makes_a_set_lost(ratio, cosines, words):
     reason = ModelMeter(None, None, "toy").why_lost(ratio, torch.tensor(cosines))
     assert reason is None if words is None else words in reason
 
 
 def test_unfit_numbers_are_told():
-    for settings, words in (({"max_lost": 1}, "max_lost"), ({"coarse": 0}, "coarse"), ({"candidates": 0}, "candidates"),
-                            ({"weights": "mine"}, "weights 'mine'"), ({"max_lost": math.nan}, "max_lost")):
+    for settings, words in (
+        ({"max_lost": 1}, "max_lost"),
+        ({"coarse": 0}, "coarse"),
+        ({"candidates": 0}, "candidates"),
+        ({"weights": "mine"}, "weights 'mine'"),
+        ({"max_lost": math.nan}, "max_lost"),
+    ):
         with pytest.raises(ValueError, match=words):
             toy_task(**{"candidates": 5, **settings})
     with pytest.raises(ValueError, match="min_visible"):
@@ -211,6 +245,7 @@ def test_unfit_numbers_are_told():
 
 
 # --- parts ---
+
 
 def test_a_move_of_zero_is_the_start_itself():
     start = sin().values(30)
@@ -241,8 +276,12 @@ def test_what_was_given_up_is_guessed_from_the_sets_it_has_seen():
 def test_the_front_is_what_no_other_beats(done):
     everyone = [one for one in done[0].candidates() if one.complete]
     found = front(everyone)
-    assert found and all(not any(a.f_bg > b.f_bg and a.f_ti > b.f_ti for a in everyone) for b in found)
-    assert np.all(np.diff([one.f_ti for one in found]) >= 0) and np.all(np.diff([one.f_bg for one in found]) <= 0)
+    assert found and all(
+        not any(a.f_bg > b.f_bg and a.f_ti > b.f_ti for a in everyone) for b in found
+    )
+    assert np.all(np.diff([one.f_ti for one in found]) >= 0) and np.all(
+        np.diff([one.f_bg for one in found]) <= 0
+    )
 
 
 def test_the_learned_schedule_makes_a_file_that_says_where_it_comes_from(done, monkeypatch):
@@ -250,7 +289,9 @@ def test_the_learned_schedule_makes_a_file_that_says_where_it_comes_from(done, m
     painter = learning.task.painter
     painter.latent, painter.vae = {"samples": torch.zeros(1, 16, 16, 16)}, learning
     monkeypatch.setattr(learning, "spacial_compression_decode", lambda: 8, raising=False)
-    vars(painter.settings).update(sampler_name="euler", scheduler="simple", mode="exact", entity_text="entity")
+    vars(painter.settings).update(
+        sampler_name="euler", scheduler="simple", mode="exact", entity_text="entity"
+    )
     again = from_json(to_json(learned(learning, "toy", "a toy")))
     assert again.values(STEPS) == list(learning.best().thetas) and again.name == "toy"
     assert "learned on a toy: 128 × 128, 8 steps" in again.origin and "8 sets" in again.origin

@@ -1,4 +1,6 @@
-"""Optimize Theta, executed through its class on the mini model, with a toy meter in place of the measuring models."""
+"""Optimize Theta, executed through its class on the mini model, with a toy meter in place of the
+measuring models.
+"""
 
 import json
 
@@ -6,6 +8,7 @@ import comfy.model_management
 import folder_paths
 import pytest
 import torch
+
 from coupled.mini.model import load_mini
 from coupled.nodes import optimise as node_file
 from coupled.nodes.optimise import CoupledOptimizeTheta
@@ -16,13 +19,28 @@ from coupled.schedules import from_values, read_schedule
 
 STEPS = 4
 SETS = "A cat sits in a meadow.\nA horse runs in a meadow."
-INPUTS = {"seed": 1, "seeds_per_set": 1, "steps": STEPS, "sampler_name": "euler", "scheduler": "simple",
-          "guidance": 3.5, "mode": "exact", "entity_text": "full prompt", "weights": "both", "max_lost": 0.5,
-          "coarse": 1.0, "minutes": 0.0, "study": "mine", "budget": 5}
+INPUTS = {
+    "seed": 1,
+    "seeds_per_set": 1,
+    "steps": STEPS,
+    "sampler_name": "euler",
+    "scheduler": "simple",
+    "guidance": 3.5,
+    "mode": "exact",
+    "entity_text": "full prompt",
+    "weights": "both",
+    "max_lost": 0.5,
+    "coarse": 1.0,
+    "minutes": 0.0,
+    "study": "mine",
+    "budget": 5,
+}
 
 
 class ToyMeter:
-    """Likes images that differ from one another, and the darker the better: quick, and it has an optimum."""
+    """Likes images that differ from one another, and the darker the better: quick, and it has an
+    optimum.
+    """
 
     identity, count = "toy", 0
 
@@ -34,11 +52,15 @@ class ToyMeter:
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    """The host's output and user folders in tmp_path, and a toy meter for whatever the combos choose."""
+    """The host's output and user folders in tmp_path, and a toy meter for whatever the combos
+    choose.
+    """
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path / "output"))
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path / "temp"))
     monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "theta", ([str(tmp_path / "theta")], set()))
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "theta", ([str(tmp_path / "theta")], set())
+    )
     monkeypatch.delenv("COUPLED_STUDY_URL", raising=False)
     monkeypatch.setattr(node_file, "meter_of", lambda segmenter, clip_model: ToyMeter())
     ToyMeter.count = 0
@@ -53,14 +75,19 @@ def mini():
 def execute(mini, **inputs):
     latent = {"samples": torch.zeros(1, 16, 16, 16)}
     with torch.inference_mode():  # as the host runs nodes
-        return CoupledOptimizeTheta.execute(**{**mini, "latent_image": latent, "prompt_sets": SETS, **INPUTS, **inputs})
+        return CoupledOptimizeTheta.execute(
+            **{**mini, "latent_image": latent, "prompt_sets": SETS, **INPUTS, **inputs}
+        )
 
 
 def test_the_contract():
     schema = CoupledOptimizeTheta.define_schema()
     assert [one.io_type for one in schema.outputs] == ["THETA_SCHEDULE", "IMAGE", "STRING"]
     names = [one.id for one in schema.inputs]
-    assert names[:5] == ["model", "clip", "vae", "latent_image", "prompt_sets"] and {"budget", "seed"} <= set(names)
+    assert names[:5] == ["model", "clip", "vae", "latent_image", "prompt_sets"] and {
+        "budget",
+        "seed",
+    } <= set(names)
 
 
 def test_it_learns_saves_and_goes_on(mini, host):
@@ -82,32 +109,47 @@ def test_it_learns_saves_and_goes_on(mini, host):
 
 def test_an_interruption_saves_the_best_and_ends_the_node(mini, host, monkeypatch):
     def progress_of(task):
-        return lambda learning: (len(learning.candidates()) == 3 and learning.measuring == 1
-                                 and comfy.model_management.interrupt_current_processing())
+        return lambda learning: (
+            len(learning.candidates()) == 3
+            and learning.measuring == 1
+            and comfy.model_management.interrupt_current_processing()
+        )
 
     monkeypatch.setattr(node_file, "progress_of", progress_of)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         execute(mini)
     (saved,) = (host / "output" / "theta").glob("*.json")
-    assert "4 candidates" in read_schedule(saved).origin  # the fourth was interrupted when its one set was measured
+    assert (
+        "4 candidates" in read_schedule(saved).origin
+    )  # the fourth was interrupted when its one set was measured
 
 
 def test_progress_rises_and_shows_a_picture_at_each_new_best(mini, host, monkeypatch):
     seen = []
-    monkeypatch.setattr("comfy.utils.PROGRESS_BAR_HOOK", lambda value, total, preview, node_id=None: seen.append(
-        (value, total, preview)))
+    monkeypatch.setattr(
+        "comfy.utils.PROGRESS_BAR_HOOK",
+        lambda value, total, preview, node_id=None: seen.append((value, total, preview)),
+    )
     execute(mini)
     mine = [one for one in seen if one[1] == INPUTS["budget"]]
     values, pictures = [one[0] for one in mine], [one[2] for one in mine if one[2]]
     assert values == sorted(values) and values[-1] == mine[-1][1]
-    assert pictures and all(kind == "JPEG" and picture.width == 1152 for kind, picture, _ in pictures)
+    assert pictures and all(
+        kind == "JPEG" and picture.width == 1152 for kind, picture, _ in pictures
+    )
 
 
 def test_unfit_inputs_are_told_before_anything_is_made(mini, host):
-    for inputs, words in (({"study": "../x"}, "filename_prefix"), ({"prompt_sets": "A cat."}, "one prompt"),
-                          ({"clip": None}, "No text encoder"), ({"sampler_name": "nope"}, "no sampler"),
-                          ({"minutes": float("nan")}, "minutes"), ({"guidance": float("nan")}, "guidance"),
-                          ({"seeds_per_set": 0}, "one seed"), ({"study": "a\u200db"}, "filename_prefix")):
+    for inputs, words in (
+        ({"study": "../x"}, "filename_prefix"),
+        ({"prompt_sets": "A cat."}, "one prompt"),
+        ({"clip": None}, "No text encoder"),
+        ({"sampler_name": "nope"}, "no sampler"),
+        ({"minutes": float("nan")}, "minutes"),
+        ({"guidance": float("nan")}, "guidance"),
+        ({"seeds_per_set": 0}, "one seed"),
+        ({"study": "a\u200db"}, "filename_prefix"),
+    ):
         with pytest.raises(ValueError, match=words):
             execute(mini, **inputs)
     assert ToyMeter.count == 0
@@ -129,6 +171,9 @@ def test_schedules_that_ship_are_valid_and_offered():
     shipped = [name for name in list_schedules() if name.endswith(" [learned]")]
     for name in shipped:
         schedule = CoupledThetaLoad.execute(name)[0]
-        assert schedule.origin.startswith("learned on ") and from_values(schedule.values(30))[1] is None
+        assert (
+            schedule.origin.startswith("learned on ")
+            and from_values(schedule.values(30))[1] is None
+        )
     with pytest.raises(ValueError, match="no schedule"):
         CoupledThetaLoad.execute("../families.py [learned]")

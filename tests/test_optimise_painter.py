@@ -1,8 +1,11 @@
-"""Candidates share the beginning of their work, and their images are those of a run of its own, bit for bit."""
+"""Candidates share the beginning of their work, and their images are those of a run of its own, bit
+for bit.
+"""
 
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
+
 from coupled.attention import couple
 from coupled.mini.model import load_mini
 from coupled.optimise.painter import Painter, Prefixes, Settings, fingerprint
@@ -10,7 +13,10 @@ from coupled.optimise.sets import parse_sets
 from coupled.sampling import sample_set, share_noise
 from coupled.schedules import constant, from_values
 
-TEXT = "A cat sits in a meadow.\nA horse runs in a meadow.\n\nAn owl sits on a beach.\nA cow grazes on a beach."
+TEXT = (
+    "A cat sits in a meadow.\nA horse runs in a meadow.\n\nAn owl sits on a beach.\nA cow grazes on"
+    " a beach."
+)
 STEPS = 6
 
 
@@ -31,16 +37,27 @@ def table(*values):
 def alone(one, instance, theta):
     """What Coupled Sampler makes of it."""
     model = share_noise(couple(one.model, theta, one.settings.mode))
-    return sample_set(model, one.conditioning(instance[0]), one.latent, one.seeds[instance[1]], STEPS,
-                      one.settings.sampler_name)["samples"]
+    return sample_set(
+        model,
+        one.conditioning(instance[0]),
+        one.latent,
+        one.seeds[instance[1]],
+        STEPS,
+        one.settings.sampler_name,
+    )["samples"]
 
 
 @pytest.mark.parametrize("mode", ["exact", "paper"])
 def test_shared_beginnings_change_no_bit(mini, mode):
     one, instance = painter(mini, mode=mode), (1, 1)
     saved = []
-    for values in ([0, 0, 0, 1, 1, 1], [0, 0, 0.5, 0.5, 1, 1], [0, 0, 0.5, 0.5, 0.6, 0.7], [0, 0, 0, 1, 1, 1],
-                   [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]):
+    for values in (
+        [0, 0, 0, 1, 1, 1],
+        [0, 0, 0.5, 0.5, 1, 1],
+        [0, 0, 0.5, 0.5, 0.6, 0.7],
+        [0, 0, 0, 1, 1, 1],
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+    ):
         theta, before = table(*values), one.calls.saved
         assert torch.equal(one.sample(instance, theta), alone(one, instance, theta))
         saved.append(one.calls.saved - before)
@@ -65,14 +82,18 @@ def test_samplers_with_memory_share_nothing(mini):
 
 def test_a_model_that_others_have_wrapped_shares_nothing(mini):
     model = mini[0].clone()
-    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "cache", lambda executor, *a, **k: executor(*a, **k))
+    model.add_wrapper_with_key(
+        WrappersMP.DIFFUSION_MODEL, "cache", lambda executor, *a, **k: executor(*a, **k)
+    )
     assert not painter((model, *mini[1:])).shares and painter(mini).shares
 
 
 def test_callback_counts_steps_of_the_whole_run(mini):
     one, seen = painter(mini), []
     one.sample((0, 0), table(0, 0, 0, 0, 1, 1))
-    one.sample((0, 0), table(0, 0, 0, 0, 0.5, 1), lambda step, x0, x, total: seen.append((step, total)))
+    one.sample(
+        (0, 0), table(0, 0, 0, 0, 0.5, 1), lambda step, x0, x, total: seen.append((step, total))
+    )
     assert seen == [(4, STEPS), (5, STEPS)]
 
 
@@ -80,14 +101,20 @@ def test_images_are_those_of_the_decoded_latents_at_8_bits(mini):
     one = painter(mini)
     images = one.paint((0, 0), constant(1))
     assert images.shape == (2, 128, 128, 3) and torch.equal((images * 255).round() / 255, images)
-    assert (images - mini[2].decode(alone(one, (0, 0), constant(1))).clamp(0, 1)).abs().max() <= 0.51 / 255
+    assert (
+        images - mini[2].decode(alone(one, (0, 0), constant(1))).clamp(0, 1)
+    ).abs().max() <= 0.51 / 255
 
 
 def test_memory_is_bounded_and_keeps_the_zeros():
     prefixes, latent = Prefixes(memory=3 * 40), torch.zeros(10)
     for thetas in ([0.0], [0.0, 0.0], [0.5], [0.5, 0.6], [0.7]):
         prefixes.keep("a", thetas, latent)
-    assert [key[1] for key in prefixes.latents] == [(0.0,), (0.0, 0.0), (0.7,)] and prefixes.used == 120
+    assert [key[1] for key in prefixes.latents] == [
+        (0.0,),
+        (0.0, 0.0),
+        (0.7,),
+    ] and prefixes.used == 120
     assert prefixes.longest("a", [0.0, 0.0, 0.0, 1.0])[0] == 2
     assert prefixes.longest("b", [0.0, 0.0]) == (0, None)
 
@@ -137,7 +164,11 @@ def test_unfit_inputs_are_told(mini):
 
 def test_identity_changes_with_what_changes_the_images(mini):
     same = painter(mini).identity
-    others = [painter(mini, seeds=(3, 5)), painter(mini, mode="paper"), painter(mini, entity_text="full prompt")]
+    others = [
+        painter(mini, seeds=(3, 5)),
+        painter(mini, mode="paper"),
+        painter(mini, entity_text="full prompt"),
+    ]
     assert painter(mini).identity == same and same not in [other.identity for other in others]
 
 
@@ -157,10 +188,14 @@ def test_sets_are_parted_by_blank_lines():
     assert first.background == "A meadow." and second.entities == ("An owl sits.", "A cow grazes.")
 
 
-@pytest.mark.parametrize("text, words", [
-    ("", "no prompt sets"), ("A cat in a park.\n\nA dog in a park.", "Set 1 has one prompt"),
-    (TEXT + "\n\nA cat.\nThe sea is blue.", "Set 3"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "no prompt sets"),
+        ("A cat in a park.\n\nA dog in a park.", "Set 1 has one prompt"),
+        (TEXT + "\n\nA cat.\nThe sea is blue.", "Set 3"),
+    ],
+)
 def test_unfit_sets_are_told(text, words):
     with pytest.raises(ValueError, match=words):
         parse_sets(text)

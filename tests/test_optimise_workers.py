@@ -1,4 +1,6 @@
-"""A study shared by several processes, one of which is killed: nothing is lost, and nothing is done twice."""
+"""A study shared by several processes, one of which is killed: nothing is lost, and nothing is done
+twice.
+"""
 
 import collections
 import json
@@ -14,15 +16,17 @@ from pathlib import Path
 
 import pytest
 from conftest import HOST
-from coupled.optimise import Learning, open_storage
-from coupled.optimise.storage import address, last_sign, without_password
 from optimise_toy import toy_task
 from optuna.trial import TrialState, create_trial
+
+from coupled.optimise import Learning, open_storage
+from coupled.optimise.storage import address, last_sign, without_password
 
 PROGRAM = Path(__file__).with_name("optimise_toy.py")
 SETS, HEARTBEAT, GRACE, PAUSE = 4, 1, 2, 0.1
 BINARIES = [Path(p) for p in (os.environ.get("PATH") or "").split(os.pathsep)] + sorted(
-    Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    Path("/usr/lib/postgresql").glob("*/bin"), reverse=True
+)
 
 
 def start_worker(place, number: int, log: Path) -> subprocess.Popen:
@@ -44,32 +48,56 @@ def wait_until(what, seconds: float = 60) -> None:
 
 
 def share_a_study(place: str, folder: Path) -> None:
-    """Three workers; one is killed in the midst of a candidate. What the others leave must be whole."""
+    """Three workers; one is killed in the midst of a candidate.
+
+    What the others leave must be whole.
+    """
     log = folder / "log"
     workers = {worker.pid: worker for worker in (start_worker(place, i, log) for i in range(3))}
-    wait_until(lambda: max(collections.Counter(m[0] for m in measured(log)).values(), default=0) >= SETS + 2)
-    killed = collections.Counter(m[0] for m in measured(log)).most_common(1)[0][0]  # by now in its second candidate
+    wait_until(
+        lambda: (
+            max(collections.Counter(m[0] for m in measured(log)).values(), default=0) >= SETS + 2
+        )
+    )
+    killed = collections.Counter(m[0] for m in measured(log)).most_common(1)[0][
+        0
+    ]  # by now in its second candidate
     workers[killed].send_signal(signal.SIGKILL)
     workers.pop(killed).communicate()
     errors = [worker.communicate(timeout=120)[1] for worker in workers.values()]
     assert [worker.returncode for worker in workers.values()] == [0, 0], errors
 
     learning = Learning(toy_task(sets=SETS, candidates=11), open_storage(place), "shared")
-    trials = {name: learning.study(name)[0].get_trials() for name in ("sin", "arctan", "01", "knots", "steps")}
+    trials = {
+        name: learning.study(name)[0].get_trials()
+        for name in ("sin", "arctan", "01", "knots", "steps")
+    }
     for name, found in trials.items():
         done = [t for t in found if t.state == TrialState.COMPLETE]
         assert not [t for t in found if t.state in (TrialState.RUNNING, TrialState.WAITING)]
         assert len(done) >= learning.budget(name) and all("theta" in t.user_attrs for t in done)
-    ((name, lost),) = [(name, t) for name, found in trials.items() for t in found if t.state == TrialState.FAIL]
+    ((name, lost),) = [
+        (name, t) for name, found in trials.items() for t in found if t.state == TrialState.FAIL
+    ]
     again = [t.state for t in trials[name] if t.system_attrs.get("failed_trial") == lost.number]
     assert again == [TrialState.COMPLETE]
-    # A set is measured before it is written down: of the killed worker's sets the last one may have to be done anew.
+    # A set is measured before it is written down: of the killed worker's sets the last one may have
+    # to be done anew.
     lines = measured(log)
-    # At so few steps two candidates may be one theta, and two workers may try them at the same time.
-    tried = collections.Counter(tuple(round(v, 6) for v in t.user_attrs["theta"])
-                                for found in trials.values() for t in found if t.state == TrialState.COMPLETE)
-    twice = [m for m, n in collections.Counter(m[1:] for m in lines).items() if n > max(1, tried[m[1]])]
-    assert len(twice) <= 1 and all((killed, *m) == [line for line in lines if line[0] == killed][-1] for m in twice)
+    # At so few steps two candidates may be one theta, and two workers may try them at the same
+    # time.
+    tried = collections.Counter(
+        tuple(round(v, 6) for v in t.user_attrs["theta"])
+        for found in trials.values()
+        for t in found
+        if t.state == TrialState.COMPLETE
+    )
+    twice = [
+        m for m, n in collections.Counter(m[1:] for m in lines).items() if n > max(1, tried[m[1]])
+    ]
+    assert len(twice) <= 1 and all(
+        (killed, *m) == [line for line in lines if line[0] == killed][-1] for m in twice
+    )
     assert learning.run().finished and measured(log) == lines
 
 
@@ -80,7 +108,9 @@ def test_workers_on_one_machine(tmp_path):
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 def test_a_silent_worker_is_replaced_on_a_journal(tmp_path):
     path, log = str(tmp_path / "study.journal"), tmp_path / "log"
-    gone = Learning(toy_task(sets=SETS, candidates=11), open_storage(path, HEARTBEAT, grace=1), "shared")
+    gone = Learning(
+        toy_task(sets=SETS, candidates=11), open_storage(path, HEARTBEAT, grace=1), "shared"
+    )
     study, stage = gone.study("sin")
     trial = study.ask()  # and then nothing more is heard of it
     theta = stage.suggest(trial)
@@ -88,10 +118,18 @@ def test_a_silent_worker_is_replaced_on_a_journal(tmp_path):
     trial.set_user_attr("set 0", gone.task.meter(images, None).as_list())
     assert gone.left("sin") == gone.budget("sin") - 1 and gone.count("sin", "RUNNING") == 1
     time.sleep(1.2)
-    other = Learning(toy_task(sets=SETS, candidates=11, log=log), open_storage(path, HEARTBEAT, grace=1), "shared")
+    other = Learning(
+        toy_task(sets=SETS, candidates=11, log=log),
+        open_storage(path, HEARTBEAT, grace=1),
+        "shared",
+    )
     assert other.left("sin") == other.budget("sin") and other.count("sin", "RUNNING") == 0
     other.run()
-    places = [place for _, place, thetas in measured(log) if thetas == tuple(round(v, 6) for v in theta.values(8))]
+    places = [
+        place
+        for _, place, thetas in measured(log)
+        if thetas == tuple(round(v, 6) for v in theta.values(8))
+    ]
     assert sorted(places) == [1, 2, 3]  # set 0 was measured by the one that fell silent
 
 
@@ -99,7 +137,10 @@ def test_a_silent_worker_is_replaced_on_a_journal(tmp_path):
 def postgres(tmp_path_factory):
     """The URL of a real PostgreSQL server, as Debian installs it."""
     pytest.importorskip("psycopg", reason="needs the package psycopg")
-    tools = {name: next((b / name for b in BINARIES if (b / name).exists()), None) for name in ("initdb", "postgres")}
+    tools = {
+        name: next((b / name for b in BINARIES if (b / name).exists()), None)
+        for name in ("initdb", "postgres")
+    }
     if not all(tools.values()):
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="coupled-pg-"))
@@ -111,12 +152,26 @@ def postgres(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     data = folder / "data"
-    subprocess.run([tools["initdb"], "-D", data, "-U", "coupled", "--auth=trust", "--no-sync"], check=True,
-                   capture_output=True, cwd=folder, **user)
-    server = subprocess.Popen([tools["postgres"], "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
-                              stderr=subprocess.DEVNULL, cwd=folder, **user)
+    subprocess.run(
+        [tools["initdb"], "-D", data, "-U", "coupled", "--auth=trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **user,
+    )
+    server = subprocess.Popen(
+        [tools["postgres"], "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        **user,
+    )
     try:
-        wait_until(lambda: (data / "postmaster.pid").exists() and "ready" in (data / "postmaster.pid").read_text())
+        wait_until(
+            lambda: (
+                (data / "postmaster.pid").exists()
+                and "ready" in (data / "postmaster.pid").read_text()
+            )
+        )
         yield f"postgresql://coupled:secret@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)
@@ -130,11 +185,19 @@ def test_workers_on_a_real_postgresql(postgres, tmp_path):
 
 # --- addresses ---
 
+
 def test_addresses(tmp_path):
-    assert address("postgresql://a:b@c/d") == address("postgres://a:b@c/d") == "postgresql+psycopg://a:b@c/d"
+    assert (
+        address("postgresql://a:b@c/d")
+        == address("postgres://a:b@c/d")
+        == "postgresql+psycopg://a:b@c/d"
+    )
     assert address("mysql://a:b@c/d") == "mysql+pymysql://a:b@c/d"
     assert address("postgresql+pg8000://c/d") == "postgresql+pg8000://c/d"
-    assert address(tmp_path / "new" / "x.db") == f"sqlite:///{tmp_path}/new/x.db" and (tmp_path / "new").is_dir()
+    assert (
+        address(tmp_path / "new" / "x.db") == f"sqlite:///{tmp_path}/new/x.db"
+        and (tmp_path / "new").is_dir()
+    )
     assert address(tmp_path / "x.journal") == f"{tmp_path}/x.journal"
 
 

@@ -1,6 +1,7 @@
 """Which chat servers may be contacted, and which of them gets the key."""
 
 import pytest
+
 from coupled.prompts import address, endpoint
 
 KEY = "sk-very-secret-123"
@@ -9,7 +10,11 @@ KEY = "sk-very-secret-123"
 def test_key_is_not_sent_in_clear_over_a_network(monkeypatch):
     monkeypatch.setenv(address.KEY_VARIABLE, KEY)
     monkeypatch.setenv(address.HOSTS_VARIABLE, "lan.example")
-    for url, key in [("http://lan.example/v1", ""), ("https://lan.example/v1", KEY), ("http://localhost:1/v1", KEY)]:
+    for url, key in [
+        ("http://lan.example/v1", ""),
+        ("https://lan.example/v1", KEY),
+        ("http://localhost:1/v1", KEY),
+    ]:
         checked = address.check_address(url)
         assert address.api_key(checked) == key
         with endpoint.session_for(checked) as session:
@@ -83,8 +88,18 @@ def test_odd_addresses_are_refused(monkeypatch, base_url):
 
 def test_environment_allows_hosts(monkeypatch):
     monkeypatch.setenv(address.HOSTS_VARIABLE, "api.Example.com, lan:8000 [fd00::1]:1")
-    for url in ("https://API.example.com/v1", "https://api.example.com:444/v1", "http://lan:8000", "http://[fd00::1]:1"):
+    for url in (
+        "https://API.example.com/v1",
+        "https://api.example.com:444/v1",
+        "http://lan:8000",
+        "http://[fd00::1]:1",
+    ):
         assert not address.check_address(url).loopback
-    for url in ("http://lan/v1", "http://lan:8001/v1", "https://www.api.example.com/v1", "http://[fd00::1]:2"):
+    for url in (
+        "http://lan/v1",
+        "http://lan:8001/v1",
+        "https://www.api.example.com/v1",
+        "http://[fd00::1]:2",
+    ):
         with pytest.raises(ValueError, match="is not this machine"):
             address.check_address(url)

@@ -1,6 +1,7 @@
 """The instruction for language models, the parsing of their answers, and the one repair."""
 
 import pytest
+
 from coupled.prompts import chat
 
 PROMPTS = (
@@ -23,10 +24,12 @@ def test_instruction_is_the_papers():
     }
     flat = " ".join(user["content"].split())
     assert flat.startswith(
-        "You are given a set of prompts for text-to-image generation. Your task is to first identify and extract the "
-        "common background shared across all prompts. Then, for each individual prompt, present the distinct entity "
-        "description. Please format your output as follows: Background: [shared background] Entity 1: [description of "
-        "the first unique entity] Entity 2: [description of the second unique entity] ... and so on. Prompt 1: A cute"
+        "You are given a set of prompts for text-to-image generation. Your task is to first"
+        " identify and extract the common background shared across all prompts. Then, for each"
+        " individual prompt, present the distinct entity description. Please format your output as"
+        " follows: Background: [shared background] Entity 1: [description of the first unique"
+        " entity] Entity 2: [description of the second unique entity] ... and so on. Prompt 1: A"
+        " cute"
     )
     assert user["content"].endswith("Prompt 2: " + PROMPTS[1])
 
@@ -40,8 +43,13 @@ def test_instruction_is_the_papers():
         GOOD.replace("sits", "\n  sits"),  # a line break within an entity
         "Sure! Here it is:\n\n" + GOOD + "\n\n---",
         "<think>Background: hm? Entity 1: …</think>" + GOOD,
-        "**Background:** " + ROOM + "\n- **Entity 1:** A cute Pikachu sits.\n- **Entity 2**: A beautiful girl stands.",
-        f"background: [{ROOM}]\nENTITY 1: \"A cute Pikachu sits.\"\nEntity #2： A beautiful girl stands.",
+        "**Background:** "
+        + ROOM
+        + "\n- **Entity 1:** A cute Pikachu sits.\n- **Entity 2**: A beautiful girl stands.",
+        (
+            f'background: [{ROOM}]\nENTITY 1: "A cute Pikachu sits."\nEntity #2： A beautiful girl'
+            " stands."
+        ),
     ],
 )
 def test_parse_good_answers(answer):
@@ -63,8 +71,14 @@ def test_parse_good_answers(answer):
         ("Background: room\nEntity 1:\nEntity 2: dog", "Entity 1 is empty"),
         ("Background: ** \nEntity 1: cat\nEntity 2: dog", "Background is empty"),
         ("Background: room\nEntity 1: a cat\nEntity 2: A cat.", "are the same"),
-        ("Background: [shared background]\nEntity 1: cat\nEntity 2: dog", "repeats the instruction"),
-        ("Background: room\nEntity 1: [description of the first unique entity]\nEntity 2: dog", "repeats the instr"),
+        (
+            "Background: [shared background]\nEntity 1: cat\nEntity 2: dog",
+            "repeats the instruction",
+        ),
+        (
+            "Background: room\nEntity 1: [description of the first unique entity]\nEntity 2: dog",
+            "repeats the instr",
+        ),
         (GOOD + "\n\nI hope this helps!", "other text"),
         ("Background: room\nEntity 1: cat\nEntity 2: " + "very " * 999, "longer than"),
     ],

@@ -7,6 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from coupled.prompts import address, chat, endpoint
 from coupled.prompts.endpoint import Endpoint
 
@@ -27,7 +28,9 @@ def completion(text):
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the k-th request with the k-th of `script` (the last one again and again); keeps what it was asked."""
+    """Answers the k-th request with the k-th of `script` (the last one again and again); keeps what
+    it was asked.
+    """
 
     daemon_threads = True
 
@@ -84,9 +87,13 @@ def ask(server, **options):
 
 
 def test_answer_and_request(serve, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # this machine is reached without a proxy
+    monkeypatch.setenv(
+        "HTTP_PROXY", "http://127.0.0.1:9"
+    )  # this machine is reached without a proxy
     server = serve(completion(GOOD))
-    assert chat.split_by_chat(PROMPTS, Endpoint(server.base_url + "/", " tiny ")).entities == ENTITIES
+    assert (
+        chat.split_by_chat(PROMPTS, Endpoint(server.base_url + "/", " tiny ")).entities == ENTITIES
+    )
     path, headers, body, _ = server.asked[0]
     assert path == "/v1/chat/completions"
     assert body["model"] == "tiny" and body["stream"] is False and body["temperature"] == 0
@@ -101,7 +108,9 @@ def test_bad_answer_then_repaired(serve):
 
 
 def test_content_in_parts(serve):
-    body = json.dumps({"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}}]})
+    body = json.dumps(
+        {"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}}]}
+    )
     assert ask(serve((200, {}, body))) == "ab"
 
 
@@ -163,7 +172,9 @@ def test_interrupt_while_waiting(serve):
 
 
 def test_refused_options_are_left_out(serve):
-    refuse = [(400, {}, f"Unsupported parameter: '{name}'") for name in ("max_tokens", "temperature")]
+    refuse = [
+        (400, {}, f"Unsupported parameter: '{name}'") for name in ("max_tokens", "temperature")
+    ]
     server = serve(*refuse, completion("yes"))
     assert ask(server) == "yes"
     assert set(server.asked[2][2]) == {"model", "messages", "stream"}
@@ -242,7 +253,13 @@ def test_key_is_sent_and_never_shown(serve, monkeypatch):
     server = serve(completion("yes"))
     assert ask(server) == "yes"
     assert server.asked[0][1]["Authorization"] == f"Bearer {KEY}"
-    for step in [(401, {}, f"bad key {KEY}"), (200, {}, f"echo {KEY}"), completion(f"Entity 1: {KEY}"), lost, hang]:
+    for step in [
+        (401, {}, f"bad key {KEY}"),
+        (200, {}, f"echo {KEY}"),
+        completion(f"Entity 1: {KEY}"),
+        lost,
+        hang,
+    ]:
         server = serve(step)
         with pytest.raises(ValueError) as caught:
             chat.split_by_chat(PROMPTS, Endpoint(server.base_url, "m", retries=0, read_timeout=0.3))

@@ -1,4 +1,6 @@
-"""Real, tiny language models made here: a transformers folder, `transformers serve`, a host CLIP."""
+"""Real, tiny language models made here: a transformers folder, `transformers serve`, a host
+CLIP.
+"""
 
 import importlib.util
 import os
@@ -9,9 +11,18 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_llm import (
+    CLIP_ANSWER,
+    PROMPTS,
+    TEMPLATE,
+    language_clip,
+    make_folder,
+    make_it_say,
+    make_root,
+)
+
 from coupled.prompts import chat, host_llm, local
 from coupled.prompts.endpoint import Endpoint
-from tiny_llm import CLIP_ANSWER, PROMPTS, TEMPLATE, language_clip, make_folder, make_it_say, make_root
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +30,15 @@ def root(tmp_path_factory):
     return make_root(tmp_path_factory.mktemp("models") / "LLM")
 
 
-# -- transformers --------------------------------------------------------------------------------------------------
+# -- transformers
 
 
 @pytest.mark.parametrize("name", ["taught", "someone/plain", "no-system"])
 def test_local_model_splits(root, name):
     polls = []
-    complete = local.load_model(local.find_model([root], name), max_tokens=40, poll=lambda: polls.append(1))
+    complete = local.load_model(
+        local.find_model([root], name), max_tokens=40, poll=lambda: polls.append(1)
+    )
     split = chat.split_by_chat(PROMPTS, complete)
     assert (split.background, split.entities) == ("A cozy room.", ("A cat sits.", "A dog runs."))
     assert len(polls) > 10
@@ -33,7 +46,9 @@ def test_local_model_splits(root, name):
 
 def test_random_model_gives_a_clear_error_after_one_repair(root):
     complete, asked = local.load_model(root / "random", max_tokens=12), []
-    with pytest.raises(ValueError, match="The model was asked twice.*larger instruction-tuned model"):
+    with pytest.raises(
+        ValueError, match="The model was asked twice.*larger instruction-tuned model"
+    ):
         chat.split_by_chat(PROMPTS, lambda messages: asked.append(messages) or complete(messages))
     assert len(asked) == 2
 
@@ -61,7 +76,17 @@ def test_listing_and_finding(root, tmp_path):
         assert local.list_models([root, tmp_path / "absent"]) == [
             "no-system", "pickled", "random", "short", "someone/plain", "taught",
         ]  # fmt: skip
-        for name in ("link", "../outside", str(outside), "random/../../../outside", "", ".", "..", "absent", "a\0b"):
+        for name in (
+            "link",
+            "../outside",
+            str(outside),
+            "random/../../../outside",
+            "",
+            ".",
+            "..",
+            "absent",
+            "a\0b",
+        ):
             with pytest.raises(ValueError, match="There is no language model"):
                 local.find_model([root], name)
     finally:
@@ -79,13 +104,14 @@ def test_foreign_code_is_refused(root, tmp_path):
     folder = make_folder(tmp_path / "foreign", TEMPLATE, False)
     (folder / "evil.py").write_text("raise SystemExit('ran')\nclass Evil: pass\n")
     (folder / "config.json").write_text(
-        '{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}}'
+        '{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM":'
+        ' "evil.Evil"}}'
     )
     with pytest.raises(ValueError, match="could not be loaded"):
         local.load_model(folder)
 
 
-# -- transformers serve --------------------------------------------------------------------------------------------
+# -- transformers serve
 
 SERVING = ("fastapi", "uvicorn", "openai", "accelerate")
 MISSING = [name for name in SERVING if importlib.util.find_spec(name) is None]
@@ -124,14 +150,17 @@ def test_transformers_serve(root, served):
         chat.split_by_chat(PROMPTS, Endpoint(served, str(root / "random"), max_tokens=12))
 
 
-# -- a host CLIP ---------------------------------------------------------------------------------------------------
+# -- a host CLIP
+
 
 def test_host_clip_answers():
     clip = language_clip()
     with pytest.raises(ValueError, match="asked twice"):
         chat.split_by_chat(PROMPTS, lambda messages: host_llm.complete_with_clip(clip, messages, 8))
     make_it_say(clip, CLIP_ANSWER)
-    split = chat.split_by_chat(PROMPTS, lambda messages: host_llm.complete_with_clip(clip, messages, 60))
+    split = chat.split_by_chat(
+        PROMPTS, lambda messages: host_llm.complete_with_clip(clip, messages, 60)
+    )
     assert (split.background, split.entities) == ("forest at dawn", ("A fox runs.", "an owl sits"))
 
 

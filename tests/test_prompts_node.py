@@ -2,8 +2,9 @@
 
 import folder_paths
 import pytest
-from coupled.nodes.prompts import NO_MODEL, PAPER_PROMPTS, CoupledSplitPrompts, model_names
 from tiny_llm import CLIP_ANSWER, PROMPTS, TEMPLATE, language_clip, make_folder, make_it_say
+
+from coupled.nodes.prompts import NO_MODEL, PAPER_PROMPTS, CoupledSplitPrompts, model_names
 
 
 @pytest.fixture
@@ -22,14 +23,23 @@ def test_schema_is_the_contract(models):
         "CoupledSplitPrompts", "Split Prompts", "coupled/prompts",
     )  # fmt: skip
     assert [given.id for given in schema.inputs] == ["prompts", "method"]
-    assert [output.display_name for output in schema.outputs] == ["background", "entities", "prompts"]
+    assert [output.display_name for output in schema.outputs] == [
+        "background",
+        "entities",
+        "prompts",
+    ]
     options = {option.key: option.inputs for option in schema.inputs[1].options}
     assert {key: [given.id for given in inputs] for key, inputs in options.items()} == {
-        "rules": [], "endpoint": ["base_url", "model"], "transformers": ["model"], "text encoder": ["clip"],
+        "rules": [], "endpoint": ["base_url", "model"],
+        "transformers": ["model"], "text encoder": ["clip"],
     }  # fmt: skip
     assert options["transformers"][0].options == ["some-model"]
     nested = [given for inputs in options.values() for given in inputs]
-    assert schema.description and schema.search_aliases and all(g.tooltip for g in [*schema.inputs, *nested])
+    assert (
+        schema.description
+        and schema.search_aliases
+        and all(g.tooltip for g in [*schema.inputs, *nested])
+    )
 
 
 def test_default_prompts_are_the_papers():
@@ -50,17 +60,25 @@ def test_by_model_folder(models):
 def test_by_text_encoder():
     clip = language_clip()
     make_it_say(clip, CLIP_ANSWER)
-    result = CoupledSplitPrompts.execute("\n".join(PROMPTS), {"method": "text encoder", "clip": clip})
+    result = CoupledSplitPrompts.execute(
+        "\n".join(PROMPTS), {"method": "text encoder", "clip": clip}
+    )
     assert result.args == ("forest at dawn", "A fox runs.\nan owl sits", "\n".join(PROMPTS))
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ({"method": "magic"}, "not known. Choose one of: rules, endpoint, transformers, text encoder"),
+        (
+            {"method": "magic"},
+            "not known. Choose one of: rules, endpoint, transformers, text encoder",
+        ),
         (None, "not known. Choose one of"),  # what the host passes for a key that it does not know
         ({"method": "transformers", "model": NO_MODEL}, "There is no language model"),
-        ({"method": "endpoint", "base_url": "http://example.com/v1", "model": "m"}, "is not this machine"),
+        (
+            {"method": "endpoint", "base_url": "http://example.com/v1", "model": "m"},
+            "is not this machine",
+        ),
     ],
 )
 def test_clear_errors(models, method, message):

@@ -5,44 +5,65 @@ from itertools import permutations
 from random import Random
 
 import pytest
+
 from coupled.prompts.rules import rules
 from coupled.prompts.split import SplitPrompts, parse_entities, parse_prompts
 
 PAPER = [
     (
-        "An eagle soars gracefully in a vibrant meadow under a clear blue sky, bathed in sunlight.\n"
-        "A red fox runs in a vibrant meadow under a clear blue sky, bathed in sunlight.",
+        (
+            "An eagle soars gracefully in a vibrant meadow under a clear blue sky, bathed in"
+            " sunlight.\nA red fox runs in a vibrant meadow under a clear blue sky, bathed in"
+            " sunlight."
+        ),
         "A vibrant meadow under a clear blue sky, bathed in sunlight.",
         ["An eagle soars gracefully.", "A red fox runs."],
     ),
     (
-        "A cute Pikachu sits in a cozy room bathed in warm sunshine. The room has wooden flooring and a peaceful, "
-        "homely atmosphere.\nA beautiful girl stands in a cozy room bathed in warm sunshine. The room has wooden "
-        "flooring and a peaceful, homely atmosphere.",
-        "A cozy room bathed in warm sunshine. The room has wooden flooring and a peaceful, homely atmosphere.",
+        (
+            "A cute Pikachu sits in a cozy room bathed in warm sunshine. The room has wooden"
+            " flooring and a peaceful, homely atmosphere.\nA beautiful girl stands in a cozy room"
+            " bathed in warm sunshine. The room has wooden flooring and a peaceful, homely"
+            " atmosphere."
+        ),
+        (
+            "A cozy room bathed in warm sunshine. The room has wooden flooring and a peaceful,"
+            " homely atmosphere."
+        ),
         ["A cute Pikachu sits.", "A beautiful girl stands."],
     ),
     (
-        "An elderly man in a suit playing saxophone on Tokyo night street, adorned with neon lights and billboards.\n"
-        "A young woman in a red dress dancing on Tokyo night street, adorned with neon lights and billboards.",
+        (
+            "An elderly man in a suit playing saxophone on Tokyo night street, adorned with neon"
+            " lights and billboards.\nA young woman in a red dress dancing on Tokyo night street,"
+            " adorned with neon lights and billboards."
+        ),
         "Tokyo night street, adorned with neon lights and billboards.",
         ["An elderly man in a suit playing saxophone.", "A young woman in a red dress dancing."],
     ),
     (
-        "A majestic stag standing proud in a misty forest at dawn, sunlight through trees.\n"
-        "A squirrel perched on a branch in a misty forest at dawn, sunlight through trees.",
+        (
+            "A majestic stag standing proud in a misty forest at dawn, sunlight through trees.\n"
+            "A squirrel perched on a branch in a misty forest at dawn, sunlight through trees."
+        ),
         "A misty forest at dawn, sunlight through trees.",
         ["A majestic stag standing proud.", "A squirrel perched on a branch."],
     ),
 ]
 CLAUSES = [
     (
-        "In a misty forest at dawn, a stag stands.\nIn a misty forest at dawn, a squirrel sits on a branch.",
+        (
+            "In a misty forest at dawn, a stag stands.\nIn a misty forest at dawn, a squirrel sits"
+            " on a branch."
+        ),
         "A misty forest at dawn.",
         ["A stag stands.", "A squirrel sits on a branch."],
     ),
     (
-        "In a misty forest at dawn, a stag stands.\nA squirrel sits on a branch in a misty forest at dawn.",
+        (
+            "In a misty forest at dawn, a stag stands.\nA squirrel sits on a branch in a misty"
+            " forest at dawn."
+        ),
         "A misty forest at dawn.",
         ["A stag stands.", "A squirrel sits on a branch."],
     ),
@@ -52,13 +73,18 @@ CLAUSES = [
         ["A stag stands.", "A squirrel sits."],
     ),
     (
-        "A cat sits on the floor of a cozy room.\nA dog sits on the floor of a cozy room.\n"
-        "A girl stands on the floor of a cozy room.",
+        (
+            "A cat sits on the floor of a cozy room.\nA dog sits on the floor of a cozy room.\n"
+            "A girl stands on the floor of a cozy room."
+        ),
         "The floor of a cozy room.",
         ["A cat sits.", "A dog sits.", "A girl stands."],
     ),
     (  # nothing is left dangling where the shared words were
-        "A cat sits on the floor of a cozy room with wooden flooring.\nA dog lies in a cozy room with wooden flooring.",
+        (
+            "A cat sits on the floor of a cozy room with wooden flooring.\nA dog lies in a cozy"
+            " room with wooden flooring."
+        ),
         "A cozy room with wooden flooring.",
         ["A cat sits on the floor.", "A dog lies."],
     ),
@@ -73,23 +99,34 @@ CLAUSES = [
         ["A fox holding a lamp.", "An owl drinking tea."],
     ),
     (
-        "A fox runs in a meadow. It wears a hat. The meadow is green.\n"
-        "An owl sits in a meadow. It reads a book. The meadow is green.",
+        (
+            "A fox runs in a meadow. It wears a hat. The meadow is green.\n"
+            "An owl sits in a meadow. It reads a book. The meadow is green."
+        ),
         "A meadow. The meadow is green.",
         ["A fox runs. It wears a hat.", "An owl sits. It reads a book."],
     ),
     (
-        "A fox runs in a meadow, wearing a hat. Sunlight.\nAn owl sits in a meadow, reading. Sunlight.",
+        (
+            "A fox runs in a meadow, wearing a hat. Sunlight.\nAn owl sits in a meadow, reading."
+            " Sunlight."
+        ),
         "A meadow. Sunlight.",
         ["A fox runs, wearing a hat.", "An owl sits, reading."],
     ),
     (  # punctuation that only one of them has
-        "A fox runs in a meadow under a sky bathed in light.\nAn owl sits in a meadow under a sky, bathed in light.",
+        (
+            "A fox runs in a meadow under a sky bathed in light.\nAn owl sits in a meadow under a"
+            " sky, bathed in light."
+        ),
         "A meadow under a sky bathed in light.",
         ["A fox runs.", "An owl sits."],
     ),
     (
-        "A robot waters plants — a greenhouse at night, glass roof.\nA cat naps — a greenhouse at night, glass roof.",
+        (
+            "A robot waters plants — a greenhouse at night, glass roof.\nA cat naps — a greenhouse"
+            " at night, glass roof."
+        ),
         "A greenhouse at night, glass roof.",
         ["A robot waters plants.", "A cat naps."],
     ),
@@ -116,30 +153,44 @@ INCIDENTAL = [
         ["A fox wearing a red hat stands.", "An owl wearing a red hat sits."],
     ),
     (
-        "A photo of a red fox in the snow, 35mm, bokeh\nA photo of a blue bird in the snow, 35mm, bokeh",
+        (
+            "A photo of a red fox in the snow, 35mm, bokeh\nA photo of a blue bird in the snow,"
+            " 35mm, bokeh"
+        ),
         "The snow, 35mm, bokeh",
         ["A photo of a red fox", "A photo of a blue bird"],
     ),
 ]
 LANGUAGES = [
     (
-        "Ein Adler schwebt über einer grünen Wiese unter blauem Himmel.\n"
-        "Ein roter Fuchs läuft über einer grünen Wiese unter blauem Himmel.",
+        (
+            "Ein Adler schwebt über einer grünen Wiese unter blauem Himmel.\n"
+            "Ein roter Fuchs läuft über einer grünen Wiese unter blauem Himmel."
+        ),
         "Über einer grünen Wiese unter blauem Himmel.",
         ["Ein Adler schwebt.", "Ein roter Fuchs läuft."],
     ),
     (
-        "En un bosque brumoso al amanecer, un ciervo corre.\nEn un bosque brumoso al amanecer, un zorro salta.",
+        (
+            "En un bosque brumoso al amanecer, un ciervo corre.\nEn un bosque brumoso al amanecer,"
+            " un zorro salta."
+        ),
         "En un bosque brumoso al amanecer.",
         ["Un ciervo corre.", "Un zorro salta."],
     ),
     (
-        "Рыжая лиса бежит в туманном лесу на рассвете.\nСерый волк сидит в туманном лесу на рассвете.",
+        (
+            "Рыжая лиса бежит в туманном лесу на рассвете.\nСерый волк сидит в туманном лесу на"
+            " рассвете."
+        ),
         "В туманном лесу на рассвете.",
         ["Рыжая лиса бежит.", "Серый волк сидит."],
     ),
     (  # no word lists for Finnish
-        "Hirvi seisoo sumuisessa metsässä aamunkoitteessa.\nOrava istuu sumuisessa metsässä aamunkoitteessa.",
+        (
+            "Hirvi seisoo sumuisessa metsässä aamunkoitteessa.\nOrava istuu sumuisessa metsässä"
+            " aamunkoitteessa."
+        ),
         "Sumuisessa metsässä aamunkoitteessa.",
         ["Hirvi seisoo.", "Orava istuu."],
     ),
@@ -176,8 +227,19 @@ def test_order_of_prompts_does_not_matter(text):
 
 
 def test_generated_sets_are_split_as_they_were_made():
-    subjects = ["An eagle soars", "A red fox runs", "Two children play chess", "An old man in a suit reads", "A dog"]
-    scenes = ["in a misty forest at dawn", "on Tokyo night street", "under a clear blue sky", "near the old harbour"]
+    subjects = [
+        "An eagle soars",
+        "A red fox runs",
+        "Two children play chess",
+        "An old man in a suit reads",
+        "A dog",
+    ]
+    scenes = [
+        "in a misty forest at dawn",
+        "on Tokyo night street",
+        "under a clear blue sky",
+        "near the old harbour",
+    ]
     styles = ["", ", sunlight through trees", ", bathed in sunlight, film grain"]
     for scene in scenes:
         for style in styles:
@@ -189,8 +251,26 @@ def test_generated_sets_are_split_as_they_were_made():
 
 
 def test_any_words_at_all():
-    """Random prompts from few words, with punctuation anywhere: a split or a clear error, in any order the same."""
-    words = ["a", "in", "the", "red", "fox", "misty", "forest", "sits", "—", "at", "dawn", "Über", "И", "(x:1.2)", "'"]
+    """Random prompts from few words, with punctuation anywhere: a split or a clear error, in any
+    order the same.
+    """
+    words = [
+        "a",
+        "in",
+        "the",
+        "red",
+        "fox",
+        "misty",
+        "forest",
+        "sits",
+        "—",
+        "at",
+        "dawn",
+        "Über",
+        "И",
+        "(x:1.2)",
+        "'",
+    ]
     marks = ["", "", "", "", ",", ".", "!", "，", "…", ";", ' "']
     splits = 0
     for seed in range(600):
@@ -225,10 +305,16 @@ def outcome(prompts):
 
 @pytest.mark.parametrize("text", [row[0] for row in TABLE])
 def test_words_stay_as_written(text):
-    """Every word of a result is a word of the prompts, but for the case of its first letter and full stops."""
+    """Every word of a result is a word of the prompts, but for the case of its first letter and
+    full stops.
+    """
     prompts = parse_prompts(text)
     split = rules(prompts)
-    written = {word.strip(".,。，").lower() for prompt in prompts for word in prompt.replace("，", " ").split()}
+    written = {
+        word.strip(".,。，").lower()
+        for prompt in prompts
+        for word in prompt.replace("，", " ").split()
+    }
     for result in (split.background, *split.entities):
         assert {word.strip(".,。，").lower() for word in result.split()} <= written
 

@@ -1,4 +1,6 @@
-"""A coupled set on the host's samplers: one noise, any parting into passes, any sampler, the host's own nodes."""
+"""A coupled set on the host's samplers: one noise, any parting into passes, any sampler, the host's
+own nodes.
+"""
 
 import gc
 import weakref
@@ -8,12 +10,13 @@ import comfy.patcher_extension
 import comfy.samplers
 import pytest
 import torch
+from tiny import tiny_conditioning, tiny_coupled, tiny_flux
+
 from coupled.attention import couple, select_images
 from coupled.nodes.sampling import NODES, CoupledNoise, CoupledSampler
 from coupled.sampling import sample_set, share_noise, shared_noise
 from coupled.sampling.lockstep import first_size
 from coupled.schedules import constant, sin
-from tiny import tiny_conditioning, tiny_coupled, tiny_flux
 
 N, STEPS, SEED = 3, 4, 7
 STOCHASTIC = ["euler_ancestral", "dpmpp_sde", "dpmpp_2m_sde"]
@@ -70,8 +73,9 @@ def samples(model, positive, latent=None, **options):
 def host_ksampler(model, positive, negative, latent, sampler_name, cfg=1.0, seed=SEED, **options):
     import nodes
 
-    return nodes.common_ksampler(model, seed, STEPS, cfg, sampler_name, "simple", positive, negative, latent,
-                                 **options)[0]["samples"]
+    return nodes.common_ksampler(
+        model, seed, STEPS, cfg, sampler_name, "simple", positive, negative, latent, **options
+    )[0]["samples"]
 
 
 def close(a, b):
@@ -86,12 +90,17 @@ def close(a, b):
 @pytest.mark.parametrize("sampler_name", ["euler", "heun", "uni_pc", *STOCHASTIC])
 def test_any_parting_gives_the_same_images(model, positive, sampler_name):
     whole = samples(model, positive, sampler_name=sampler_name)
-    assert (whole[0] - whole[1]).abs().max() > 1e-2, "a set of different images, or this test shows nothing"
+    assert (whole[0] - whole[1]).abs().max() > 1e-2, (
+        "a set of different images, or this test shows nothing"
+    )
     for size in (1, 2):
         close(samples(model, positive, sampler_name=sampler_name, images_per_pass=size), whole)
     order = [2, 0, 1]
     close(samples(model, select_images(positive, order), sampler_name=sampler_name), whole[order])
-    close(samples(model, select_images(positive, [1]), empty(1), sampler_name=sampler_name), whole[1:2])
+    close(
+        samples(model, select_images(positive, [1]), empty(1), sampler_name=sampler_name),
+        whole[1:2],
+    )
 
 
 def test_different_latents_and_masks_of_the_images_stay_theirs(exact, positive):
@@ -99,10 +108,17 @@ def test_different_latents_and_masks_of_the_images_stay_theirs(exact, positive):
     latent = {**noisy(), "noise_mask": mask}
     for sampler_name in ("euler", "ddim", "euler_ancestral"):
         whole = samples(exact, positive, latent, sampler_name=sampler_name, denoise=0.7)
-        close(samples(exact, positive, latent, sampler_name=sampler_name, denoise=0.7, images_per_pass=2), whole)
+        close(
+            samples(
+                exact, positive, latent, sampler_name=sampler_name, denoise=0.7, images_per_pass=2
+            ),
+            whole,
+        )
         for i in range(N):
             one = {"samples": latent["samples"][i : i + 1], "noise_mask": mask[i : i + 1]}
-            alone = samples(exact, select_images(positive, [i]), one, sampler_name=sampler_name, denoise=0.7)
+            alone = samples(
+                exact, select_images(positive, [i]), one, sampler_name=sampler_name, denoise=0.7
+            )
             close(alone, whole[i : i + 1])
 
 
@@ -110,17 +126,23 @@ def test_a_latent_of_one_serves_all(model, positive):
     one = noisy(1)
     many = {"samples": one["samples"].repeat(N, 1, 1, 1)}
     mask = {"noise_mask": torch.ones(1, 64, 96)}
-    close(samples(model, positive, {**one, **mask}, denoise=0.5, images_per_pass=2),
-          samples(model, positive, many, denoise=0.5))
+    close(
+        samples(model, positive, {**one, **mask}, denoise=0.5, images_per_pass=2),
+        samples(model, positive, many, denoise=0.5),
+    )
 
 
 def test_a_seed_decides(model, positive):
-    first, again, other = (samples(model, positive, seed=s, sampler_name="euler_ancestral") for s in (1, 1, 2))
+    first, again, other = (
+        samples(model, positive, seed=s, sampler_name="euler_ancestral") for s in (1, 1, 2)
+    )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("sampler_name", comfy.samplers.KSampler.SAMPLERS)
-def test_with_theta_0_all_images_are_one_with_every_sampler(stock, positive, negative, sampler_name):
+def test_with_theta_0_all_images_are_one_with_every_sampler(
+    stock, positive, negative, sampler_name
+):
     model = couple(stock, constant(0.0))  # sample_set shares the noise by itself
     if sampler_name in NO_SET:
         with pytest.raises(ValueError, match=sampler_name):
@@ -131,13 +153,17 @@ def test_with_theta_0_all_images_are_one_with_every_sampler(stock, positive, neg
     assert result.std() > 1e-3
 
 
-@pytest.mark.parametrize("sampler_name", [s for s in comfy.samplers.KSampler.SAMPLERS if s not in NO_SET])
+@pytest.mark.parametrize(
+    "sampler_name", [s for s in comfy.samplers.KSampler.SAMPLERS if s not in NO_SET]
+)
 def test_a_set_of_one_is_what_the_host_makes_of_it(stock, positive, negative, sampler_name):
     plain = couple(stock, sin(center=2, reference_steps=STEPS), "exact")
     one = select_images(positive, [1])
     mask = {"noise_mask": torch.ones(1, 64, 96).tril()}
     theirs = host_ksampler(plain, one, negative, {**noisy(1), **mask}, sampler_name, denoise=0.8)
-    ours = samples(plain, one, {**noisy(1), **mask}, sampler_name=sampler_name, negative=negative, denoise=0.8)
+    ours = samples(
+        plain, one, {**noisy(1), **mask}, sampler_name=sampler_name, negative=negative, denoise=0.8
+    )
     assert torch.equal(ours, theirs)
 
 
@@ -148,7 +174,9 @@ def test_a_set_of_one_is_what_the_host_makes_of_it(stock, positive, negative, sa
 def test_the_hosts_ksampler_gives_the_same_set(model, positive, negative, sampler_name):
     latent = {**noisy(), "noise_mask": torch.ones(1, 64, 96).tril()}
     theirs = host_ksampler(model, positive, negative, latent, sampler_name)
-    assert torch.equal(theirs, samples(model, positive, latent, sampler_name=sampler_name, negative=negative))
+    assert torch.equal(
+        theirs, samples(model, positive, latent, sampler_name=sampler_name, negative=negative)
+    )
 
 
 def test_cfg_with_an_ordinary_negative(model, positive, negative):
@@ -173,21 +201,31 @@ def test_a_negative_may_be_coupled_too(model, positive):
 def test_sampler_custom_advanced_gives_the_same_set(model, positive, sampler_name, noise_node):
     from comfy_extras import nodes_custom_sampler as custom
 
-    noise = (CoupledNoise if noise_node == "CoupledNoise" else custom.RandomNoise).execute(SEED).result[0]
+    noise = (
+        (CoupledNoise if noise_node == "CoupledNoise" else custom.RandomNoise)
+        .execute(SEED)
+        .result[0]
+    )
     guider = custom.BasicGuider.execute(model, positive).result[0]
     sampler = custom.KSamplerSelect.execute(sampler_name).result[0]
     before = dict(vars(sampler))
     sigmas = custom.BasicScheduler.execute(model, "simple", STEPS, 1.0).result[0]
-    theirs = custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, empty()).result[0]["samples"]
+    theirs = custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, empty()).result[
+        0
+    ]["samples"]
     assert torch.equal(theirs, samples(model, positive, sampler_name=sampler_name))
     assert vars(sampler) == before
 
 
 @pytest.mark.parametrize("sampler_name", STOCHASTIC)
-def test_an_ordinary_run_of_the_patched_model_is_the_stock_one(stock, model, negative, sampler_name):
+def test_an_ordinary_run_of_the_patched_model_is_the_stock_one(
+    stock, model, negative, sampler_name
+):
     text = tiny_conditioning(8, seed=3)
-    assert torch.equal(host_ksampler(model, text, negative, empty(), sampler_name),
-                       host_ksampler(stock, text, negative, empty(), sampler_name))
+    assert torch.equal(
+        host_ksampler(model, text, negative, empty(), sampler_name),
+        host_ksampler(stock, text, negative, empty(), sampler_name),
+    )
 
 
 def test_sharing_noise_changes_only_the_given_clone(stock):
@@ -207,7 +245,9 @@ def test_shared_noise_is_the_hosts_draw_for_one():
     import comfy.sample
 
     noise = shared_noise(empty(1), SEED, 5)
-    assert torch.equal(noise, comfy.sample.prepare_noise(empty(1)["samples"], SEED).repeat(5, 1, 1, 1))
+    assert torch.equal(
+        noise, comfy.sample.prepare_noise(empty(1)["samples"], SEED).repeat(5, 1, 1, 1)
+    )
     second = shared_noise({**empty(2), "batch_index": [1, 0]}, SEED, 2)
     assert torch.equal(second[0], second[1]) and not torch.equal(second[0], noise[0])
     assert torch.equal(second[:1], comfy.sample.prepare_noise(empty(1)["samples"], SEED, [1]))
@@ -224,7 +264,9 @@ def test_the_set_s_batch_index_has_one_entry_for_each_image(model, positive, neg
     latent = {**empty(1), "batch_index": [2]}
     made = sample_set(model, positive, latent, SEED, STEPS)
     assert made["batch_index"] == [2] * N and latent["batch_index"] == [2]
-    again = host_ksampler(model, positive, negative, made, "euler")  # a second stage by the host's own node
+    again = host_ksampler(
+        model, positive, negative, made, "euler"
+    )  # a second stage by the host's own node
     assert torch.equal(again, samples(model, positive, made))
 
 
@@ -232,9 +274,13 @@ def test_a_host_without_temporal_ratios_will_do(model, positive, monkeypatch):
     import comfy.sample
 
     ours, today = samples(model, positive), comfy.sample.fix_empty_latent_channels
-    monkeypatch.setattr(comfy.sample, "fix_empty_latent_channels",
-                        lambda model, latent_image, downscale_ratio_spacial=None: today(model, latent_image,
-                                                                                        downscale_ratio_spacial))
+    monkeypatch.setattr(
+        comfy.sample,
+        "fix_empty_latent_channels",
+        lambda model, latent_image, downscale_ratio_spacial=None: today(
+            model, latent_image, downscale_ratio_spacial
+        ),
+    )
     assert torch.equal(ours, samples(model, positive, {**empty(1), "downscale_ratio_spacial": 8}))
 
 
@@ -249,7 +295,9 @@ def custom_run(model, positive, sampler):
     guider = comfy.samplers.CFGGuider(model)
     guider.inner_set_conds({"positive": positive})
     sigmas = torch.linspace(1, 0, STEPS + 1)
-    return guider.sample(shared_noise(empty(), SEED, N), empty()["samples"], sampler, sigmas, seed=SEED)
+    return guider.sample(
+        shared_noise(empty(), SEED, N), empty()["samples"], sampler, sigmas, seed=SEED
+    )
 
 
 def test_noise_that_cannot_be_shared_is_refused_before_sampling(stock, positive):
@@ -271,7 +319,11 @@ def test_a_noise_sampler_that_is_given_is_handed_out_as_well(stock, positive):
 def test_a_sampler_of_another_kind_runs_with_a_warning(stock, positive, caplog):
     class Foreign(comfy.samplers.Sampler):
         def sample(self, model_wrap, sigmas, extra_args, callback, noise, *rest):
-            return model_wrap(noise, sigmas[0].expand(len(noise)), **{"model_options": extra_args["model_options"]})
+            return model_wrap(
+                noise,
+                sigmas[0].expand(len(noise)),
+                **{"model_options": extra_args["model_options"]},
+            )
 
     model = share_noise(couple(stock, constant(0.0)))
     result = custom_run(model, positive, Foreign())
@@ -283,13 +335,23 @@ def test_a_sampler_of_another_kind_runs_with_a_warning(stock, positive, caplog):
 
 def test_the_schemas_keep_the_contract():
     assert [(node.GET_SCHEMA().node_id, node.GET_SCHEMA().display_name) for node in NODES] == [
-        ("CoupledNoise", "Coupled Noise"), ("CoupledSampler", "Coupled Sampler")]
+        ("CoupledNoise", "Coupled Noise"),
+        ("CoupledSampler", "Coupled Sampler"),
+    ]
     schema = CoupledSampler.GET_SCHEMA()
     assert [(i.id, i.io_type, getattr(i, "default", None)) for i in schema.inputs] == [
-        ("model", "MODEL", None), ("positive", "CONDITIONING", None), ("latent_image", "LATENT", None),
-        ("seed", "INT", 0), ("steps", "INT", 50), ("sampler_name", "COMBO", "euler"), ("scheduler", "COMBO", "simple"),
-        ("denoise", "FLOAT", 1.0), ("images_per_pass", "INT", 0), ("negative", "CONDITIONING", None),
-        ("cfg", "FLOAT", 1.0)]
+        ("model", "MODEL", None),
+        ("positive", "CONDITIONING", None),
+        ("latent_image", "LATENT", None),
+        ("seed", "INT", 0),
+        ("steps", "INT", 50),
+        ("sampler_name", "COMBO", "euler"),
+        ("scheduler", "COMBO", "simple"),
+        ("denoise", "FLOAT", 1.0),
+        ("images_per_pass", "INT", 0),
+        ("negative", "CONDITIONING", None),
+        ("cfg", "FLOAT", 1.0),
+    ]
     assert [i.id for i in schema.inputs if i.optional] == ["negative", "cfg"]
     assert [o.io_type for o in schema.outputs] == ["LATENT"]
     assert [i.id for i in CoupledNoise.GET_SCHEMA().inputs] == ["noise_seed"]
@@ -297,15 +359,33 @@ def test_the_schemas_keep_the_contract():
 
 
 def test_the_sampler_node_is_sample_set(model, positive, negative):
-    made = CoupledSampler.execute(model, positive, empty(1), SEED, STEPS, "euler", "simple", 1.0, 0).result[0]
+    made = CoupledSampler.execute(
+        model, positive, empty(1), SEED, STEPS, "euler", "simple", 1.0, 0
+    ).result[0]
     assert torch.equal(made["samples"], samples(model, positive))
-    made = CoupledSampler.execute(model, positive, empty(1), SEED, STEPS, "euler", "simple", 1.0, 2,
-                                  negative=negative, cfg=2.0).result[0]
+    made = CoupledSampler.execute(
+        model,
+        positive,
+        empty(1),
+        SEED,
+        STEPS,
+        "euler",
+        "simple",
+        1.0,
+        2,
+        negative=negative,
+        cfg=2.0,
+    ).result[0]
     close(made["samples"], samples(model, positive, negative=negative, cfg=2.0))
 
 
 def test_what_else_the_latent_holds_stays(model, positive):
-    latent = {**empty(), "noise_mask": torch.ones(1, 64, 96), "downscale_ratio_spacial": 8, "own": "kept"}
+    latent = {
+        **empty(),
+        "noise_mask": torch.ones(1, 64, 96),
+        "downscale_ratio_spacial": 8,
+        "own": "kept",
+    }
     given = dict(latent)
     made = sample_set(model, positive, latent, seed=0, steps=1)
     assert set(made) == {"samples", "noise_mask", "own"} and latent.keys() == given.keys()
@@ -326,13 +406,17 @@ def test_denoise_0_returns_the_latent(model, positive):
 
 
 def limited(model, rows, at_call=0):
-    """`model`, but out of memory when it is called with more than `rows` images, from call number `at_call` on."""
+    """`model`, but out of memory when it is called with more than `rows` images, from call number
+    `at_call` on.
+    """
     calls = []
 
     def wrapper(executor, x, *args, **kwargs):
         calls.append(x.shape[0])
         if x.shape[0] > rows and len(calls) > at_call:
-            raise comfy.model_management.OOM_EXCEPTION("CUDA out of memory. Tried to allocate 1 GiB")
+            raise comfy.model_management.OOM_EXCEPTION(
+                "CUDA out of memory. Tried to allocate 1 GiB"
+            )
         return executor(x, *args, **kwargs)
 
     model = model.clone()
@@ -345,16 +429,25 @@ def test_out_of_memory_halves_the_pass(exact, positive, caplog, at_call):
     five = tiny_coupled(5)
     short, calls = limited(exact, 2, at_call)
     passes = []
-    result = samples(short, five, empty(1), callback=lambda images, step, *_: passes.append((tuple(images), step)))
+    result = samples(
+        short,
+        five,
+        empty(1),
+        callback=lambda images, step, *_: passes.append((tuple(images), step)),
+    )
     close(result, samples(exact, five, empty(5)))
     last = [images for images, step in passes if step == STEPS - 1]
     assert last == [(0, 1), (2, 3), (4,)]
-    assert calls[0] == 5 and "not enough memory for 5" in caplog.text and "2 per pass" in caplog.text
+    assert (
+        calls[0] == 5 and "not enough memory for 5" in caplog.text and "2 per pass" in caplog.text
+    )
 
 
 def test_out_of_memory_with_one_image_says_so(exact, positive):
     short, calls = limited(exact, 0)
-    with pytest.raises(comfy.model_management.OOM_EXCEPTION, match="even one image.*Tried to allocate"):
+    with pytest.raises(
+        comfy.model_management.OOM_EXCEPTION, match="even one image.*Tried to allocate"
+    ):
         samples(short, positive)
     assert calls == [3, 2, 1]
 
@@ -376,8 +469,13 @@ def test_a_set_too_large_for_the_whole_memory_starts_with_fewer(model):
 
 
 def test_a_set_of_16_on_a_small_budget_finishes(exact, caplog):
-    """By the host's own estimate 5 images fit, so the first pass has 4; then only 3 do, and the passes have 2."""
-    sixteen, small = tiny_coupled(16), couple(tiny_flux(gain=0.5), sin(center=2, k=0.8, reference_steps=STEPS), "exact")
+    """By the host's own estimate 5 images fit, so the first pass has 4; then only 3 do, and the
+    passes have 2.
+    """
+    sixteen, small = (
+        tiny_coupled(16),
+        couple(tiny_flux(gain=0.5), sin(center=2, k=0.8, reference_steps=STEPS), "exact"),
+    )
     total = comfy.model_management.get_total_memory(small.load_device)
     small.model.memory_usage_factor *= total / small.memory_required([5, 16, 8, 12])
     short, calls = limited(small, 3)
@@ -439,20 +537,23 @@ def test_numbers_that_are_none_are_named(exact, positive):
         samples(broken, positive)
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"latent": empty(2)}, "batch of 2.*3 images"),
-    ({"latent": {"samples": torch.full((3, 16, 8, 12), float("nan"))}}, "NaN.*row 0, 1, 2"),
-    ({"latent": {"samples": torch.full((1, 16, 8, 12), float("inf"))}}, "infinite.*row 0"),
-    ({"sampler_name": "eular"}, "no sampler 'eular'.*euler"),
-    ({"scheduler": "simpel"}, "no scheduler 'simpel'.*simple"),
-    ({"sampler_name": "dpm_adaptive"}, "dpm_adaptive.*another sampler"),
-    ({"sampler_name": "euler_cfg_pp"}, "euler_cfg_pp needs a negative"),
-    ({"cfg": 2.0}, "cfg is 2.*negative"),
-    ({"cfg": float("nan")}, "cfg must be a finite"),
-    ({"denoise": float("nan")}, "denoise must be"),
-    ({"steps": 0}, "steps must be"),
-    ({"images_per_pass": -1}, "images_per_pass must be"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"latent": empty(2)}, "batch of 2.*3 images"),
+        ({"latent": {"samples": torch.full((3, 16, 8, 12), float("nan"))}}, "NaN.*row 0, 1, 2"),
+        ({"latent": {"samples": torch.full((1, 16, 8, 12), float("inf"))}}, "infinite.*row 0"),
+        ({"sampler_name": "eular"}, "no sampler 'eular'.*euler"),
+        ({"scheduler": "simpel"}, "no scheduler 'simpel'.*simple"),
+        ({"sampler_name": "dpm_adaptive"}, "dpm_adaptive.*another sampler"),
+        ({"sampler_name": "euler_cfg_pp"}, "euler_cfg_pp needs a negative"),
+        ({"cfg": 2.0}, "cfg is 2.*negative"),
+        ({"cfg": float("nan")}, "cfg must be a finite"),
+        ({"denoise": float("nan")}, "denoise must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"images_per_pass": -1}, "images_per_pass must be"),
+    ],
+)
 def test_errors_come_before_sampling(model, positive, options, words):
     spied, calls = limited(model, 99)
     with pytest.raises(ValueError, match=words):

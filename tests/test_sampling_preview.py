@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from comfy.cli_args import LatentPreviewMethod
+from PIL import Image
+from tiny import tiny_coupled, tiny_flux
+
 from coupled.attention import couple
 from coupled.sampling import sample_set
 from coupled.sampling.preview import EMPTY, SetProgress, grid
 from coupled.schedules import constant
-from PIL import Image
-from tiny import tiny_coupled, tiny_flux
 
 STEPS = 3
 
@@ -28,8 +29,9 @@ def model():
 def sent():
     """What reaches the host's progress hook: (value, total, preview)."""
     calls, before = [], comfy.utils.PROGRESS_BAR_HOOK
-    comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id=None: calls.append(
-        (value, total, preview)))
+    comfy.utils.set_progress_bar_global_hook(
+        lambda value, total, preview, node_id=None: calls.append((value, total, preview))
+    )
     yield calls
     comfy.utils.set_progress_bar_global_hook(before)
 
@@ -41,7 +43,9 @@ def previews(request, monkeypatch):
 
 def run(model, n, **options):
     with torch.inference_mode():
-        return sample_set(model, tiny_coupled(n), {"samples": torch.zeros(1, 16, 8, 12)}, 1, STEPS, **options)
+        return sample_set(
+            model, tiny_coupled(n), {"samples": torch.zeros(1, 16, 8, 12)}, 1, STEPS, **options
+        )
 
 
 def cell(page, i, columns, width=12, height=8):
@@ -63,9 +67,15 @@ def test_every_image_is_in_the_preview(model, sent, previews):
     run(model, 3, callback=lambda images, step, x0, x, total: x0s.append(x0.clone()))
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
     for (_, _, (kind, page, largest)), x0 in zip(sent, x0s, strict=True):
-        assert kind == "JPEG" and page.size == (24, 16) and largest == latent_preview.MAX_PREVIEW_RESOLUTION
+        assert (
+            kind == "JPEG"
+            and page.size == (24, 16)
+            and largest == latent_preview.MAX_PREVIEW_RESOLUTION
+        )
         for i in range(3):
-            assert np.array_equal(cell(page, i, 2), np.asarray(previewer.decode_latent_to_preview(x0[i : i + 1])))
+            assert np.array_equal(
+                cell(page, i, 2), np.asarray(previewer.decode_latent_to_preview(x0[i : i + 1]))
+            )
     assert not np.array_equal(cell(page, 0, 2), cell(page, 1, 2))
 
 

@@ -1,4 +1,6 @@
-"""The theta nodes, executed through their classes, with the host's real folders moved to a temporary place."""
+"""The theta nodes, executed through their classes, with the host's real folders moved to a
+temporary place.
+"""
 
 import json
 import logging
@@ -8,6 +10,7 @@ import folder_paths
 import numpy as np
 import pytest
 import torch
+
 from coupled.nodes import theta
 from coupled.nodes.theta import (
     NODES,
@@ -41,6 +44,7 @@ def make(shape, reference_steps=50, **parameters):
 
 # ---- schemas
 
+
 @pytest.mark.parametrize("node", NODES)
 def test_schemas_are_whole(node):
     schema = node.GET_SCHEMA()
@@ -56,18 +60,32 @@ def test_inputs_follow_the_contract_and_center_suits_local_mode():
     assert list(options) == ["sin", "arctan", "01", "constant", "drawn"]
     assert {k: v[1]["default"] for k, v in options["sin"].items()} == {"center": 4, "k": 0.8}
     assert {k: v[1]["default"] for k, v in options["arctan"].items()} == {"center": 4, "k": 0.5}
-    assert [list(options[key]) for key in ("01", "constant", "drawn")] == [["center"], ["value"], ["values"]]
+    assert [list(options[key]) for key in ("01", "constant", "drawn")] == [
+        ["center"],
+        ["value"],
+        ["values"],
+    ]
     assert required["reference_steps"][1]["default"] == 50
     assert CoupledThetaPlot.INPUT_TYPES()["required"]["steps"][1]["default"] == 50
     assert [list(n.INPUT_TYPES()["required"]) for n in NODES] == [
-        ["shape", "reference_steps"], ["values"], ["curve"], ["theta", "filename_prefix"], ["schedule"],
-        ["theta", "steps"]]
+        ["shape", "reference_steps"],
+        ["values"],
+        ["curve"],
+        ["theta", "filename_prefix"],
+        ["schedule"],
+        ["theta", "steps"],
+    ]
     for node in NODES:
         node.GET_SCHEMA()
-    assert [n._RETURN_TYPES for n in NODES] == [["THETA_SCHEDULE"]] * 3 + [[], ["THETA_SCHEDULE"], ["IMAGE", "STRING"]]
+    assert [n._RETURN_TYPES for n in NODES] == [["THETA_SCHEDULE"]] * 3 + [
+        [],
+        ["THETA_SCHEDULE"],
+        ["IMAGE", "STRING"],
+    ]
 
 
 # ---- making
+
 
 def test_the_schedule_node_makes_each_family():
     assert make("sin", center=12.0, k=0.8) == sin()
@@ -76,28 +94,47 @@ def test_the_schedule_node_makes_each_family():
     assert make("constant", value=0.5) == constant(0.5)
 
 
-@pytest.mark.parametrize("shape", [
-    {"shape": "sin", "center": float("nan"), "k": 0.8}, {"shape": "sin", "center": 12.0, "k": float("nan")},
-    {"shape": "constant", "value": float("nan")}, {"shape": "cosine"}, {"shape": "constant"}, {},
-])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"shape": "sin", "center": float("nan"), "k": 0.8},
+        {"shape": "sin", "center": 12.0, "k": float("nan")},
+        {"shape": "constant", "value": float("nan")},
+        {"shape": "cosine"},
+        {"shape": "constant"},
+        {},
+    ],
+)
 def test_nan_and_unknown_shapes_are_refused(shape):
     with pytest.raises(ValueError):
         CoupledThetaSchedule.execute(shape, 50)
 
 
 def test_a_shape_that_the_host_does_not_know_is_refused():
-    with pytest.raises(ValueError, match="choose one of sin"):  # the host leaves the whole input out
+    with pytest.raises(
+        ValueError, match="choose one of sin"
+    ):  # the host leaves the whole input out
         CoupledThetaSchedule.execute(reference_steps=50)
 
 
 def test_a_drawn_schedule_is_that_of_its_values():
-    assert make("drawn", values="0, 0.25, 1").values(6) == CoupledThetaValues.execute("0, 0.25, 1")[0].values(6)
+    assert make("drawn", values="0, 0.25, 1").values(6) == CoupledThetaValues.execute("0, 0.25, 1")[
+        0
+    ].values(6)
     drawn, _ = from_values([0, 1], "drawn")
     assert make("drawn", values="0 1") == make("drawn", values="0 1", reference_steps=7) == drawn
-    default = CoupledThetaSchedule.INPUT_TYPES()["required"]["shape"][1]["options"][-1]["inputs"]["required"]["values"]
-    assert CoupledThetaSchedule.execute({"shape": "drawn", "values": default[1]["default"]}, 50).ui is None
+    default = CoupledThetaSchedule.INPUT_TYPES()["required"]["shape"][1]["options"][-1]["inputs"][
+        "required"
+    ]["values"]
+    assert (
+        CoupledThetaSchedule.execute({"shape": "drawn", "values": default[1]["default"]}, 50).ui
+        is None
+    )
     fallen = CoupledThetaSchedule.execute({"shape": "drawn", "values": "0, 0.6, 0.2, 1"}, 50)
-    assert fallen[0].values(4) == pytest.approx([0, 0.4, 0.4, 1]) and "2 of 4" in fallen.ui.as_dict()["text"][0]
+    assert (
+        fallen[0].values(4) == pytest.approx([0, 0.4, 0.4, 1])
+        and "2 of 4" in fallen.ui.as_dict()["text"][0]
+    )
 
 
 @pytest.mark.parametrize("drawn", [{}, {"values": ""}, {"values": "0, half"}, {"values": "0, nan"}])
@@ -111,7 +148,11 @@ def test_the_curve_gets_the_learned_schedules_as_text(tmp_path, monkeypatch):
     (tmp_path / "hills.json").write_text(to_json(learned))
     monkeypatch.setattr(theta, "SHIPPED", tmp_path)
     (text,) = theta.learned_values().values()
-    assert list(theta.learned_values()) == ["hills"] and make("drawn", values=text).values(3) == [0, 0.1235, 1]
+    assert list(theta.learned_values()) == ["hills"] and make("drawn", values=text).values(3) == [
+        0,
+        0.1235,
+        1,
+    ]
     inputs = CoupledThetaSchedule.define_schema().inputs[0].options[-1].inputs
     assert inputs[0].as_dict()["learned"] == {"hills": text}
 
@@ -136,10 +177,21 @@ def test_a_curve_comes_as_the_widget_or_the_editor_gives_it():
     assert drawn.ui is None and drawn[0].values(50)[10] == 0 and drawn[0].values(50)[14] == 1
 
 
-@pytest.mark.parametrize("curve", [
-    {}, {"points": []}, {"points": [[0]]}, {"points": "ab"}, {"points": [[0, "x"]]}, 3, None, {"points": [[0, None]]},
-    {"points": [[0, float("nan")]]}, {"points": [[0, 0], [2, 1]]},
-])
+@pytest.mark.parametrize(
+    "curve",
+    [
+        {},
+        {"points": []},
+        {"points": [[0]]},
+        {"points": "ab"},
+        {"points": [[0, "x"]]},
+        3,
+        None,
+        {"points": [[0, None]]},
+        {"points": [[0, float("nan")]]},
+        {"points": [[0, 0], [2, 1]]},
+    ],
+)
 def test_bad_curves_are_refused(curve):
     with pytest.raises(ValueError):
         CoupledThetaCurve.execute(curve)
@@ -147,14 +199,22 @@ def test_bad_curves_are_refused(curve):
 
 # ---- saving and loading
 
+
 def test_save_then_load(folders):
     text = CoupledThetaSave.execute(sin(), "theta").ui.as_dict()["text"][0]
     assert os.path.join("theta", "theta_00001_.json") in text
     CoupledThetaSave.execute(arctan(), "theta")
     CoupledThetaSave.execute(step01(), "portraits\\soft")
     assert list_schedules() == [
-        "portraits/soft_00001_.json [output]", "theta_00001_.json [output]", "theta_00002_.json [output]"]
-    assert [CoupledThetaLoad.execute(name)[0] for name in list_schedules()] == [step01(), sin(), arctan()]
+        "portraits/soft_00001_.json [output]",
+        "theta_00001_.json [output]",
+        "theta_00002_.json [output]",
+    ]
+    assert [CoupledThetaLoad.execute(name)[0] for name in list_schedules()] == [
+        step01(),
+        sin(),
+        arctan(),
+    ]
     assert CoupledThetaLoad.INPUT_TYPES()["required"]["schedule"][1]["options"] == list_schedules()
 
 
@@ -183,14 +243,37 @@ def test_a_changed_file_is_read_again(folders):
 
 
 def test_a_linked_name_is_always_read_again():
-    before, after = (CoupledThetaLoad.fingerprint_inputs(None) for _ in range(2))  # what the host passes for a link
+    before, after = (
+        CoupledThetaLoad.fingerprint_inputs(None) for _ in range(2)
+    )  # what the host passes for a link
     assert before != before and (0, before) != (0, after)
 
 
-@pytest.mark.parametrize("prefix", [
-    "", " ", ".", "..", "../theta", "a/../../x", "/etc/theta", "a//b", "a/", "C:\\theta", "..\\x", "a\0b", "a\nb",
-    "~/../x/..", "x" * 300, "a?", "a./b", "日" * 90, "a\u200bb", "\ud800",
-])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "../theta",
+        "a/../../x",
+        "/etc/theta",
+        "a//b",
+        "a/",
+        "C:\\theta",
+        "..\\x",
+        "a\0b",
+        "a\nb",
+        "~/../x/..",
+        "x" * 300,
+        "a?",
+        "a./b",
+        "日" * 90,
+        "a\u200bb",
+        "\ud800",
+    ],
+)
 def test_no_prefix_leaves_the_folder(folders, prefix):
     before = sorted(folders.rglob("*"))
     with pytest.raises(ValueError, match="filename_prefix"):
@@ -216,7 +299,9 @@ def test_no_link_leads_out_of_the_folders(folders):
 
 
 @pytest.mark.parametrize("mark", ["", " [output]"])
-@pytest.mark.parametrize("name", ["../secret.json", "a/../../secret.json", "..\\secret.json", "secret.json\0", ""])
+@pytest.mark.parametrize(
+    "name", ["../secret.json", "a/../../secret.json", "..\\secret.json", "secret.json\0", ""]
+)
 def test_no_name_reads_outside_the_folders(folders, name, mark):
     for place in (folders / "models" / "secret.json", folders / "output" / "secret.json"):
         place.parent.mkdir(exist_ok=True)
@@ -228,7 +313,9 @@ def test_no_name_reads_outside_the_folders(folders, name, mark):
 
 
 def test_a_bad_file_names_itself(folders):
-    (folders / "models" / "theta" / "bad.json").write_text(json.dumps({"format": "coupled-theta", "version": 9}))
+    (folders / "models" / "theta" / "bad.json").write_text(
+        json.dumps({"format": "coupled-theta", "version": 9})
+    )
     with pytest.raises(ValueError, match="bad.json.*version 9"):
         CoupledThetaLoad.execute("bad.json")
 
@@ -242,11 +329,14 @@ def test_only_schedules_are_saved_and_plotted(folders):
 
 # ---- the plot
 
+
 def test_the_plot_node_gives_an_image_and_pasteable_values(folders):
     output = CoupledThetaPlot.execute(sin(), 30)
     assert output[0].shape == (1, 648, 1152, 3) and output[0].dtype == torch.float32
     assert 0 <= output[0].min() and output[0].max() <= 1
-    assert CoupledThetaValues.execute(output[1])[0].values(30) == pytest.approx(sin().values(30), abs=1e-5)
+    assert CoupledThetaValues.execute(output[1])[0].values(30) == pytest.approx(
+        sin().values(30), abs=1e-5
+    )
     assert output.ui.as_dict()["images"][0]["type"] == "temp"
 
 
@@ -269,5 +359,9 @@ def test_any_number_of_steps_and_any_name_can_be_drawn(steps):
 
 
 def test_ticks_are_few_and_round():
-    assert step_ticks(50) == list(range(0, 51, 5)) and step_ticks(7) == list(range(8)) and step_ticks(1) == [0, 1]
+    assert (
+        step_ticks(50) == list(range(0, 51, 5))
+        and step_ticks(7) == list(range(8))
+        and step_ticks(1) == [0, 1]
+    )
     assert all(2 <= len(step_ticks(n)) <= 11 for n in range(1, 2000))

@@ -1,4 +1,6 @@
-"""Entity masks: the recipe on masks made by hand, on painted pictures, and around real Sam modules, untrained."""
+"""Entity masks: the recipe on masks made by hand, on painted pictures, and around real Sam modules,
+untrained.
+"""
 
 import logging
 import sys
@@ -9,46 +11,77 @@ import comfy.model_management
 import folder_paths
 import pytest
 import torch
+from safetensors.torch import save_file
+from segment_anything import sam_model_registry
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+from torch.nn import functional as F
+
 from coupled.metrics.checkpoint import empty_sam
 from coupled.metrics.proposals import Proposals, chosen, grid_points, pairwise_iou, scores
 from coupled.metrics.segment import Segmenter, load_sam, segment_entities
 from coupled.nodes import segment as node_file
 from coupled.nodes.segment import NO_CHECKPOINT, CoupledSegmentEntities, checkpoint_names
 from coupled.optimise import ModelMeter
-from safetensors.torch import save_file
-from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from torch.nn import functional as F
 
 N = 64  # the side of the hand-made masks
 
 
 def tiny_sam(pixels=128, patch=16, width=16, channels=32) -> Sam:
-    """A Sam of random weights with one windowed and one global block, as the published ones have."""
+    """A Sam of random weights with one windowed and one global block, as the published ones
+    have.
+    """
     torch.manual_seed(0)
     grid = pixels // patch
-    encoder = ImageEncoderViT(pixels, patch, 3, width, 2, 2, 2.0, channels, use_rel_pos=True, window_size=3,
-                              global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6))
-    decoder = MaskDecoder(num_multimask_outputs=3, transformer_dim=channels, iou_head_hidden_dim=24,
-                          transformer=TwoWayTransformer(2, channels, 8, 48))
+    encoder = ImageEncoderViT(
+        pixels,
+        patch,
+        3,
+        width,
+        2,
+        2,
+        2.0,
+        channels,
+        use_rel_pos=True,
+        window_size=3,
+        global_attn_indexes=(1,),
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )
+    decoder = MaskDecoder(
+        num_multimask_outputs=3,
+        transformer_dim=channels,
+        iou_head_hidden_dim=24,
+        transformer=TwoWayTransformer(2, channels, 8, 48),
+    )
     return Sam(encoder, PromptEncoder(channels, (grid, grid), (pixels, pixels), 8), decoder).eval()
 
 
 class ColourSegmenter(Segmenter):
-    """Proposes what has the colour of the point, at three tolerances; for a box, what in it has its middle's colour."""
+    """Proposes what has the colour of the point, at three tolerances; for a box, what in it has its
+    middle's colour.
+    """
 
     def __init__(self):
         super().__init__(tiny_sam(patch=8))
 
     def embed(self, image_HWC):
         height, width = self.cells(self.framed(*image_HWC.shape[:2]))
-        small = F.interpolate(image_HWC[None].permute(0, 3, 1, 2), (height, width), mode="nearest-exact")
+        small = F.interpolate(
+            image_HWC[None].permute(0, 3, 1, 2), (height, width), mode="nearest-exact"
+        )
         return F.pad(small, (0, N - width, 0, N - height), value=-5.0)
 
     def decode(self, embedding, points_P2=None, boxes_P4=None):
         middles = points_P2 if boxes_P4 is None else (boxes_P4[:, :2] + boxes_P4[:, 2:]) / 2
         x, y = (middles / 2).long().unbind(1)
-        far_P1HW = (embedding - embedding[0, :, y, x].T[:, :, None, None]).abs().amax(1, keepdim=True)
+        far_P1HW = (
+            (embedding - embedding[0, :, y, x].T[:, :, None, None]).abs().amax(1, keepdim=True)
+        )
         tolerances = torch.tensor([0.05, 0.25, 0.6] if boxes_P4 is None else [0.25])
         logits = (tolerances[None, :, None, None] - far_P1HW) * 100
         if boxes_P4 is not None:
@@ -70,7 +103,9 @@ def proposals_of(*masks, iou=None) -> Proposals:
     """Each mask proposed by every point of a 16 × 16 grid that lies in it."""
     points = grid_points(16)
     x, y = (points * N).long().unbind(1)
-    rows = [(mask, i, p) for i, mask in enumerate(masks) for p in range(len(points)) if mask[y[p], x[p]]]
+    rows = [
+        (mask, i, p) for i, mask in enumerate(masks) for p in range(len(points)) if mask[y[p], x[p]]
+    ]
     logits = torch.stack([mask for mask, _, _ in rows]) * 10.0 - 5
     quality = torch.tensor([0.9 if iou is None else iou[i] for _, i, _ in rows])
     return Proposals(logits, quality, torch.tensor([p for _, _, p in rows]), points)
@@ -82,7 +117,9 @@ def winner(*masks, min_score=0.2, iou=None):
     index = chosen(proposals, min_score)
     if index is None:
         return None
-    return next(i for i, mask in enumerate(masks) if torch.equal(proposals.logits_NHW[index] > 0, mask))
+    return next(
+        i for i, mask in enumerate(masks) if torch.equal(proposals.logits_NHW[index] > 0, mask)
+    )
 
 
 BODY, HEAD = box(0.35, 0.3, 0.6, 0.8), box(0.4, 0.3, 0.55, 0.45)
@@ -91,9 +128,17 @@ HILLS, WALL = box(0, 0.4, 1, 0.6), box(0, 0, 0.3, 1)
 CLOUD = box(0.1, 0.05, 0.4, 0.15)
 HILLSIDE = torch.ones(N, N, dtype=torch.bool).tril() & box(0, 0.3, 1, 0.6) | box(0, 0.55, 1, 0.6)
 SCENERY = {
-    "sky": SKY, "floor": FLOOR, "hills across the middle": HILLS, "wall": WALL, "pole": box(0.45, 0, 0.55, 1),
-    "all but the entity": ~BODY, "all": box(0, 0, 1, 1), "cloud": CLOUD, "floor beside the entity": FLOOR & ~BODY,
-    "floor left of it": box(0, 0.6, 0.35, 1), "sky beside a tower": box(0, 0, 0.45, 0.5),
+    "sky": SKY,
+    "floor": FLOOR,
+    "hills across the middle": HILLS,
+    "wall": WALL,
+    "pole": box(0.45, 0, 0.55, 1),
+    "all but the entity": ~BODY,
+    "all": box(0, 0, 1, 1),
+    "cloud": CLOUD,
+    "floor beside the entity": FLOOR & ~BODY,
+    "floor left of it": box(0, 0.6, 0.35, 1),
+    "sky beside a tower": box(0, 0, 0.45, 0.5),
     "speck": box(0.45, 0.45, 0.48, 0.48),
 }
 
@@ -120,17 +165,24 @@ def test_a_merge_that_one_point_proposes_does_not_win():
     """An entity with a chance piece of the scene: larger, but no other point in it agrees."""
     merge = BODY | box(0.1, 0.3, 0.9, 0.8)
     p = proposals_of(BODY)
-    one = Proposals(torch.cat([p.logits_NHW, merge[None] * 10.0 - 5]), torch.cat([p.iou_N, torch.tensor([0.99])]),
-                    torch.cat([p.point_N, p.point_N[:1]]), p.points_P2)
+    one = Proposals(
+        torch.cat([p.logits_NHW, merge[None] * 10.0 - 5]),
+        torch.cat([p.iou_N, torch.tensor([0.99])]),
+        torch.cat([p.point_N, p.point_N[:1]]),
+        p.points_P2,
+    )
     assert torch.equal(one.logits_NHW[chosen(one, 0.2)] > 0, BODY)
 
 
-@pytest.mark.parametrize("mask", [
-    box(0.25, 0.25, 0.8, 1.0),  # cut by the lower edge
-    box(0.3, 0.2, 0.7, 1.0) | box(0, 0.75, 1, 1.0),  # head and shoulders
-    box(0.05, 0.3, 0.35, 0.7),  # off the middle
-    box(0.45, 0.4, 0.6, 0.55),  # small
-])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        box(0.25, 0.25, 0.8, 1.0),  # cut by the lower edge
+        box(0.3, 0.2, 0.7, 1.0) | box(0, 0.75, 1, 1.0),  # head and shoulders
+        box(0.05, 0.3, 0.35, 0.7),  # off the middle
+        box(0.45, 0.4, 0.6, 0.55),  # small
+    ],
+)
 def test_entities_of_many_framings_pass(mask):
     assert winner(SKY & ~mask, mask, CLOUD) == 1
 
@@ -138,7 +190,9 @@ def test_entities_of_many_framings_pass(mask):
 def test_scores_rise_with_quality_stability_and_agreement():
     p = proposals_of(BODY)
     base = scores(p)[0]
-    assert scores(Proposals(p.logits_NHW, p.iou_N / 2, p.point_N, p.points_P2))[0] == pytest.approx(base / 2)
+    assert scores(Proposals(p.logits_NHW, p.iou_N / 2, p.point_N, p.points_P2))[0] == pytest.approx(
+        base / 2
+    )
     soft = Proposals(p.logits_NHW / 4, p.iou_N, p.point_N, p.points_P2)
     edge = soft.logits_NHW + box(0.3, 0.3, 0.35, 0.8) * 1.0  # a rim that leaves with the threshold
     assert scores(Proposals(edge, p.iou_N, p.point_N, p.points_P2))[0] < 0.95 * base
@@ -147,7 +201,9 @@ def test_scores_rise_with_quality_stability_and_agreement():
 
 
 def test_nothing_proposed_is_nothing_chosen():
-    empty = Proposals(torch.zeros(0, N, N), torch.zeros(0), torch.zeros(0, dtype=torch.long), grid_points(4))
+    empty = Proposals(
+        torch.zeros(0, N, N), torch.zeros(0), torch.zeros(0, dtype=torch.long), grid_points(4)
+    )
     assert chosen(empty, 0.0) is None
 
 
@@ -159,10 +215,14 @@ def test_pairwise_iou_is_the_definition():
 
 
 def picture(height=160, width=240, entity=True):
-    """Sky, floor, hills, a sun and, maybe, a red figure with a darker head; and the figure's mask."""
+    """Sky, floor, hills, a sun and, maybe, a red figure with a darker head; and the figure's
+    mask.
+    """
     image = torch.zeros(height, width, 3)
     image[:] = torch.tensor([0.5, 0.7, 1.0])
-    ys, xs = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
+    ys, xs = torch.meshgrid(
+        (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij"
+    )
     image[(xs - 0.85) ** 2 + (ys - 0.15) ** 2 < 0.003] = torch.tensor([1.0, 1.0, 0.4])
     image[ys > 0.5 + 0.05 * torch.sin(9 * xs)] = torch.tensor([0.2, 0.4, 0.5])
     image[ys > 0.62] = torch.tensor([0.3, 0.6, 0.1])
@@ -201,7 +261,10 @@ def test_the_box_prompt_refines_what_is_the_same_thing_only():
     image, truth = picture(128, 128)
     plain = segment_entities(ColourSegmenter(), image[None])[0]
     segmenter = Boxed()
-    assert pairwise_iou(torch.stack([segment_entities(segmenter, image[None])[0] > 0.5, truth]))[0, 1] > 0.85
+    assert (
+        pairwise_iou(torch.stack([segment_entities(segmenter, image[None])[0] > 0.5, truth]))[0, 1]
+        > 0.85
+    )
     segmenter.answer = F.interpolate(plain[None, None], (N, N))[0, 0] > 0.5
     segmenter.answer[segmenter.answer.nonzero()[0][0]] = False  # the same thing without its top row
     without = segment_entities(segmenter, image[None])[0]
@@ -219,7 +282,9 @@ def test_each_image_is_judged_alone():
 def test_a_real_sam_runs_whatever_the_pictures_shape():
     segmenter = Segmenter(tiny_sam())
     for size in ((128, 128), (40, 300), (257, 31)):
-        masks = segment_entities(segmenter, torch.rand(2, *size, 3), points_per_side=3, min_score=0.0)
+        masks = segment_entities(
+            segmenter, torch.rand(2, *size, 3), points_per_side=3, min_score=0.0
+        )
         assert masks.shape == (2, *size) and set(masks.unique().tolist()) <= {0.0, 1.0}
 
 
@@ -233,12 +298,18 @@ def test_prompts_in_batches_are_the_package_s_own_predictions():
     points = torch.tensor([[30.0, 60.0], [100.0, 20.0]])
     with torch.inference_mode():
         logits, iou = segmenter.decode(segmenter.embed(image), points_P2=points)
-        of_box, _ = segmenter.decode(segmenter.embed(image), boxes_P4=torch.tensor([[10.0, 20.0, 90.0, 99.0]]))
+        of_box, _ = segmenter.decode(
+            segmenter.embed(image), boxes_P4=torch.tensor([[10.0, 20.0, 90.0, 99.0]])
+        )
     for i, point in enumerate(points.numpy()):
-        _, expected_iou, expected = predictor.predict(point[None], [1], multimask_output=True, return_logits=True)
+        _, expected_iou, expected = predictor.predict(
+            point[None], [1], multimask_output=True, return_logits=True
+        )
         assert torch.allclose(logits[i], torch.from_numpy(expected), atol=1e-4)
         assert torch.allclose(iou[i], torch.from_numpy(expected_iou), atol=1e-4)
-    expected = predictor.predict(box=torch.tensor([10.0, 20.0, 90.0, 99.0]).numpy(), multimask_output=False)[2]
+    expected = predictor.predict(
+        box=torch.tensor([10.0, 20.0, 90.0, 99.0]).numpy(), multimask_output=False
+    )[2]
     assert torch.allclose(of_box[0], torch.from_numpy(expected), atol=1e-4)
 
 
@@ -246,7 +317,9 @@ def test_the_host_holds_the_model_and_can_take_it_off():
     segmenter, images = ColourSegmenter(), picture()[0][None]
     first = segment_entities(segmenter, images)
     assert segmenter.patcher in comfy.model_management.loaded_models()
-    assert segmenter.patcher.model_size() == sum(p.nbytes for p in segmenter.sam.state_dict().values())
+    assert segmenter.patcher.model_size() == sum(
+        p.nbytes for p in segmenter.sam.state_dict().values()
+    )
     comfy.model_management.unload_all_models()
     assert segmenter.patcher not in comfy.model_management.loaded_models()
     assert torch.equal(first, segment_entities(segmenter, images))
@@ -258,9 +331,15 @@ def test_published_sizes_are_known_by_their_shapes(name):
         theirs = sam_model_registry[name]()
         ours = empty_sam(theirs.state_dict())
     assert str(ours) == str(theirs)  # every layer, with its sizes
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in theirs.state_dict().items()
+    }
     for a, b in zip(ours.image_encoder.blocks, theirs.image_encoder.blocks, strict=True):
-        assert (a.window_size, a.attn.num_heads, a.attn.scale) == (b.window_size, b.attn.num_heads, b.attn.scale)
+        assert (a.window_size, a.attn.num_heads, a.attn.scale) == (
+            b.window_size,
+            b.attn.num_heads,
+            b.attn.scale,
+        )
     assert ours.image_encoder.img_size == theirs.image_encoder.img_size
     assert ours.prompt_encoder.input_image_size == theirs.prompt_encoder.input_image_size
     assert ours.prompt_encoder.mask_input_size == theirs.prompt_encoder.mask_input_size
@@ -275,10 +354,16 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path, kind):
     weights = {k: v.half() if kind == "half" else v for k, v in sam.state_dict().items()}
     torch.save(weights, path) if kind == "pth" else save_file(weights, path)
     loaded, image = load_sam(path), torch.rand(128, 100, 3)
-    assert all(p.dtype == torch.float32 and p.device.type == "cpu" for p in loaded.sam.state_dict().values())
+    assert all(
+        p.dtype == torch.float32 and p.device.type == "cpu"
+        for p in loaded.sam.state_dict().values()
+    )
     sam.load_state_dict({k: v.float() for k, v in weights.items()})
     with torch.inference_mode():
-        logits = [s.decode(s.embed(image), points_P2=torch.tensor([[50.0, 40.0]]))[0] for s in (loaded, Segmenter(sam))]
+        logits = [
+            s.decode(s.embed(image), points_P2=torch.tensor([[50.0, 40.0]]))[0]
+            for s in (loaded, Segmenter(sam))
+        ]
     assert torch.equal(*logits)
 
 
@@ -289,12 +374,18 @@ class Bomb:
 
 def test_what_is_no_checkpoint_is_refused_with_words(tmp_path, capsys):
     weights = tiny_sam().state_dict()
-    other, more, less = tmp_path / "other.safetensors", tmp_path / "hq.safetensors", tmp_path / "less.safetensors"
+    other, more, less = (
+        tmp_path / "other.safetensors",
+        tmp_path / "hq.safetensors",
+        tmp_path / "less.safetensors",
+    )
     save_file({"model.weight": torch.zeros(3)}, other)
     save_file({**weights, "mask_decoder.hf_token.weight": torch.zeros(1, 32)}, more)
     save_file({k: v for k, v in weights.items() if "neck.2" not in k}, less)
     for path in (other, more, less):
-        with pytest.raises(ValueError, match=f"{path.name} is not a checkpoint of the original Segment Anything"):
+        with pytest.raises(
+            ValueError, match=f"{path.name} is not a checkpoint of the original Segment Anything"
+        ):
             load_sam(path)
     garbage, bomb = tmp_path / "garbage.pth", tmp_path / "bomb.pth"
     garbage.write_bytes(b"no weights")
@@ -309,28 +400,42 @@ def test_what_is_no_checkpoint_is_refused_with_words(tmp_path, capsys):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "segment_anything", None)
-    for call in (lambda: load_sam(tmp_path / "x.pth"),
-                 lambda: CoupledSegmentEntities.execute(torch.zeros(1, 8, 8, 3), {"segmenter": "mini"})):
+    for call in (
+        lambda: load_sam(tmp_path / "x.pth"),
+        lambda: CoupledSegmentEntities.execute(torch.zeros(1, 8, 8, 3), {"segmenter": "mini"}),
+    ):
         with pytest.raises(ImportError, match="pip install segment-anything"):
             call()
 
 
-@pytest.mark.parametrize("images, entities, words", [
-    (torch.zeros(2, 8, 8, 3), ["a"], "2 images and 1 entities"),
-    (torch.zeros(8, 8, 3), None, "not .8, 8, 3."),
-    (torch.zeros(0, 8, 8, 3), None, "must be RGB"),
-    (torch.zeros(1, 8, 8, 1), None, "must be RGB"),
-    (torch.cat([torch.zeros(1, 8, 8, 3), torch.full((1, 8, 8, 3), torch.nan)]), ["a fox", "an owl"], r"2 \(an owl\)"),
-    (torch.full((1, 8, 8, 3), torch.inf), None, "image 1 has pixels"),
-])
+@pytest.mark.parametrize(
+    "images, entities, words",
+    [
+        (torch.zeros(2, 8, 8, 3), ["a"], "2 images and 1 entities"),
+        (torch.zeros(8, 8, 3), None, "not .8, 8, 3."),
+        (torch.zeros(0, 8, 8, 3), None, "must be RGB"),
+        (torch.zeros(1, 8, 8, 1), None, "must be RGB"),
+        (
+            torch.cat([torch.zeros(1, 8, 8, 3), torch.full((1, 8, 8, 3), torch.nan)]),
+            ["a fox", "an owl"],
+            r"2 \(an owl\)",
+        ),
+        (torch.full((1, 8, 8, 3), torch.inf), None, "image 1 has pixels"),
+    ],
+)
 def test_images_it_can_not_judge_are_refused(images, entities, words):
     with pytest.raises(ValueError, match=words):
         segment_entities(ColourSegmenter(), images, entities)
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"min_score": float("nan")}, "min_score"), ({"min_score": 1.5}, "min_score"), ({"points_per_side": 0}, "points"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"min_score": float("nan")}, "min_score"),
+        ({"min_score": 1.5}, "min_score"),
+        ({"points_per_side": 0}, "points"),
+    ],
+)
 def test_settings_that_choose_at_random_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         segment_entities(ColourSegmenter(), torch.zeros(1, 8, 8, 3), **settings)
@@ -362,22 +467,43 @@ def test_the_list_shows_weights_only(sams, monkeypatch):
 
 
 def test_the_node_runs_a_checkpoint(sams):
-    choice = {"segmenter": "segment anything", "checkpoint": "more/tiny.safetensors", "points_per_side": 2,
-              "min_score": 0.0}
-    (masks,) = CoupledSegmentEntities.execute(torch.rand(2, 64, 48, 3), choice, "A fox.\n\n An owl. \n").args
+    choice = {
+        "segmenter": "segment anything",
+        "checkpoint": "more/tiny.safetensors",
+        "points_per_side": 2,
+        "min_score": 0.0,
+    }
+    (masks,) = CoupledSegmentEntities.execute(
+        torch.rand(2, 64, 48, 3), choice, "A fox.\n\n An owl. \n"
+    ).args
     assert masks.shape == (2, 64, 48)
     with pytest.raises(ValueError, match="2 images and 1 entities"):
         CoupledSegmentEntities.execute(torch.rand(2, 64, 48, 3), choice, "A fox.")
 
 
-@pytest.mark.parametrize("choice, error, words", [
-    ({"segmenter": "segment anything", "checkpoint": NO_CHECKPOINT}, FileNotFoundError, "models/sams"),
-    ({"segmenter": "segment anything", "checkpoint": "../outside.pth"}, FileNotFoundError, "models/sams"),
-    ({"segmenter": "segment anything", "checkpoint": "readme.txt"}, FileNotFoundError, "models/sams"),
-    ({"segmenter": "segment anything"}, FileNotFoundError, "models/sams"),
-    ({"segmenter": "sam 9"}, ValueError, "Choose one of"),
-    (None, ValueError, "Choose one of"),
-])
+@pytest.mark.parametrize(
+    "choice, error, words",
+    [
+        (
+            {"segmenter": "segment anything", "checkpoint": NO_CHECKPOINT},
+            FileNotFoundError,
+            "models/sams",
+        ),
+        (
+            {"segmenter": "segment anything", "checkpoint": "../outside.pth"},
+            FileNotFoundError,
+            "models/sams",
+        ),
+        (
+            {"segmenter": "segment anything", "checkpoint": "readme.txt"},
+            FileNotFoundError,
+            "models/sams",
+        ),
+        ({"segmenter": "segment anything"}, FileNotFoundError, "models/sams"),
+        ({"segmenter": "sam 9"}, ValueError, "Choose one of"),
+        (None, ValueError, "Choose one of"),
+    ],
+)
 def test_the_node_refuses_what_it_can_not_load(sams, choice, error, words):
     with pytest.raises(error, match=words):
         CoupledSegmentEntities.execute(torch.zeros(1, 8, 8, 3), choice)
@@ -387,7 +513,10 @@ def test_the_schema_is_the_contract_s():
     schema = CoupledSegmentEntities.define_schema()
     options = {option.key: [one.id for one in option.inputs] for option in schema.inputs[1].options}
     assert schema.category == "coupled/measure" and [one.id for one in schema.inputs] == [
-        "images", "segmenter", "entities"]
+        "images",
+        "segmenter",
+        "entities",
+    ]
     assert options["segment anything"][0] == "checkpoint" and options["mini"] == []
     assert schema.inputs[2].optional and [one.io_type for one in schema.outputs] == ["MASK"]
     assert node_file.NODES == [CoupledSegmentEntities]

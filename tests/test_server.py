@@ -7,14 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from coupled.devtools.client import ExecutionFailed, PromptRejected
 from coupled.devtools.workflow import to_prompt
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = json.loads((ROOT / "tests/data/page_workflow.json").read_text())
 PICTURE = {
-    "1": {"class_type": "EmptyImage", "inputs": {"width": 48, "height": 32, "batch_size": 2, "color": 255}},
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 48, "height": 32, "batch_size": 2, "color": 255},
+    },
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "blue"}},
 }
 
@@ -26,7 +30,9 @@ def info(host_server) -> dict:
 
 @pytest.fixture(scope="session")
 def ours(info) -> dict:
-    return {name: node for name, node in info.items() if node["python_module"] == "custom_nodes.coupled"}
+    return {
+        name: node for name, node in info.items() if node["python_module"] == "custom_nodes.coupled"
+    }
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +56,15 @@ def inputs_of(declared: dict, prefix: str = ""):
 
 
 def test_pack_loads_without_a_word_of_error(host_server):
-    times = re.findall(r"([\d.]+) seconds(.*): \S*custom_nodes/coupled$", host_server.log, re.MULTILINE)
+    times = re.findall(
+        r"([\d.]+) seconds(.*): \S*custom_nodes/coupled$", host_server.log, re.MULTILINE
+    )
     assert len(times) == 1, host_server.tail(60)
     seconds, failed = times[0]
     assert not failed and float(seconds) < 3
-    assert not re.findall(r".*(?:\[ERROR\]|\[CRITICAL\]|Traceback|IMPORT FAILED|Cannot import).*", host_server.log)
+    assert not re.findall(
+        r".*(?:\[ERROR\]|\[CRITICAL\]|Traceback|IMPORT FAILED|Cannot import).*", host_server.log
+    )
 
 
 def test_every_node_of_the_pack_is_registered(ours, schemas):
@@ -69,9 +79,17 @@ def test_every_node_is_described(ours):
 
 
 def test_every_input_has_a_tooltip_and_every_output_a_name(ours, schemas):
-    bare = [f"{name}: {key}" for name, node in ours.items() for key, options in inputs_of(node["input"])
-            if not options.get("tooltip")]
-    unnamed = [name for name, schema in schemas.items() if not all(output.display_name for output in schema.outputs)]
+    bare = [
+        f"{name}: {key}"
+        for name, node in ours.items()
+        for key, options in inputs_of(node["input"])
+        if not options.get("tooltip")
+    ]
+    unnamed = [
+        name
+        for name, schema in schemas.items()
+        if not all(output.display_name for output in schema.outputs)
+    ]
     assert not bare and not unnamed
 
 
@@ -80,19 +98,28 @@ def test_queue_returns_outputs_and_events(host_server):
     outputs = host_server.client.queue(PICTURE, lambda event, data: heard.append(event))
     entries = outputs["2"]["images"]
     picture = Image.open(io.BytesIO(host_server.client.file(entries[0])))
-    assert len(entries) == 2 and picture.size == (48, 32) and picture.getpixel((0, 0)) == (0, 0, 255)
-    assert heard.index("execution_start") < heard.index("executing") < heard.index("execution_success")
+    assert (
+        len(entries) == 2 and picture.size == (48, 32) and picture.getpixel((0, 0)) == (0, 0, 255)
+    )
+    assert (
+        heard.index("execution_start") < heard.index("executing") < heard.index("execution_success")
+    )
 
 
 def test_a_rejected_prompt_names_the_node_and_the_input(host_server):
-    wrong = PICTURE | {"1": {"class_type": "EmptyImage", "inputs": PICTURE["1"]["inputs"] | {"width": "wide"}}}
+    wrong = PICTURE | {
+        "1": {"class_type": "EmptyImage", "inputs": PICTURE["1"]["inputs"] | {"width": "wide"}}
+    }
     with pytest.raises(PromptRejected, match=r"node 1 \(EmptyImage\).*\n?.*width") as caught:
         host_server.client.queue(wrong)
     assert caught.value.node_errors["1"]["errors"][0]["extra_info"]["input_name"] == "width"
 
 
 def test_a_failing_node_is_named_with_its_error(host_server):
-    quotient = {"class_type": "ComfyMathExpression", "inputs": {"expression": "a / 0", "values.a": 1}}
+    quotient = {
+        "class_type": "ComfyMathExpression",
+        "inputs": {"expression": "a / 0", "values.a": 1},
+    }
     prompt = {"1": quotient, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}
     with pytest.raises(ExecutionFailed) as caught:
         host_server.client.queue(prompt)

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coupled.devtools.workflow import to_prompt
 from PIL import Image
+
+from coupled.devtools.workflow import to_prompt
 
 WORKFLOW = Path(__file__).parent.parent / "example_workflows" / "coupled_mini.json"
 SECRET = re.compile(r"key|token|secret|password|credential", re.I)
 MACHINE = re.compile(r"/home/|/root/|/tmp/|/work|[A-Za-z]:\\\\|\bsk-\w{8}|\bhf_\w{8}")
 
 ANOTHER = {
-    "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 0}},
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 0},
+    },
     "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
 }
 
@@ -31,12 +35,18 @@ def prompt(host_server) -> dict:
 
 
 def made(client, prompt: dict) -> list[Image.Image]:
-    """The coupled pictures of a run that starts from nothing: the host forgets its results first."""
+    """The coupled pictures of a run that starts from nothing: the host forgets its results
+    first.
+    """
     client.post("/free", {"unload_models": True, "free_memory": True})
     client.queue(ANOTHER)  # the host forgets before or after a run, never during one
     reused = []
-    outputs = client.queue(prompt, lambda event, data: event == "execution_cached" and reused.extend(data["nodes"]))
-    (node,) = [key for key, node in prompt.items() if node["inputs"].get("filename_prefix") == "coupled"]
+    outputs = client.queue(
+        prompt, lambda event, data: event == "execution_cached" and reused.extend(data["nodes"])
+    )
+    (node,) = [
+        key for key, node in prompt.items() if node["inputs"].get("filename_prefix") == "coupled"
+    ]
     assert not reused
     return [Image.open(io.BytesIO(client.file(entry))) for entry in outputs[node]["images"]]
 
@@ -52,8 +62,16 @@ def test_what_a_picture_carries_makes_it_again_and_tells_nothing_else(host_serve
 
 def test_no_node_asks_for_a_secret(host_server):
     """What is typed into a widget is saved into every picture."""
-    info = {name: node for name, node in host_server.client.object_info().items() if name.startswith("Coupled")}
-    assert info and [name for node in info.values() for name in names(node["input"]) if SECRET.search(name)] == []
+    info = {
+        name: node
+        for name, node in host_server.client.object_info().items()
+        if name.startswith("Coupled")
+    }
+    assert (
+        info
+        and [name for node in info.values() for name in names(node["input"]) if SECRET.search(name)]
+        == []
+    )
 
 
 def names(declared: dict) -> list[str]:
@@ -62,6 +80,13 @@ def names(declared: dict) -> list[str]:
     for specs in declared.values():
         for name, (_, *rest) in specs.items():
             choices = (rest[0] if rest else {}).get("options") or []
-            found += [name, *(inner for choice in choices if isinstance(choice, dict)
-                              for inner in names(choice["inputs"]))]
+            found += [
+                name,
+                *(
+                    inner
+                    for choice in choices
+                    if isinstance(choice, dict)
+                    for inner in names(choice["inputs"])
+                ),
+            ]
     return found

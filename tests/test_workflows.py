@@ -1,4 +1,6 @@
-"""The shipped workflows, held against the running host: every node, input, link and value of each."""
+"""The shipped workflows, held against the running host: every node, input, link and value of
+each.
+"""
 
 import copy
 import json
@@ -6,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from coupled.devtools.workflow import NOTES, to_prompt
 
 FOLDER = Path(__file__).parent.parent / "example_workflows"
@@ -26,7 +29,9 @@ def inputs_of(declared: dict) -> dict:
 
 
 def base(name: str) -> str:
-    """`images.image0` (autogrow) and `shape.center` (dynamic combo) belong to the input before the dot."""
+    """`images.image0` (autogrow) and `shape.center` (dynamic combo) belong to the input before the
+    dot.
+    """
     return name.split(".")[0]
 
 
@@ -40,12 +45,16 @@ def faults(workflow: dict, object_info: dict) -> list[str]:
 
 
 def node_faults(node: dict, object_info: dict) -> list[str]:
-    """An unknown type, unknown inputs, and outputs that are not the host's, by name, type and order."""
+    """An unknown type, unknown inputs, and outputs that are not the host's, by name, type and
+    order.
+    """
     kind, info = node["type"], object_info.get(node["type"])
     if info is None:
         return [f"unknown node {kind}"]
     known = inputs_of(info["input"])
-    found = [f"{kind} has no input {i['name']}" for i in node["inputs"] if base(i["name"]) not in known]
+    found = [
+        f"{kind} has no input {i['name']}" for i in node["inputs"] if base(i["name"]) not in known
+    ]
     outputs = list(zip(info["output_name"], info["output"], strict=True))
     if [(o["name"], o["type"]) for o in node["outputs"]] != outputs:
         found.append(f"{kind} has outputs {outputs}")
@@ -53,18 +62,36 @@ def node_faults(node: dict, object_info: dict) -> list[str]:
 
 
 def link_faults(workflow: dict) -> list[str]:
-    """Links that one of their ends does not know, ends that name no link, and types that do not fit."""
+    """Links that one of their ends does not know, ends that name no link, and types that do not
+    fit.
+    """
     nodes = {n["id"]: n for n in workflow["nodes"]}
     found, leave, enter = [], set(), set()
     for link, origin, out, target, into, kind in workflow["links"]:
         leave.add((link, origin, out))
         enter.add((link, target, into))
-        source, socket = nodes[origin]["outputs"][out]["type"], nodes[target]["inputs"][into]["type"]
+        source, socket = (
+            nodes[origin]["outputs"][out]["type"],
+            nodes[target]["inputs"][into]["type"],
+        )
         if kind != source or (kind not in socket.split(",") and "*" not in (kind, socket)):
             found.append(f"link {link} carries {kind} from {source} into {socket}")
-    outs = {(x, n["id"], i) for n in nodes.values() for i, o in enumerate(n["outputs"]) for x in o["links"] or []}
-    ins = {(i["link"], n["id"], k) for n in nodes.values() for k, i in enumerate(n["inputs"]) if i["link"] is not None}
-    found += [f"link {link} is not known to both of its ends" for link, *_ in (leave ^ outs) | (enter ^ ins)]
+    outs = {
+        (x, n["id"], i)
+        for n in nodes.values()
+        for i, o in enumerate(n["outputs"])
+        for x in o["links"] or []
+    }
+    ins = {
+        (i["link"], n["id"], k)
+        for n in nodes.values()
+        for k, i in enumerate(n["inputs"])
+        if i["link"] is not None
+    }
+    found += [
+        f"link {link} is not known to both of its ends"
+        for link, *_ in (leave ^ outs) | (enter ^ ins)
+    ]
     if len({link[0] for link in workflow["links"]}) != len(workflow["links"]):
         found.append("two links have one id")
     return found
@@ -94,9 +121,13 @@ def specs_of(declared: dict, values: dict, prefix: str = ""):
 
 
 def value_fault(value, kind, options=None) -> str | None:
-    """What is wrong with a widget's value; None when nothing is, and for linked and absent inputs and model files."""
+    """What is wrong with a widget's value; None when nothing is, and for linked and absent inputs
+    and model files.
+    """
     options = options or {}
-    choices = kind if isinstance(kind, list) else options.get("options", []) if kind == "COMBO" else None
+    choices = (
+        kind if isinstance(kind, list) else options.get("options", []) if kind == "COMBO" else None
+    )
     if value is None or isinstance(value, list) or str(value).endswith(MODEL_FILES):
         return None
     if choices is not None:
@@ -117,18 +148,31 @@ def test_the_host_takes_it(file, object_info):
 
 
 def test_all_three_are_there():
-    assert {f.stem for f in FILES} >= {"coupled_mini", "coupled_flux_dev", "coupled_first_last_frame_wan"}
+    assert {f.stem for f in FILES} >= {
+        "coupled_mini",
+        "coupled_flux_dev",
+        "coupled_first_last_frame_wan",
+    }
 
 
 def reading_faults(workflow: dict) -> list[str]:
-    """Nodes that overlap or stand outside the groups, links that run to the left, nothing for the reader to read."""
+    """Nodes that overlap or stand outside the groups, links that run to the left, nothing for the
+    reader to read.
+    """
     nodes = {n["id"]: n for n in workflow["nodes"]}
     found = [] if any(n["type"] in NOTES for n in nodes.values()) else ["there is no note"]
     found += ["a group has no title" for g in workflow["groups"] if not g["title"].strip()]
     boxes = {i: box(n) for i, n in nodes.items()}
-    rooms = [(x, y, x + width, y + height) for x, y, width, height in (g["bounding"] for g in workflow["groups"])]
+    rooms = [
+        (x, y, x + width, y + height)
+        for x, y, width, height in (g["bounding"] for g in workflow["groups"])
+    ]
     for i, a in boxes.items():
-        found += [f"{nodes[i]['type']} lies over {nodes[j]['type']}" for j, b in boxes.items() if j < i and meet(a, b)]
+        found += [
+            f"{nodes[i]['type']} lies over {nodes[j]['type']}"
+            for j, b in boxes.items()
+            if j < i and meet(a, b)
+        ]
         if sum(within(a, room) for room in rooms) != 1:
             found.append(f"{nodes[i]['type']} is not inside one group")
     for link, origin, _, target, *_ in workflow["links"]:
@@ -162,7 +206,9 @@ def test_nothing_private_is_in_it(file):
 
 
 def test_the_same_seed_pair_is_the_coupled_set_but_for_the_coupling(object_info):
-    """Same model, latent, seed, steps, sampler, guidance and prompts; otherwise the comparison would not be fair."""
+    """Same model, latent, seed, steps, sampler, guidance and prompts; otherwise the comparison
+    would not be fair.
+    """
     prompt = to_prompt(json.loads((FOLDER / "coupled_mini.json").read_text()), object_info)
 
     def inputs(kind: str) -> dict:
@@ -174,21 +220,33 @@ def test_the_same_seed_pair_is_the_coupled_set_but_for_the_coupling(object_info)
         assert stock[name] == coupled[name], name
     assert (coupled["cfg"], coupled["denoise"]) == (1, 1)  # as the baseline has them
     encode = inputs("CoupledTextEncode")
-    assert stock["model"] == inputs("CoupledModelPatch")["model"] and stock["clip"] == encode["clip"]
+    assert (
+        stock["model"] == inputs("CoupledModelPatch")["model"] and stock["clip"] == encode["clip"]
+    )
     assert (stock["prompts"], stock["guidance"]) == (encode["prompts"], encode["guidance"])
 
 
 BROKEN = {
     "unknown node": lambda nodes, w: nodes["CoupledSampler"].update(type="CoupledSamplerX"),
-    "has no input modell": lambda nodes, w: nodes["CoupledSampler"]["inputs"][0].update(name="modell"),
+    "has no input modell": (
+        lambda nodes, w: nodes["CoupledSampler"]["inputs"][0].update(name="modell")
+    ),
     "has outputs": lambda nodes, w: nodes["CoupledSplitPrompts"]["outputs"].reverse(),
     "both of its ends": lambda nodes, w: nodes["CoupledSampler"]["inputs"][0].update(link=None),
-    "99 is not known to both": lambda nodes, w: nodes["VAEDecode"]["outputs"][0]["links"].append(99),
+    "99 is not known to both": (
+        lambda nodes, w: nodes["VAEDecode"]["outputs"][0]["links"].append(99)
+    ),
     "carries VIDEO": lambda nodes, w: w["links"][0].__setitem__(5, "VIDEO"),
     "one id": lambda nodes, w: w["links"].append(w["links"][0]),
-    "mode: 'inexact' is no choice": lambda nodes, w: nodes["CoupledModelPatch"].update(widgets_values=["inexact"]),
-    "batch_size: 0 is out": lambda nodes, w: nodes["EmptySD3LatentImage"].update(widgets_values=[128, 128, 0]),
-    "shape.k: 'x' is no FLOAT": lambda nodes, w: nodes["CoupledThetaSchedule"]["widgets_values"].__setitem__(2, "x"),
+    "mode: 'inexact' is no choice": (
+        lambda nodes, w: nodes["CoupledModelPatch"].update(widgets_values=["inexact"])
+    ),
+    "batch_size: 0 is out": (
+        lambda nodes, w: nodes["EmptySD3LatentImage"].update(widgets_values=[128, 128, 0])
+    ),
+    "shape.k: 'x' is no FLOAT": (
+        lambda nodes, w: nodes["CoupledThetaSchedule"]["widgets_values"].__setitem__(2, "x")
+    ),
 }
 
 
@@ -221,6 +279,8 @@ def test_the_check_finds_what_reads_badly():
     assert any("lies over" in found for found in moved(*encode["pos"]))
 
 
-@pytest.mark.parametrize("text", ["/home/me/x", "C:\\\\Users", "sk-abcdefgh12", "hf_abcdefgh12", "http://me:pw@host/"])
+@pytest.mark.parametrize(
+    "text", ["/home/me/x", "C:\\\\Users", "sk-abcdefgh12", "hf_abcdefgh12", "http://me:pw@host/"]
+)
 def test_the_check_finds_what_is_private(text):
     assert PRIVATE.search(json.dumps({"widgets_values": [text]}))

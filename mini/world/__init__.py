@@ -1,4 +1,6 @@
-"""The mini world: small rendered scenes of places and subjects, with captions, drawn from a seed."""
+"""The mini world: small rendered scenes of places and subjects, with captions, drawn from a
+seed.
+"""
 
 from .captions import Caption, caption
 from .places import PLACES

@@ -36,40 +36,63 @@ class Canvas:
         """Vertical gradient between the heights `top` and `bottom`."""
         first, last = round(top * PIXELS), round(bottom * PIXELS)
         for y in range(first, last):
-            self.draw.line((0, y, PIXELS, y), fill=mix(upper, lower, (y - first) / max(1, last - first)))
+            self.draw.line(
+                (0, y, PIXELS, y), fill=mix(upper, lower, (y - first) / max(1, last - first))
+            )
 
     def polygon(self, points, colour) -> None:
         self.draw.polygon([(x * PIXELS, y * PIXELS) for x, y in points], fill=colour)
 
     def rectangle(self, left, top, right, bottom, colour) -> None:
         if right > left and bottom > top:
-            self.draw.rectangle((left * PIXELS, top * PIXELS, right * PIXELS, bottom * PIXELS), fill=colour)
+            self.draw.rectangle(
+                (left * PIXELS, top * PIXELS, right * PIXELS, bottom * PIXELS), fill=colour
+            )
 
     def ellipse(self, x, y, rx, ry, colour) -> None:
         box = ((x - rx) * PIXELS, (y - ry) * PIXELS, (x + rx) * PIXELS, (y + ry) * PIXELS)
         self.draw.ellipse(box, fill=colour)
 
     def line(self, points, colour, width: float) -> None:
-        self.draw.line([(x * PIXELS, y * PIXELS) for x, y in points], fill=colour, width=max(1, round(width * PIXELS)))
+        self.draw.line(
+            [(x * PIXELS, y * PIXELS) for x, y in points],
+            fill=colour,
+            width=max(1, round(width * PIXELS)),
+        )
 
-    def ridge(self, y: float, height: float, colour, waves: float = 2.0, jagged: bool = False) -> None:
+    def ridge(
+        self, y: float, height: float, colour, waves: float = 2.0, jagged: bool = False
+    ) -> None:
         """A skyline that fills everything below it: smooth hills, or jagged peaks."""
         xs = np.linspace(0, 1, 9 if jagged else 65)
         if jagged:
-            ys = y - height * self.rng.uniform(0.1, 1.0, len(xs)) * (0.4 + 0.6 * (np.arange(len(xs)) % 2))
+            ys = y - height * self.rng.uniform(0.1, 1.0, len(xs)) * (
+                0.4 + 0.6 * (np.arange(len(xs)) % 2)
+            )
         else:
             phase, second = self.rng.uniform(0, 2 * np.pi, 2)
             ys = y - height * (
-                0.5 + 0.35 * np.sin(2 * np.pi * waves * xs + phase) + 0.15 * np.sin(4.3 * np.pi * waves * xs + second)
+                0.5
+                + 0.35 * np.sin(2 * np.pi * waves * xs + phase)
+                + 0.15 * np.sin(4.3 * np.pi * waves * xs + second)
             )
         self.polygon([(0, 1), *zip(xs, ys, strict=True), (1, 1)], colour)
 
     def glow(self, x, y, radius, colour, strength: float = 1.0) -> None:
         """Adds a soft light."""
         light = Image.new("RGB", self.image.size)
-        box = ((x - radius) * PIXELS, (y - radius) * PIXELS, (x + radius) * PIXELS, (y + radius) * PIXELS)
+        box = (
+            (x - radius) * PIXELS,
+            (y - radius) * PIXELS,
+            (x + radius) * PIXELS,
+            (y + radius) * PIXELS,
+        )
         ImageDraw.Draw(light).ellipse(box, fill=shade(colour, strength))
-        light = light.resize((64, 64)).filter(ImageFilter.GaussianBlur(radius * 24)).resize(self.image.size)
+        light = (
+            light.resize((64, 64))
+            .filter(ImageFilter.GaussianBlur(radius * 24))
+            .resize(self.image.size)
+        )
         self._replace(ImageChops.screen(self.image, light))
 
     def veil(self, top, bottom, colour, opacity: float) -> None:

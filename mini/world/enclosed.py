@@ -9,16 +9,30 @@ WHITE = (255, 255, 255)
 
 def tokyo(c: Canvas, horizon: float) -> None:
     c.gradient(0, horizon, (24, 18, 60), (112, 52, 120))
-    neon = [(255, 60, 150), (60, 220, 255), (255, 210, 60), (150, 110, 255), (80, 255, 150), (255, 90, 60)]
+    neon = [
+        (255, 60, 150),
+        (60, 220, 255),
+        (255, 210, 60),
+        (150, 110, 255),
+        (80, 255, 150),
+        (255, 90, 60),
+    ]
     street = horizon + 0.02
     for i in (3, 2, 1, 0):
         for side in (0, 1):
             near, far = 0.13 * i - 0.02, 0.13 * (i + 1)
             left, right = (near, far) if side == 0 else (1 - far, 1 - near)
             _tower(
-                c, left, right, max(-0.02, street * (0.04 + 0.19 * i) * c.uniform(0.4, 1.2)), street + 0.1 - 0.025 * i
+                c,
+                left,
+                right,
+                max(-0.02, street * (0.04 + 0.19 * i) * c.uniform(0.4, 1.2)),
+                street + 0.1 - 0.025 * i,
             )
-    c.polygon([(0, 1), (0, street + 0.1), (0.44, street), (0.56, street), (1, street + 0.1), (1, 1)], (42, 38, 64))
+    c.polygon(
+        [(0, 1), (0, street + 0.1), (0.44, street), (0.56, street), (1, street + 0.1), (1, 1)],
+        (42, 38, 64),
+    )
     for side in (0, 1):
         for i in range(3):
             colour, width = c.choice(neon), 0.1 - 0.02 * i
@@ -32,7 +46,9 @@ def tokyo(c: Canvas, horizon: float) -> None:
                 [(x, street + 0.12), (x + width, street + 0.12), (x + width, 1), (x, 1)],
                 mix((42, 38, 64), colour, 0.22),
             )
-    c.polygon([(0.495, street + 0.02), (0.505, street + 0.02), (0.53, 1), (0.47, 1)], (206, 196, 214))
+    c.polygon(
+        [(0.495, street + 0.02), (0.505, street + 0.02), (0.53, 1), (0.47, 1)], (206, 196, 214)
+    )
 
 
 def _tower(c: Canvas, left, right, top, base) -> None:
@@ -42,7 +58,9 @@ def _tower(c: Canvas, left, right, top, base) -> None:
     y = top + 0.03
     while y < base - 0.05:
         for x in (left + 0.02, left + 0.06, left + 0.1):
-            c.rectangle(x, y, x + 0.022, y + 0.026, lit if c.uniform(0, 1) < 0.55 else shade(wall, 0.6))
+            c.rectangle(
+                x, y, x + 0.022, y + 0.026, lit if c.uniform(0, 1) < 0.55 else shade(wall, 0.6)
+            )
         y += 0.055
 
 
@@ -52,7 +70,9 @@ def _sign(c: Canvas, x, y, width, height, colour) -> None:
     rows = 3
     for j in range(rows):
         top = y + 0.02 + (height - 0.03) * j / rows
-        c.rectangle(x + 0.024, top, x + width - 0.024, top + height / rows - 0.028, mix(colour, WHITE, 0.75))
+        c.rectangle(
+            x + 0.024, top, x + width - 0.024, top + height / rows - 0.028, mix(colour, WHITE, 0.75)
+        )
 
 
 def forest(c: Canvas, horizon: float) -> None:
@@ -64,15 +84,30 @@ def forest(c: Canvas, horizon: float) -> None:
             x, width = c.uniform(0, 1), 0.012 + 0.016 * layer * c.uniform(0.8, 1.3)
             lean = c.uniform(-0.02, 0.02)
             base = horizon + 0.06 * layer
-            c.polygon([(x + lean, 0), (x + lean + width, 0), (x + width * 1.5, base), (x - width * 0.5, base)], colour)
+            c.polygon(
+                [
+                    (x + lean, 0),
+                    (x + lean + width, 0),
+                    (x + width * 1.5, base),
+                    (x - width * 0.5, base),
+                ],
+                colour,
+            )
             for _ in range(2):
                 y = c.uniform(0.08, base - 0.15)
-                c.line([(x, y), (x + c.choice([-1, 1]) * c.uniform(0.05, 0.14), y - 0.07)], colour, 0.008)
+                c.line(
+                    [(x, y), (x + c.choice([-1, 1]) * c.uniform(0.05, 0.14), y - 0.07)],
+                    colour,
+                    0.008,
+                )
         c.veil(horizon - 0.3, horizon + 0.16, (226, 222, 200), 0.35)
     c.gradient(horizon + 0.12, 1, (118, 136, 88), (58, 76, 44))
     for _ in range(16):
         x, y = c.uniform(0, 1), c.uniform(horizon + 0.14, 1)
-        c.polygon([(x, y - 0.05), (x - 0.012, y), (x + 0.012, y)], shade((70, 104, 56), c.uniform(0.8, 1.2)))
+        c.polygon(
+            [(x, y - 0.05), (x - 0.012, y), (x + 0.012, y)],
+            shade((70, 104, 56), c.uniform(0.8, 1.2)),
+        )
     x = c.uniform(-0.1, 0.6)
     c.image.paste((255, 244, 206), mask=_ray(c, x))
 
@@ -109,7 +144,21 @@ def room(c: Canvas, horizon: float) -> None:
         y = 0.23 + row * 0.13
         c.rectangle(shelf + 0.015, y, shelf + 0.205, y + 0.105, (94, 58, 34))
         for i in range(7):
-            book = c.choice([(200, 70, 60), (70, 120, 170), (230, 190, 80), (90, 150, 100), (220, 214, 200)])
-            c.rectangle(shelf + 0.02 + 0.026 * i, y + c.uniform(0.01, 0.04), shelf + 0.04 + 0.026 * i, y + 0.105, book)
-    c.ellipse(c.uniform(0.35, 0.65), 0.88, 0.3, 0.075, c.choice([(190, 80, 70), (90, 120, 150), (210, 170, 110)]))
+            book = c.choice(
+                [(200, 70, 60), (70, 120, 170), (230, 190, 80), (90, 150, 100), (220, 214, 200)]
+            )
+            c.rectangle(
+                shelf + 0.02 + 0.026 * i,
+                y + c.uniform(0.01, 0.04),
+                shelf + 0.04 + 0.026 * i,
+                y + 0.105,
+                book,
+            )
+    c.ellipse(
+        c.uniform(0.35, 0.65),
+        0.88,
+        0.3,
+        0.075,
+        c.choice([(190, 80, 70), (90, 120, 150), (210, 170, 110)]),
+    )
     c.glow(x + width / 2, 0.25, 0.25, (255, 220, 150), 0.45)

@@ -1,4 +1,6 @@
-"""The open places, painted on a canvas around a horizon; every detail comes from the canvas's rng."""
+"""The open places, painted on a canvas around a horizon; every detail comes from the canvas's
+rng.
+"""
 
 from .canvas import Canvas, mix, shade
 
@@ -15,13 +17,21 @@ def clouds(c: Canvas, horizon: float, colour, count: int) -> None:
 def tree(c: Canvas, x, base, height, trunk, leaves) -> None:
     c.rectangle(x - height * 0.05, base - height * 0.5, x + height * 0.05, base, trunk)
     for dx, dy, r in ((-0.22, 0.6, 0.24), (0.22, 0.62, 0.24), (0, 0.8, 0.28), (0, 0.55, 0.26)):
-        c.ellipse(x + dx * height, base - dy * height, r * height, r * height, shade(leaves, c.uniform(0.85, 1.1)))
+        c.ellipse(
+            x + dx * height,
+            base - dy * height,
+            r * height,
+            r * height,
+            shade(leaves, c.uniform(0.85, 1.1)),
+        )
 
 
 def pine(c: Canvas, x, base, height, colour) -> None:
     for i in range(3):
         top, width = base - height * (1 - 0.22 * i), height * (0.14 + 0.07 * i)
-        c.polygon([(x, top), (x - width, top + height * 0.42), (x + width, top + height * 0.42)], colour)
+        c.polygon(
+            [(x, top), (x - width, top + height * 0.42), (x + width, top + height * 0.42)], colour
+        )
 
 
 def meadow(c: Canvas, horizon: float) -> None:
@@ -59,9 +69,16 @@ def beach(c: Canvas, horizon: float) -> None:
         c.line([(x, y), (x + c.uniform(0.04, 0.12), y)], (196, 236, 240), 0.006)
     if c.uniform(0, 1) < 0.5:
         x = c.uniform(0.1, 0.9)
-        c.polygon([(x, horizon - 0.1), (x, horizon - 0.01), (x + 0.07, horizon - 0.01)], (250, 250, 246))
         c.polygon(
-            [(x - 0.05, horizon), (x + 0.07, horizon), (x + 0.04, horizon + 0.025), (x - 0.02, horizon + 0.025)],
+            [(x, horizon - 0.1), (x, horizon - 0.01), (x + 0.07, horizon - 0.01)], (250, 250, 246)
+        )
+        c.polygon(
+            [
+                (x - 0.05, horizon),
+                (x + 0.07, horizon),
+                (x + 0.04, horizon + 0.025),
+                (x - 0.02, horizon + 0.025),
+            ],
             (190, 70, 60),
         )
     c.ridge(sea + 0.03, 0.03, (244, 250, 248), c.uniform(1, 2.5))
@@ -71,8 +88,18 @@ def beach(c: Canvas, horizon: float) -> None:
     lean = 0.12 if side < 0.5 else -0.12
     top = (side + lean, c.uniform(0.22, 0.34))
     c.line([(side, 0.85), (side + lean * 0.4, 0.55), top], (134, 96, 58), 0.03)
-    for dx, dy in ((-0.16, 0.02), (0.16, 0.02), (-0.12, -0.08), (0.12, -0.08), (-0.1, 0.11), (0.1, 0.11)):
-        c.polygon([top, (top[0] + dx * 0.6, top[1] + dy - 0.05), (top[0] + dx, top[1] + dy + 0.03)], (54, 140, 66))
+    for dx, dy in (
+        (-0.16, 0.02),
+        (0.16, 0.02),
+        (-0.12, -0.08),
+        (0.12, -0.08),
+        (-0.1, 0.11),
+        (0.1, 0.11),
+    ):
+        c.polygon(
+            [top, (top[0] + dx * 0.6, top[1] + dy - 0.05), (top[0] + dx, top[1] + dy + 0.03)],
+            (54, 140, 66),
+        )
     for _ in range(9):
         c.ellipse(c.uniform(0, 1), c.uniform(sea + 0.12, 1), 0.008, 0.006, (250, 240, 220))
 
@@ -84,7 +111,9 @@ def mountains(c: Canvas, horizon: float) -> None:
         x, h, w = c.uniform(0, 1), c.uniform(0.25, 0.45), c.uniform(0.22, 0.34)
         top = horizon + 0.04 - h
         c.polygon([(x, top), (x - w, horizon + 0.06), (x + w, horizon + 0.06)], (112, 130, 162))
-        c.polygon([(x, top), (x + w, horizon + 0.06), (x + w * 0.15, horizon + 0.06)], (86, 102, 138))
+        c.polygon(
+            [(x, top), (x + w, horizon + 0.06), (x + w * 0.15, horizon + 0.06)], (86, 102, 138)
+        )
         c.polygon(
             [
                 (x, top),
@@ -115,7 +144,11 @@ def desert(c: Canvas, horizon: float) -> None:
         c.ridge(y, 0.09, shade(colour, 0.86), c.uniform(0.6, 1.4))
         c.ridge(y + 0.035, 0.07, colour, c.uniform(0.6, 1.4))
     for _ in range(int(c.rng.integers(1, 4))):
-        x, base, h = c.choice([c.uniform(0.04, 0.26), c.uniform(0.74, 0.96)]), horizon + c.uniform(0.05, 0.2), 0.2
+        x, base, h = (
+            c.choice([c.uniform(0.04, 0.26), c.uniform(0.74, 0.96)]),
+            horizon + c.uniform(0.05, 0.2),
+            0.2,
+        )
         green = (64, 112, 70)
         c.rectangle(x - 0.018, base - h, x + 0.018, base, green)
         c.ellipse(x, base - h, 0.018, 0.018, green)
@@ -138,7 +171,9 @@ def park(c: Canvas, horizon: float) -> None:
         )
     c.gradient(horizon, 1, (176, 164, 76), (150, 132, 56))
     x = c.uniform(0.35, 0.65)
-    c.polygon([(x - 0.04, horizon), (x + 0.04, horizon), (x + 0.34, 1), (x - 0.3, 1)], (216, 196, 160))
+    c.polygon(
+        [(x - 0.04, horizon), (x + 0.04, horizon), (x + 0.34, 1), (x - 0.3, 1)], (216, 196, 160)
+    )
     for side in (c.uniform(0.04, 0.2), c.uniform(0.8, 0.96)):
         tree(c, side, horizon + 0.16, c.uniform(0.42, 0.56), (98, 64, 40), c.choice(autumn))
     for _ in range(40):
@@ -164,10 +199,20 @@ def lake(c: Canvas, horizon: float) -> None:
     c.gradient(horizon, shore, (34, 52, 106), (62, 86, 150))
     for _ in range(12):
         dx, dy = c.uniform(-0.07, 0.07), c.uniform(0.01, 0.19)
-        c.line([(moon + dx - 0.04, horizon + dy), (moon + dx + 0.04, horizon + dy)], (206, 212, 240), 0.007)
+        c.line(
+            [(moon + dx - 0.04, horizon + dy), (moon + dx + 0.04, horizon + dy)],
+            (206, 212, 240),
+            0.007,
+        )
     c.gradient(shore, 1, (40, 62, 62), (24, 42, 42))
     for _ in range(int(c.rng.integers(3, 7))):
-        pine(c, c.choice([c.uniform(0, 0.25), c.uniform(0.75, 1)]), shore + 0.02, c.uniform(0.2, 0.34), (16, 34, 40))
+        pine(
+            c,
+            c.choice([c.uniform(0, 0.25), c.uniform(0.75, 1)]),
+            shore + 0.02,
+            c.uniform(0.2, 0.34),
+            (16, 34, 40),
+        )
     for _ in range(12):
         x, y = c.uniform(0, 1), c.uniform(shore + 0.02, 1)
         c.ellipse(x, y, c.uniform(0.01, 0.03), 0.01, (84, 98, 104))

@@ -10,7 +10,9 @@ from .landscapes import beach, desert, lake, meadow, mountains, park
 
 @dataclass(frozen=True)
 class Place:
-    """`paint(canvas, horizon)` draws it; subjects stand below the horizon and take the `light` (a gain per RGB)."""
+    """`paint(canvas, horizon)` draws it; subjects stand below the horizon and take the `light` (a
+    gain per RGB).
+    """
 
     name: str
     paint: Callable[[Canvas, float], None]
@@ -42,7 +44,11 @@ PLACES = (
             "on a neon street in Tokyo at night",
             "on a city street at night",
         ),
-        ("adorned with neon lights and billboards", "with glowing neon signs", "between tall buildings"),
+        (
+            "adorned with neon lights and billboards",
+            "with glowing neon signs",
+            "between tall buildings",
+        ),
     ),
     Place(
         "forest",
@@ -100,14 +106,24 @@ PLACES = (
         "desert",
         desert,
         (1.06, 0.9, 0.74),
-        ("in a desert at sunset", "among the sand dunes of a desert", "in a hot desert with cacti", "in the desert"),
+        (
+            "in a desert at sunset",
+            "among the sand dunes of a desert",
+            "in a hot desert with cacti",
+            "in the desert",
+        ),
         ("under an orange sky", "with a low sun", "in the evening light"),
     ),
     Place(
         "park",
         park,
         (1.03, 0.95, 0.84),
-        ("in an autumn park", "in a park with orange trees", "on a path through an autumn park", "in a park"),
+        (
+            "in an autumn park",
+            "in a park with orange trees",
+            "on a path through an autumn park",
+            "in a park",
+        ),
         ("with fallen leaves", "on a calm afternoon", "covered in golden leaves"),
     ),
     Place(

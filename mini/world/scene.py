@@ -10,8 +10,8 @@ from .captions import Caption, caption
 from .places import PLACES, Place
 from .subjects import SUBJECTS, Subject, sprite
 
-# Subjects stand on the grid of Flux's image tokens, left or right, near or far: few enough ways that a model this small
-# learns each of them sharply.
+# Subjects stand on the grid of Flux's image tokens, left or right, near or far: few enough ways
+# that a model this small learns each of them sharply.
 GRID = SIZE // 16
 LEFT, RIGHT = 3, 5
 FAR, NEAR = 1.02, 1.16  # factors of a subject's size
@@ -30,7 +30,9 @@ PAPER_PAIRS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """image_HWC: uint8 RGB of SIZE × SIZE; mask_HW: uint8 coverage of the subject, all 0 without one."""
+    """image_HWC: uint8 RGB of SIZE × SIZE; mask_HW: uint8 coverage of the subject, all 0 without
+    one.
+    """
 
     image_HWC: np.ndarray
     mask_HW: np.ndarray
@@ -40,7 +42,9 @@ class Scene:
 
 
 def held_out(subject: str, place: str) -> bool:
-    """Whether this pair is kept from training: about one in six, so that new combinations can be judged."""
+    """Whether this pair is kept from training: about one in six, so that new combinations can be
+    judged.
+    """
     i = [s.name for s in SUBJECTS].index(subject)
     j = [p.name for p in PLACES].index(place)
     return (5 * i + 7 * j) % 6 == 3 and (subject, place) not in PAPER_PAIRS
@@ -49,10 +53,14 @@ def held_out(subject: str, place: str) -> bool:
 def framing(rng: np.random.Generator, subject: Subject | None) -> tuple[float, float]:
     """Horizon height and warmth of the light, in [-1, 1].
 
-    As in photographs, a subject brings its own framing and light: this is what makes a stock model change the
-    background when the subject changes.
+    As in photographs, a subject brings its own framing and light: this is what makes a stock model
+    change the background when the subject changes.
     """
-    own = np.random.default_rng(abs(hash_name(subject.name))).uniform(-1, 1, 2) if subject else np.zeros(2)
+    own = (
+        np.random.default_rng(abs(hash_name(subject.name))).uniform(-1, 1, 2)
+        if subject
+        else np.zeros(2)
+    )
     share = 0.6 if subject else 0.0
     horizon, warmth = share * own + (1 - share) * rng.uniform(-1, 1, 2)
     return float(horizon), float(warmth)
@@ -64,7 +72,10 @@ def hash_name(name: str) -> int:
 
 
 def draw_scene(
-    rng: np.random.Generator, subject: Subject | None = None, place: Place | None = None, subject_alone: bool = False
+    rng: np.random.Generator,
+    subject: Subject | None = None,
+    place: Place | None = None,
+    subject_alone: bool = False,
 ) -> Scene:
     """Draw one scene; `subject_alone` gives it a caption that leaves the place open."""
     place = place or PLACES[rng.integers(len(PLACES))]
@@ -80,13 +91,18 @@ def draw_scene(
     small = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     mask = mask.resize((SIZE, SIZE), Image.Resampling.BOX)
     words = caption(rng, subject, None if subject_alone and subject else place)
-    return Scene(np.asarray(small), np.asarray(mask), words, subject.name if subject else None, place.name)
+    return Scene(
+        np.asarray(small), np.asarray(mask), words, subject.name if subject else None, place.name
+    )
 
 
 def tint(image: Image.Image, gain) -> Image.Image:
     """The picture under a light of the given RGB gain (alpha, where there is one, stays)."""
     bands = image.split()
-    lit = [band.point([min(255, round(v * g)) for v in range(256)]) for band, g in zip(bands, gain, strict=False)]
+    lit = [
+        band.point([min(255, round(v * g)) for v in range(256)])
+        for band, g in zip(bands, gain, strict=False)
+    ]
     return Image.merge(image.mode, lit + list(bands[3:]))
 
 
@@ -96,9 +112,13 @@ def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> Image
     distance = c.choice((FAR, NEAR))
     height = subject.size * distance
     scale = height * PIXELS / max(figure.height, figure.width * 0.92)
-    figure = figure.resize((round(figure.width * scale), round(figure.height * scale)), Image.Resampling.LANCZOS)
+    figure = figure.resize(
+        (round(figure.width * scale), round(figure.height * scale)), Image.Resampling.LANCZOS
+    )
     side = c.choice((LEFT, RIGHT))
-    if side == LEFT:  # and only there: each side mirrored as well would be twice as many ways to learn
+    if (
+        side == LEFT
+    ):  # and only there: each side mirrored as well would be twice as many ways to learn
         figure = figure.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     figure = tint(figure, light)
     x = side / GRID

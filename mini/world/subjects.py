@@ -1,4 +1,6 @@
-"""The subjects: sprites from the Noto colour emoji font, with the words that name them and their own framing."""
+"""The subjects: sprites from the Noto colour emoji font, with the words that name them and their
+own framing.
+"""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +13,9 @@ BITMAP_SIZE = 109  # the only size this bitmap font has
 
 @dataclass(frozen=True)
 class Subject:
-    """`nouns` with their article, `verbs` in the third person; `size`: share of the height; `flies`: in the air."""
+    """`nouns` with their article, `verbs` in the third person; `size`: share of the height;
+    `flies`: in the air.
+    """
 
     name: str
     glyphs: str
@@ -33,8 +37,20 @@ SUBJECTS = (
         0.5,
         True,
     ),
-    Subject("fox", "🦊", ("a red fox", "a fox", "an orange fox"), ("runs", "looks around", "stands"), 0.42),
-    Subject("deer", "🦌", ("a majestic stag", "a deer", "a stag"), ("standing proud", "stands", "walks"), 0.54),
+    Subject(
+        "fox",
+        "🦊",
+        ("a red fox", "a fox", "an orange fox"),
+        ("runs", "looks around", "stands"),
+        0.42,
+    ),
+    Subject(
+        "deer",
+        "🦌",
+        ("a majestic stag", "a deer", "a stag"),
+        ("standing proud", "stands", "walks"),
+        0.54,
+    ),
     Subject(
         "squirrel",
         "🐿",
@@ -44,17 +60,59 @@ SUBJECTS = (
     ),
     Subject("dog", "🐕", ("a dog", "a happy dog", "a spotted dog"), ("sits", "plays", "stands")),
     Subject("cat", "🐈", ("a cat", "an orange cat", "a ginger cat"), ("sits", "walks", "stands")),
-    Subject("horse", "🐎", ("a horse", "a brown horse", "a wild horse"), ("gallops", "runs", "trots"), 0.52),
-    Subject("rabbit", "🐇", ("a rabbit", "a white rabbit", "a small rabbit"), ("sits", "hops", "rests"), 0.42),
     Subject(
-        "elephant", "🐘", ("an elephant", "a gray elephant", "a big elephant"), ("walks", "stands", "strolls"), 0.54
+        "horse",
+        "🐎",
+        ("a horse", "a brown horse", "a wild horse"),
+        ("gallops", "runs", "trots"),
+        0.52,
+    ),
+    Subject(
+        "rabbit",
+        "🐇",
+        ("a rabbit", "a white rabbit", "a small rabbit"),
+        ("sits", "hops", "rests"),
+        0.42,
+    ),
+    Subject(
+        "elephant",
+        "🐘",
+        ("an elephant", "a gray elephant", "a big elephant"),
+        ("walks", "stands", "strolls"),
+        0.54,
     ),
     Subject("giraffe", "🦒", ("a giraffe", "a tall giraffe", "a young giraffe"), STANDS, 0.58),
-    Subject("tiger", "🐅", ("a tiger", "a striped tiger", "a wild tiger"), ("prowls", "walks", "runs"), 0.5),
-    Subject("owl", "🦉", ("an owl", "a brown owl", "a wise owl"), ("sits", "watches", "rests"), 0.44),
-    Subject("penguin", "🐧", ("a penguin", "a small penguin", "a cute penguin"), ("waddles", "stands", "walks"), 0.44),
-    Subject("turtle", "🐢", ("a turtle", "a green turtle", "an old turtle"), ("crawls", "walks", "rests"), 0.42),
-    Subject("cow", "🐄", ("a cow", "a black and white cow", "a spotted cow"), ("grazes", "stands", "walks"), 0.5),
+    Subject(
+        "tiger",
+        "🐅",
+        ("a tiger", "a striped tiger", "a wild tiger"),
+        ("prowls", "walks", "runs"),
+        0.5,
+    ),
+    Subject(
+        "owl", "🦉", ("an owl", "a brown owl", "a wise owl"), ("sits", "watches", "rests"), 0.44
+    ),
+    Subject(
+        "penguin",
+        "🐧",
+        ("a penguin", "a small penguin", "a cute penguin"),
+        ("waddles", "stands", "walks"),
+        0.44,
+    ),
+    Subject(
+        "turtle",
+        "🐢",
+        ("a turtle", "a green turtle", "an old turtle"),
+        ("crawls", "walks", "rests"),
+        0.42,
+    ),
+    Subject(
+        "cow",
+        "🐄",
+        ("a cow", "a black and white cow", "a spotted cow"),
+        ("grazes", "stands", "walks"),
+        0.5,
+    ),
     Subject(
         "flamingo",
         "🦩",
@@ -62,11 +120,26 @@ SUBJECTS = (
         ("stands on one leg", "stands", "rests"),
         0.54,
     ),
-    Subject("parrot", "🦜", ("a parrot", "a green parrot", "a colorful parrot"), ("sits", "rests", "looks around")),
     Subject(
-        "dinosaur", "🦖", ("a dinosaur", "a green dinosaur", "a fierce dinosaur"), ("roars", "runs", "stomps"), 0.54
+        "parrot",
+        "🦜",
+        ("a parrot", "a green parrot", "a colorful parrot"),
+        ("sits", "rests", "looks around"),
     ),
-    Subject("robot", "🤖", ("a robot", "a metal robot", "a friendly robot"), ("stands", "waits", "looks around"), 0.42),
+    Subject(
+        "dinosaur",
+        "🦖",
+        ("a dinosaur", "a green dinosaur", "a fierce dinosaur"),
+        ("roars", "runs", "stomps"),
+        0.54,
+    ),
+    Subject(
+        "robot",
+        "🤖",
+        ("a robot", "a metal robot", "a friendly robot"),
+        ("stands", "waits", "looks around"),
+        0.42,
+    ),
     Subject(
         "woman",
         "💃",
@@ -74,22 +147,52 @@ SUBJECTS = (
         ("dancing", "dances", "is dancing"),
         0.54,
     ),
-    Subject("man", "🕴", ("a man in a suit", "an elderly man in a suit", "a man in a black suit"), STANDS, 0.54),
+    Subject(
+        "man",
+        "🕴",
+        ("a man in a suit", "an elderly man in a suit", "a man in a black suit"),
+        STANDS,
+        0.54,
+    ),
     Subject(
         "saxophonist",
         "🕴🎷",
-        ("an elderly man in a suit playing saxophone", "a man playing saxophone", "a man in a suit playing saxophone"),
+        (
+            "an elderly man in a suit playing saxophone",
+            "a man playing saxophone",
+            "a man in a suit playing saxophone",
+        ),
         ("", "", "stands"),
         0.54,
     ),
     Subject(
-        "saxophone", "🎷", ("a saxophone", "a golden saxophone", "a shiny saxophone"), ("stands", "lies", "rests"), 0.44
+        "saxophone",
+        "🎷",
+        ("a saxophone", "a golden saxophone", "a shiny saxophone"),
+        ("stands", "lies", "rests"),
+        0.44,
     ),
-    Subject("car", "🚗", ("a red car", "a car", "a small red car"), ("drives", "is parked", "stops"), 0.46),
     Subject(
-        "snowman", "⛄", ("a snowman", "a snowman with a hat", "a white snowman"), ("stands", "smiles", "waits"), 0.48
+        "car",
+        "🚗",
+        ("a red car", "a car", "a small red car"),
+        ("drives", "is parked", "stops"),
+        0.46,
     ),
-    Subject("panda", "🐼", ("a panda", "a cute panda", "a giant panda"), ("sits", "looks around", "rests"), 0.42),
+    Subject(
+        "snowman",
+        "⛄",
+        ("a snowman", "a snowman with a hat", "a white snowman"),
+        ("stands", "smiles", "waits"),
+        0.48,
+    ),
+    Subject(
+        "panda",
+        "🐼",
+        ("a panda", "a cute panda", "a giant panda"),
+        ("sits", "looks around", "rests"),
+        0.42,
+    ),
     Subject(
         "butterfly",
         "🦋",
@@ -114,7 +217,9 @@ def sprite(subject: Subject) -> Image.Image:
     """RGBA picture of the subject; a second glyph is held in front of the first."""
     first, *rest = (glyph(c) for c in subject.glyphs)
     for held in rest:
-        held = held.resize((round(held.width * 0.62), round(held.height * 0.62)), Image.Resampling.LANCZOS)
+        held = held.resize(
+            (round(held.width * 0.62), round(held.height * 0.62)), Image.Resampling.LANCZOS
+        )
         joined = Image.new("RGBA", (first.width + held.width * 3 // 4, first.height))
         joined.alpha_composite(first, (held.width // 2, 0))
         joined.alpha_composite(held, (0, round(first.height * 0.36)))
