@@ -87,7 +87,7 @@ def serve(environment: Environment, options: argparse.Namespace, rest: list[str]
 
 
 def train_mini(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over([environment.python, "-m", "mini", "--host", environment.host, *rest])
+    return hand_over([environment.python, "-m", "mini.training", "--host", environment.host, *rest])
 
 
 def bench(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:

@@ -31,17 +31,13 @@ class Bench:
 
 def mini_bench(steps: int) -> Bench:
     """The models that ship with the pack, 128 × 128."""
-    from coupled.metrics.clip import ClipModel, Preprocessing
-    from coupled.metrics.segment import Segmenter
     from coupled.mini.clip import load_mini_clip
     from coupled.mini.model import WEIGHTS, load_mini
     from coupled.mini.sam import load_mini_sam
 
-    module, tokenize = load_mini_clip()
-    clip_model = ClipModel(module, tokenize, Preprocessing(size=tuple(module.visual.image_size)))
     painter = Painter(*load_mini(), empty_latent(128), steps)
     name = f"mini-{steps}-{digest(sorted(WEIGHTS.glob('*.safetensors')))}"
-    meter = Meter(Segmenter(load_mini_sam()), clip_model, MINI_POINTS)
+    meter = Meter(load_mini_sam(), load_mini_clip(), MINI_POINTS)
     return Bench(name, f"Mini Flux, 128 × 128, {steps} steps", painter, meter)
 
 

@@ -3,19 +3,24 @@ beside.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import open_clip
 import torch
 
+from ..metrics.clip import ClipModel, Preprocessing, imported
 from .model import read
+from .size import SIZE
 from .text import END, PAD, T5_CONFIG, MiniTokenizer
-from .world import SIZE
+
+if TYPE_CHECKING:
+    import open_clip
 
 CONTEXT = 40
 
 
-def build_mini_clip() -> open_clip.CLIP:
-    """The untrained model."""
+def build_mini_clip() -> "open_clip.CLIP":
+    """The untrained model. ImportError without the package open_clip."""
+    open_clip = imported()
     vision = open_clip.CLIPVisionCfg(
         layers=4, width=192, head_width=48, patch_size=16, image_size=SIZE
     )
@@ -32,14 +37,15 @@ def build_mini_clip() -> open_clip.CLIP:
     return open_clip.CLIP(128, vision, text)
 
 
-def load_mini_clip() -> tuple[open_clip.CLIP, Callable]:
-    """The trained model in float32, on the CPU, and its tokenizer.
+def load_mini_clip() -> ClipModel:
+    """The trained model in float32, ready to measure.
 
-    FileNotFoundError when its weights are missing.
+    ImportError without the package open_clip; FileNotFoundError when the weights are not where the
+    pack put them.
     """
     clip = build_mini_clip()
     clip.load_state_dict({name: weight.float() for name, weight in read("clip").items()})
-    return clip.eval().requires_grad_(False), tokenizer()
+    return ClipModel(clip, tokenizer(), Preprocessing(size=clip.visual.image_size))
 
 
 def tokenizer() -> Callable[[list[str]], torch.Tensor]:

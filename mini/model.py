@@ -53,7 +53,7 @@ def read(name: str) -> dict[str, torch.Tensor]:
 
 
 @cache
-def preview_colours() -> tuple[list, list]:
+def preview_colors() -> tuple[list, list]:
     """RGB per latent channel [16][3] and a bias [3] for the host's latent preview, fitted when the
     VAE was trained.
     """
@@ -62,11 +62,11 @@ def preview_colours() -> tuple[list, list]:
 
 
 class MiniLatents(comfy.supported_models.latent_formats.Flux):
-    """Flux's latent format with the mini VAE's preview colours."""
+    """Flux's latent format with the mini VAE's preview colors."""
 
     def __init__(self):
         super().__init__()
-        self.latent_rgb_factors, self.latent_rgb_factors_bias = preview_colours()
+        self.latent_rgb_factors, self.latent_rgb_factors_bias = preview_colors()
         self.taesd_decoder_name = None
 
 
@@ -76,10 +76,8 @@ class MiniFlux(comfy.supported_models.Flux):
 
 def mini_model(weights: dict | None = None) -> comfy.model_patcher.ModelPatcher:
     weights = weights or read("flux")
-    device, offload = (
-        comfy.model_management.get_torch_device(),
-        comfy.model_management.unet_offload_device(),
-    )
+    device = comfy.model_management.get_torch_device()
+    offload = comfy.model_management.unet_offload_device()
     config = MiniFlux(dict(FLUX_CONFIG))
     parameters = sum(w.numel() for w in weights.values())
     dtype = comfy.model_management.unet_dtype(
@@ -108,7 +106,8 @@ def mini_vae(weights: dict | None = None) -> comfy.sd.VAE:
     vae.patcher = comfy.model_patcher.CoreModelPatcher(
         codec, load_device=vae.device, offload_device=comfy.model_management.vae_offload_device()
     )
-    vae.latent_channels, vae.size = LATENT_CHANNELS, None
+    vae.latent_channels = LATENT_CHANNELS
+    vae.size = None
     return vae
 
 

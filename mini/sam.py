@@ -3,28 +3,39 @@ weights beside.
 """
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
 
+from ..metrics.segment import Segmenter, require_package
 from .model import read
-from .world import SIZE
+from .size import SIZE
 
-PATCH, WIDTH, DEPTH, HEADS = 8, 192, 4, 6  # a patch of 8 × 8 × 3 numbers fits into its token whole
-EMBEDDING, DECODER_HEADS = 128, 4
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+PATCH = 8  # 8 × 8 × 3 numbers fit into a token whole
+WIDTH = 192
+DEPTH = 4
+HEADS = 6
+EMBEDDING = 128
+DECODER_HEADS = 4
 
 
-def build_mini_sam() -> Sam:
-    """The untrained model.
+def build_mini_sam() -> "Sam":
+    """The untrained model. ImportError without the package segment-anything.
 
     Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 128 × 128.
     """
+    require_package()
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
+
     grid = SIZE // PATCH
     encoder = ImageEncoderViT(
         img_size=SIZE,
@@ -54,11 +65,12 @@ def build_mini_sam() -> Sam:
     return Sam(encoder, prompts, decoder)
 
 
-def load_mini_sam() -> Sam:
-    """The trained model in float32, on the CPU.
+def load_mini_sam() -> Segmenter:
+    """The trained model in float32, ready to segment.
 
-    FileNotFoundError when the weights are not where the pack put them.
+    ImportError without the package segment-anything; FileNotFoundError when the weights are not
+    where the pack put them.
     """
     sam = build_mini_sam()
     sam.load_state_dict({name: weight.float() for name, weight in read("sam").items()})
-    return sam.eval().requires_grad_(False)
+    return Segmenter(sam)

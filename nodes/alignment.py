@@ -131,15 +131,12 @@ def load_clip(
     clip_model: str = "", model: str = "", weights: str = NAMED_SET, pretrained: str = ""
 ):
     """The ClipModel that the node's combo chose. ValueError, FileNotFoundError with what to do."""
-    from ..metrics.clip import ClipModel, Preprocessing, imported, load_open_clip
+    from ..metrics.clip import load_open_clip
 
     if clip_model == "mini":
-        imported()
         from ..mini.clip import load_mini_clip
 
-        module, tokenize = load_mini_clip()
-        size = module.visual.image_size
-        return ClipModel(module, tokenize, Preprocessing(size=tuple(size)))
+        return load_mini_clip()
     if clip_model != "open_clip":
         raise ValueError("The CLIP model is not known. Choose one of: open_clip, mini.")
     return load_open_clip(model.strip(), weights_path(weights), pretrained.strip())

@@ -127,13 +127,12 @@ class CoupledSegmentEntities(io.ComfyNode):
 
 def load_segmenter(key: str | None, checkpoint: str | None):
     """The Segmenter that the node's combo chose. ValueError, FileNotFoundError with what to do."""
-    from ..metrics.segment import Segmenter, load_sam, require_package
+    from ..metrics.segment import load_sam
 
     if key == "mini":
-        require_package()
         from ..mini.sam import load_mini_sam
 
-        return Segmenter(load_mini_sam())
+        return load_mini_sam()
     if key != "segment anything":
         raise ValueError("The segmenter is not known. Choose one of: segment anything, mini.")
     path = folder_paths.get_full_path(FOLDER, checkpoint or "")

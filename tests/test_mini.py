@@ -10,7 +10,8 @@ from PIL import Image
 
 from coupled.attention import couple, encode_set
 from coupled.mini.model import WEIGHTS, load_mini
-from coupled.mini.world import PLACES, SIZE, SUBJECTS, held_out
+from coupled.mini.size import SIZE
+from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.canvas import Canvas
 from coupled.sampling import sample_set
 from coupled.schedules.families import constant, sin

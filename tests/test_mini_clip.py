@@ -5,20 +5,14 @@ import open_clip
 import pytest
 import torch
 
+from coupled.benchmarks.mini.drawn import held_out_ranking
 from coupled.metrics.alignment import text_alignment
-from coupled.metrics.clip import ClipModel, Preprocessing
 from coupled.mini import model as mini_model
 from coupled.mini.clip import CONTEXT, build_mini_clip, load_mini_clip, tokenizer
-from coupled.mini.dataset import SceneArrays
 from coupled.mini.model import WEIGHTS
-from coupled.mini.train_clip import (
-    ANY,
-    captions,
-    contrastive_loss,
-    fits,
-    held_out_ranking,
-    train_clip,
-)
+from coupled.mini.training.dataset import SceneArrays
+from coupled.mini.training.loop import Budget
+from coupled.mini.training.train_clip import ANY, captions, contrastive_loss, fits, train_clip
 from coupled.mini.world import PLACES, SUBJECTS, draw_scene
 from coupled.nodes.alignment import CoupledTextAlignment
 
@@ -85,8 +79,8 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
         arrays.images_NHWC[i], arrays.masks_NHW[i] = scene.image_HWC, scene.mask_HW
         arrays.subject_N[i], arrays.place_N[i] = i, i
     path = tmp_path / "clip.pt"
-    before = train_clip(arrays, path, minutes=0.02, batch=8).state_dict()
-    after = train_clip(arrays, path, minutes=0.03, batch=8).state_dict()
+    before = train_clip(arrays, path, Budget(steps=3), batch=8).state_dict()
+    after = train_clip(arrays, path, Budget(steps=4), batch=8).state_dict()
     assert before.keys() == after.keys()
     assert not torch.equal(before["visual.proj"], after["visual.proj"])
     assert after["logit_scale"].exp().item() == pytest.approx(100)
@@ -94,8 +88,7 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
 
 @trained
 def test_it_ranks_the_right_subject_and_place_first():
-    module, tokenize = load_mini_clip()
-    clip = ClipModel(module, tokenize, Preprocessing(size=module.visual.image_size))
+    clip = load_mini_clip()
     result = held_out_ranking(
         lambda images, prompts: text_alignment(clip, images, prompts), count=96
     )

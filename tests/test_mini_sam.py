@@ -4,23 +4,25 @@ import numpy as np
 import pytest
 import torch
 
+from coupled.benchmarks.mini.drawn import held_out_iou
 from coupled.metrics.segment import Segmenter, segment_entities
 from coupled.mini import model as mini_model
-from coupled.mini.augment import painted
-from coupled.mini.dataset import SceneArrays
 from coupled.mini.model import WEIGHTS
 from coupled.mini.sam import build_mini_sam, load_mini_sam
-from coupled.mini.train_sam import (
-    drawn_boxes,
-    drawn_points,
-    held_out_iou,
+from coupled.mini.size import SIZE
+from coupled.mini.training.augment import painted
+from coupled.mini.training.dataset import SceneArrays
+from coupled.mini.training.loop import Budget
+from coupled.mini.training.train_sam import (
+    draw_boxes,
+    draw_points,
     iou_of,
-    loss_of,
-    moved,
+    move,
     predictions,
+    sam_loss,
     train_sam,
 )
-from coupled.mini.world import PLACES, SIZE, SUBJECTS, draw_scene
+from coupled.mini.world import PLACES, SUBJECTS, draw_scene
 
 trained = pytest.mark.skipif(
     not (WEIGHTS / "sam.safetensors").is_file(), reason="Mini SAM is not trained yet"
@@ -60,7 +62,7 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
 
 def test_points_lie_where_they_should(batch):
     _, masks = batch
-    points, hits = drawn_points(masks, (3, 2))
+    points, hits = draw_points(masks, (3, 2))
     x, y = points.long().unbind(-1)
     under = masks[torch.arange(6)[:, None], 0, y, x]
     has_subject = torch.tensor([True, True, False] * 2)
@@ -71,7 +73,7 @@ def test_points_lie_where_they_should(batch):
 def test_boxes_hold_the_subject(batch):
     _, masks = batch
     torch.manual_seed(1)
-    for drawn, mask in zip(drawn_boxes(masks), masks[:, 0] > 0.5, strict=True):
+    for drawn, mask in zip(draw_boxes(masks), masks[:, 0] > 0.5, strict=True):
         assert (drawn[:2] <= drawn[2:]).all()
         if mask.any():
             ys, xs = mask.nonzero(as_tuple=True)
@@ -82,7 +84,7 @@ def test_boxes_hold_the_subject(batch):
 def test_picture_and_mask_move_together(batch):
     _, masks = batch
     torch.manual_seed(2)
-    images, seen = moved(masks.expand(-1, 3, -1, -1), masks)
+    images, seen = move(masks.expand(-1, 3, -1, -1), masks)
     assert torch.allclose(images[:, :1][seen > 0], seen[seen > 0]) and not torch.equal(seen, masks)
     assert seen[2].max() == 0
 
@@ -127,7 +129,7 @@ def test_a_few_steps_lower_the_loss(batch):
     sam = build_mini_sam()
     optimizer, losses = torch.optim.AdamW(sam.parameters(), lr=1e-3), []
     for _ in range(8):
-        loss, _ = loss_of(sam, images, masks)
+        loss, _ = sam_loss(sam, images, masks)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -138,9 +140,9 @@ def test_a_few_steps_lower_the_loss(batch):
 
 def test_training_writes_weights_and_goes_on_from_them(scenes, tmp_path):
     path = tmp_path / "sam.pt"
-    first = train_sam(scenes, path, minutes=0.001, batch=2)
+    first = train_sam(scenes, path, Budget(steps=3), batch=2)
     assert torch.load(path, weights_only=True).keys() == first.state_dict().keys()
-    again = train_sam(scenes, path, minutes=1e-9, batch=2)
+    again = train_sam(scenes, path, Budget(steps=0), batch=2)
     assert all(
         torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)
     )
@@ -157,14 +159,14 @@ def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
 
 @trained
 def test_it_finds_the_subjects_of_scenes_it_never_saw():
-    segmenter = Segmenter(load_mini_sam())
+    segmenter = load_mini_sam()
     result = held_out_iou(lambda images: segment_entities(segmenter, images), 24)
     assert result["iou"] > 0.86 and result["found"] == 1 and result["left_empty"] >= 0.8, result
 
 
 @trained
 def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
-    segmenter, rng = Segmenter(load_mini_sam()), np.random.default_rng(5)
+    segmenter, rng = load_mini_sam(), np.random.default_rng(5)
     torch.manual_seed(5)
     scenes = [draw_scene(rng, SUBJECTS[i], PLACES[i % len(PLACES)]) for i in range(0, 24, 3)]
     images = (

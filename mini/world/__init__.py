@@ -4,7 +4,7 @@ seed.
 
 from .captions import Caption, caption
 from .places import PLACES
-from .scene import SIZE, Scene, draw_scene, held_out
+from .scene import Scene, draw_scene, held_out
 from .subjects import SUBJECTS
 
-__all__ = ["PLACES", "SIZE", "SUBJECTS", "Caption", "Scene", "caption", "draw_scene", "held_out"]
+__all__ = ["PLACES", "SUBJECTS", "Caption", "Scene", "caption", "draw_scene", "held_out"]

@@ -3,19 +3,20 @@
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-SIZE = 128
+from ..size import SIZE
+
 SUPERSAMPLING = 2
 PIXELS = SIZE * SUPERSAMPLING
 
 
 def mix(a, b, share: float) -> tuple[int, ...]:
-    """Colour `share` of the way from `a` to `b`."""
+    """Color `share` of the way from `a` to `b`."""
     return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
 
 
-def shade(colour, factor: float) -> tuple[int, ...]:
-    """The colour made brighter (factor > 1) or darker."""
-    return tuple(max(0, min(255, round(c * factor))) for c in colour)
+def shade(color, factor: float) -> tuple[int, ...]:
+    """The color made brighter (factor > 1) or darker."""
+    return tuple(max(0, min(255, round(c * factor))) for c in color)
 
 
 class Canvas:
@@ -40,28 +41,28 @@ class Canvas:
                 (0, y, PIXELS, y), fill=mix(upper, lower, (y - first) / max(1, last - first))
             )
 
-    def polygon(self, points, colour) -> None:
-        self.draw.polygon([(x * PIXELS, y * PIXELS) for x, y in points], fill=colour)
+    def polygon(self, points, color) -> None:
+        self.draw.polygon([(x * PIXELS, y * PIXELS) for x, y in points], fill=color)
 
-    def rectangle(self, left, top, right, bottom, colour) -> None:
+    def rectangle(self, left, top, right, bottom, color) -> None:
         if right > left and bottom > top:
             self.draw.rectangle(
-                (left * PIXELS, top * PIXELS, right * PIXELS, bottom * PIXELS), fill=colour
+                (left * PIXELS, top * PIXELS, right * PIXELS, bottom * PIXELS), fill=color
             )
 
-    def ellipse(self, x, y, rx, ry, colour) -> None:
+    def ellipse(self, x, y, rx, ry, color) -> None:
         box = ((x - rx) * PIXELS, (y - ry) * PIXELS, (x + rx) * PIXELS, (y + ry) * PIXELS)
-        self.draw.ellipse(box, fill=colour)
+        self.draw.ellipse(box, fill=color)
 
-    def line(self, points, colour, width: float) -> None:
+    def line(self, points, color, width: float) -> None:
         self.draw.line(
             [(x * PIXELS, y * PIXELS) for x, y in points],
-            fill=colour,
+            fill=color,
             width=max(1, round(width * PIXELS)),
         )
 
     def ridge(
-        self, y: float, height: float, colour, waves: float = 2.0, jagged: bool = False
+        self, y: float, height: float, color, waves: float = 2.0, jagged: bool = False
     ) -> None:
         """A skyline that fills everything below it: smooth hills, or jagged peaks."""
         xs = np.linspace(0, 1, 9 if jagged else 65)
@@ -76,9 +77,9 @@ class Canvas:
                 + 0.35 * np.sin(2 * np.pi * waves * xs + phase)
                 + 0.15 * np.sin(4.3 * np.pi * waves * xs + second)
             )
-        self.polygon([(0, 1), *zip(xs, ys, strict=True), (1, 1)], colour)
+        self.polygon([(0, 1), *zip(xs, ys, strict=True), (1, 1)], color)
 
-    def glow(self, x, y, radius, colour, strength: float = 1.0) -> None:
+    def glow(self, x, y, radius, color, strength: float = 1.0) -> None:
         """Adds a soft light."""
         light = Image.new("RGB", self.image.size)
         box = (
@@ -87,7 +88,7 @@ class Canvas:
             (x + radius) * PIXELS,
             (y + radius) * PIXELS,
         )
-        ImageDraw.Draw(light).ellipse(box, fill=shade(colour, strength))
+        ImageDraw.Draw(light).ellipse(box, fill=shade(color, strength))
         light = (
             light.resize((64, 64))
             .filter(ImageFilter.GaussianBlur(radius * 24))
@@ -95,13 +96,13 @@ class Canvas:
         )
         self._replace(ImageChops.screen(self.image, light))
 
-    def veil(self, top, bottom, colour, opacity: float) -> None:
+    def veil(self, top, bottom, color, opacity: float) -> None:
         """Mist: a translucent band that is thickest in its middle."""
         ys = (np.arange(PIXELS) + 0.5) / PIXELS
         middle, half = (top + bottom) / 2, max(1e-3, (bottom - top) / 2)
         weight = np.clip(1 - np.abs(ys - middle) / half, 0, 1) ** 0.7 * opacity * 255
         mask = Image.fromarray(np.repeat(weight[:, None], PIXELS, 1).astype(np.uint8))
-        self.image.paste(Image.new("RGB", self.image.size, colour), mask=mask)
+        self.image.paste(Image.new("RGB", self.image.size, color), mask=mask)
 
     def _replace(self, image: Image.Image) -> None:
         self.image, self.draw = image, ImageDraw.Draw(image)

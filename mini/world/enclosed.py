@@ -35,16 +35,16 @@ def tokyo(c: Canvas, horizon: float) -> None:
     )
     for side in (0, 1):
         for i in range(3):
-            colour, width = c.choice(neon), 0.1 - 0.02 * i
+            color, width = c.choice(neon), 0.1 - 0.02 * i
             x = 0.02 + 0.15 * i + c.uniform(0, 0.03)
             x = x if side == 0 else 1 - x - width
             y = c.uniform(0.03 + 0.06 * i, 0.12 + 0.06 * i)
             height = c.uniform(0.17, 0.24) - 0.03 * i
-            c.glow(x + width / 2, y + height / 2, 0.11, colour, 0.5)
-            _sign(c, x, y, width, height, colour)
+            c.glow(x + width / 2, y + height / 2, 0.11, color, 0.5)
+            _sign(c, x, y, width, height, color)
             c.polygon(
                 [(x, street + 0.12), (x + width, street + 0.12), (x + width, 1), (x, 1)],
-                mix((42, 38, 64), colour, 0.22),
+                mix((42, 38, 64), color, 0.22),
             )
     c.polygon(
         [(0.495, street + 0.02), (0.505, street + 0.02), (0.53, 1), (0.47, 1)], (206, 196, 214)
@@ -64,14 +64,14 @@ def _tower(c: Canvas, left, right, top, base) -> None:
         y += 0.055
 
 
-def _sign(c: Canvas, x, y, width, height, colour) -> None:
-    c.rectangle(x, y, x + width, y + height, shade(colour, 0.35))
-    c.rectangle(x + 0.008, y + 0.008, x + width - 0.008, y + height - 0.008, colour)
+def _sign(c: Canvas, x, y, width, height, color) -> None:
+    c.rectangle(x, y, x + width, y + height, shade(color, 0.35))
+    c.rectangle(x + 0.008, y + 0.008, x + width - 0.008, y + height - 0.008, color)
     rows = 3
     for j in range(rows):
         top = y + 0.02 + (height - 0.03) * j / rows
         c.rectangle(
-            x + 0.024, top, x + width - 0.024, top + height / rows - 0.028, mix(colour, WHITE, 0.75)
+            x + 0.024, top, x + width - 0.024, top + height / rows - 0.028, mix(color, WHITE, 0.75)
         )
 
 
@@ -79,7 +79,7 @@ def forest(c: Canvas, horizon: float) -> None:
     c.gradient(0, 1, (214, 206, 176), (150, 168, 140))
     c.glow(c.uniform(0.2, 0.8), c.uniform(0.1, 0.3), 0.2, (255, 226, 150), 0.9)
     for layer in range(3):
-        colour = mix((172, 182, 160), (46, 62, 46), (layer + 1) / 3)
+        color = mix((172, 182, 160), (46, 62, 46), (layer + 1) / 3)
         for _ in range(6 - layer):
             x, width = c.uniform(0, 1), 0.012 + 0.016 * layer * c.uniform(0.8, 1.3)
             lean = c.uniform(-0.02, 0.02)
@@ -91,13 +91,13 @@ def forest(c: Canvas, horizon: float) -> None:
                     (x + width * 1.5, base),
                     (x - width * 0.5, base),
                 ],
-                colour,
+                color,
             )
             for _ in range(2):
                 y = c.uniform(0.08, base - 0.15)
                 c.line(
                     [(x, y), (x + c.choice([-1, 1]) * c.uniform(0.05, 0.14), y - 0.07)],
-                    colour,
+                    color,
                     0.008,
                 )
         c.veil(horizon - 0.3, horizon + 0.16, (226, 222, 200), 0.35)

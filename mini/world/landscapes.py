@@ -7,11 +7,11 @@ from .canvas import Canvas, mix, shade
 WHITE = (255, 255, 255)
 
 
-def clouds(c: Canvas, horizon: float, colour, count: int) -> None:
+def clouds(c: Canvas, horizon: float, color, count: int) -> None:
     for _ in range(count):
         x, y, size = c.uniform(0, 1), c.uniform(0.05, horizon * 0.7), c.uniform(0.05, 0.1)
         for dx, dy, r in ((-1, 0.15, 0.6), (0, -0.1, 0.9), (1, 0.15, 0.65), (0.3, 0.25, 0.8)):
-            c.ellipse(x + dx * size, y + dy * size, size * r, size * r * 0.55, colour)
+            c.ellipse(x + dx * size, y + dy * size, size * r, size * r * 0.55, color)
 
 
 def tree(c: Canvas, x, base, height, trunk, leaves) -> None:
@@ -26,11 +26,11 @@ def tree(c: Canvas, x, base, height, trunk, leaves) -> None:
         )
 
 
-def pine(c: Canvas, x, base, height, colour) -> None:
+def pine(c: Canvas, x, base, height, color) -> None:
     for i in range(3):
         top, width = base - height * (1 - 0.22 * i), height * (0.14 + 0.07 * i)
         c.polygon(
-            [(x, top), (x - width, top + height * 0.42), (x + width, top + height * 0.42)], colour
+            [(x, top), (x - width, top + height * 0.42), (x + width, top + height * 0.42)], color
         )
 
 
@@ -140,9 +140,9 @@ def desert(c: Canvas, horizon: float) -> None:
     c.ellipse(x, horizon - c.uniform(0.04, 0.18), 0.09, 0.09, (255, 238, 170))
     for i in range(4):
         y = horizon + 0.03 + i * 0.11
-        colour = mix((214, 130, 72), (238, 170, 92), i / 3)
-        c.ridge(y, 0.09, shade(colour, 0.86), c.uniform(0.6, 1.4))
-        c.ridge(y + 0.035, 0.07, colour, c.uniform(0.6, 1.4))
+        color = mix((214, 130, 72), (238, 170, 92), i / 3)
+        c.ridge(y, 0.09, shade(color, 0.86), c.uniform(0.6, 1.4))
+        c.ridge(y + 0.035, 0.07, color, c.uniform(0.6, 1.4))
     for _ in range(int(c.rng.integers(1, 4))):
         x, base, h = (
             c.choice([c.uniform(0.04, 0.26), c.uniform(0.74, 0.96)]),

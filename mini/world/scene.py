@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .canvas import PIXELS, SIZE, Canvas, shade
+from ..size import SIZE
+from .canvas import PIXELS, Canvas, shade
 from .captions import Caption, caption
 from .places import PLACES, Place
 from .subjects import SUBJECTS, Subject, sprite
@@ -75,9 +76,8 @@ def draw_scene(
     rng: np.random.Generator,
     subject: Subject | None = None,
     place: Place | None = None,
-    subject_alone: bool = False,
 ) -> Scene:
-    """Draw one scene; `subject_alone` gives it a caption that leaves the place open."""
+    """Draw one scene; without a place, in a random one."""
     place = place or PLACES[rng.integers(len(PLACES))]
     tilt, warmth = framing(rng, subject)
     horizon = 0.5 + 0.09 * tilt
@@ -90,7 +90,7 @@ def draw_scene(
         mask = put_subject(canvas, image, subject, light)
     small = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     mask = mask.resize((SIZE, SIZE), Image.Resampling.BOX)
-    words = caption(rng, subject, None if subject_alone and subject else place)
+    words = caption(rng, subject, place)
     return Scene(
         np.asarray(small), np.asarray(mask), words, subject.name if subject else None, place.name
     )

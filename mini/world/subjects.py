@@ -1,4 +1,4 @@
-"""The subjects: sprites from the Noto colour emoji font, with the words that name them and their
+"""The subjects: sprites from the Noto Color Emoji font, with the words that name them and their
 own framing.
 """
 
@@ -7,7 +7,8 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
+from ..font import find_font
+
 BITMAP_SIZE = 109  # the only size this bitmap font has
 
 
@@ -26,7 +27,6 @@ class Subject:
 
 
 STANDS = ("stands", "is standing", "rests")
-RUNS = ("runs", "walks", "stands")
 
 SUBJECTS = (
     Subject(
@@ -206,7 +206,7 @@ SUBJECTS = (
 
 def glyph(character: str) -> Image.Image:
     """RGBA bitmap of one emoji, cropped to what is drawn."""
-    font = ImageFont.truetype(FONT, BITMAP_SIZE)
+    font = ImageFont.truetype(str(find_font()), BITMAP_SIZE)
     image = Image.new("RGBA", (160, 160))
     ImageDraw.Draw(image).text((8, 8), character, font=font, embedded_color=True)
     return image.crop(image.getbbox())

@@ -4,8 +4,8 @@ kin.
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from .text import END, PAD, TOKENIZER, UNKNOWN, WORDS, words_of
-from .world import PLACES, SUBJECTS
+from ..text import END, PAD, TOKENIZER, UNKNOWN, WORDS, words_of
+from ..world import PLACES, SUBJECTS
 
 # Words that users type beside the captions' own; trained as unknown words, so known ones keep their
 # meaning.

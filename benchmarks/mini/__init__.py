@@ -1,0 +1,1 @@
+"""What the mini models can do: `python3 dev.py bench mini`."""

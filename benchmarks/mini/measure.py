@@ -1,0 +1,157 @@
+"""What the mini model paints, judged; the report of `bench mini`."""
+
+import itertools
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import comfy.utils
+import torch
+
+from coupled.attention import couple, encode_set
+from coupled.baselines import random_seed
+from coupled.metrics import background_similarity
+from coupled.metrics.alignment import text_alignment
+from coupled.metrics.segment import segment_entities
+from coupled.mini.clip import load_mini_clip
+from coupled.mini.model import load_mini
+from coupled.mini.sam import load_mini_sam
+from coupled.mini.size import SIZE
+from coupled.mini.training.judge import SCENES, STEPS, provide_judge, verdicts
+from coupled.mini.world import PLACES, SUBJECTS, held_out
+from coupled.sampling import sample_set
+from coupled.schedules.families import family
+
+from .drawn import held_out_iou, held_out_ranking, prompt_of
+
+GUIDANCE = 3.5
+SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 24))  # mode, center
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured; `pairs`: of the held-out ones, None: all."""
+
+    seeds: int = 2
+    sets: int = 24
+    pairs: int | None = None
+    steps: int = 30
+    drawn: int = 200
+    ranked: int = 100
+    judge_scenes: int = SCENES
+    judge_steps: int = STEPS
+
+
+QUICK = Size(seeds=1, sets=1, pairs=2, steps=2, drawn=4, ranked=2, judge_scenes=60, judge_steps=3)
+
+
+class MiniBench:
+    """The mini models and the judge."""
+
+    def __init__(self, work: Path, size: Size):
+        comfy.utils.set_progress_bar_enabled(False)
+        self.size = size
+        self.model, self.clip, self.vae = load_mini()
+        self.judge = provide_judge(work, size.judge_scenes, size.judge_steps)
+        self.segmenter = load_mini_sam()
+        self.clip_model = load_mini_clip()
+
+    def report(self) -> dict:
+        report = {
+            "steps": self.size.steps,
+            "guidance": GUIDANCE,
+            **self.alignment(),
+            "sets": self.backgrounds(),
+            "mini_sam": held_out_iou(partial(segment_entities, self.segmenter), self.size.drawn),
+            "mini_clip": held_out_ranking(
+                partial(text_alignment, self.clip_model), self.size.ranked
+            ),
+        }
+        return rounded(report)
+
+    def stock(self, prompts: list[str], seed: int) -> torch.Tensor:
+        """Images [n, H, W, 3] of the unpatched model, each from the same noise."""
+        steps = self.size.steps
+        latent = random_seed(
+            self.model, self.clip, prompts, empty_latent(), seed, steps, guidance=GUIDANCE
+        )
+        return self.vae.decode(latent["samples"])
+
+    def coupled(
+        self, background: str, entities: list[str], seed: int, mode: str, center: float
+    ) -> torch.Tensor:
+        """Images [n, H, W, 3] of a coupled set, sin k = 0.8."""
+        theta = family("sin", center=center, k=0.8, reference_steps=50)
+        model = couple(self.model, theta, mode)
+        positive = encode_set(self.clip, background, entities, GUIDANCE)
+        latent = sample_set(model, positive, empty_latent(), seed, self.size.steps)
+        return self.vae.decode(latent["samples"])
+
+    def alignment(self) -> dict:
+        """Shares of held-out prompts whose subject, place, and both are right."""
+        pairs = [(s, p) for s in SUBJECTS for p in PLACES if held_out(s.name, p.name)]
+        right, started = [], time.time()
+        for seed, (s, p) in itertools.product(range(self.size.seeds), pairs[: self.size.pairs]):
+            image = self.stock([prompt_of(s, p)], seed)
+            ((subject, place),) = verdicts(self.judge, image)
+            right.append((subject == s.name, place == p.name))
+        return {
+            "held_out_images": len(right),
+            "subject_right": statistics.mean(a for a, _ in right),
+            "place_right": statistics.mean(b for _, b in right),
+            "both_right": statistics.mean(a and b for a, b in right),
+            "seconds_per_image": (time.time() - started) / len(right),
+        }
+
+    def backgrounds(self) -> dict:
+        """Mean f_bg of sets of two, stock at the same seed and coupled, with the share of subjects
+        right.
+        """
+        rows = {}
+        for seed in range(self.size.sets):
+            place = PLACES[seed % len(PLACES)]
+            pair = [SUBJECTS[(5 * seed + k) % len(SUBJECTS)] for k in (0, 11)]
+            for method, images in self.paint(pair, place, seed).items():
+                rows.setdefault(method, []).append(self.score(images, [s.name for s in pair]))
+        return {method: summary(scores) for method, scores in rows.items()}
+
+    def paint(self, pair: list, place, seed: int) -> dict[str, torch.Tensor]:
+        """The images of one set by each method."""
+        images = {"same seed": self.stock([prompt_of(s, place) for s in pair], seed)}
+        background = prompt_of(place=place)
+        entities = [prompt_of(s) for s in pair]
+        for mode, center in SETTINGS:
+            method = f"coupled, {mode}, center {center}"
+            images[method] = self.coupled(background, entities, seed, mode, center)
+        return images
+
+    def score(self, images: torch.Tensor, names: list[str]) -> tuple[float, float]:
+        """(f_bg, NaN where it must not score; share of subjects right)."""
+        judged = verdicts(self.judge, images)
+        hits = [subject == name for (subject, _), name in zip(judged, names, strict=True)]
+        masks = segment_entities(self.segmenter, images)
+        return background_similarity(images, masks).f_bg, statistics.mean(hits)
+
+
+def empty_latent() -> dict:
+    return {"samples": torch.zeros(1, 16, SIZE // 8, SIZE // 8)}
+
+
+def summary(scores: list[tuple[float, float]]) -> dict:
+    scored = [1e4 * f for f, _ in scores if not math.isnan(f)]
+    return {
+        "f_bg_e4": statistics.mean(scored) if scored else None,
+        "f_bg_e4_spread": statistics.pstdev(scored) if scored else None,
+        "scored": f"{len(scored)} of {len(scores)}",
+        "subject_right": statistics.mean(hits for _, hits in scores),
+    }
+
+
+def rounded(value):
+    """A report with three decimals."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return round(float(value), 3) if isinstance(value, float) else value

@@ -1,0 +1,71 @@
+"""What moves the weights in a training, and averages them."""
+
+from collections.abc import Callable
+
+import torch
+
+BETAS = (0.9, 0.98)
+MUON_DECAY = 0.01
+LONGEST_GRADIENT = 1.0
+
+
+class Optimizer:
+    """Muon for the matrices whose names `is_matrix` picks, AdamW for all else.
+
+    Both move float32 copies, because a model in bfloat16 would lose small steps. `memory`: the
+    share of the moving average that a step keeps; less at first, when the average is young.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        decay: float,
+        is_matrix: Callable[[str], bool] | None = None,
+        memory: float = 0.998,
+        youth: int = 20,
+    ):
+        self.model = model
+        self.memory = memory
+        self.youth = youth
+        self.steps = 0
+        self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.copies = {n: trainable_copy(p) for n, p in self.weights.items()}
+        self.average = {n: c.detach().clone() for n, c in self.copies.items()}
+        matrices = [c for n, c in self.copies.items() if is_matrix and c.ndim == 2 and is_matrix(n)]
+        chosen = {id(c) for c in matrices}
+        rest = [c for c in self.copies.values() if id(c) not in chosen]
+        self.parts = [torch.optim.AdamW(rest, betas=BETAS, weight_decay=decay)]
+        if matrices:
+            muon = torch.optim.Muon(
+                matrices, weight_decay=MUON_DECAY, adjust_lr_fn="match_rms_adamw"
+            )
+            self.parts.append(muon)
+
+    def step(self, rate: float) -> None:
+        """One step at this learning rate; the gradients are spent."""
+        for copy, weight in zip(self.copies.values(), self.weights.values(), strict=True):
+            copy.grad = None if weight.grad is None else weight.grad.float()
+            weight.grad = None
+        copies = list(self.copies.values())
+        torch.nn.utils.clip_grad_norm_(copies, LONGEST_GRADIENT)
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+        with torch.no_grad():
+            torch._foreach_copy_(list(self.weights.values()), copies)
+            self.update_average(copies)
+
+    def update_average(self, copies: list[torch.Tensor]) -> None:
+        self.steps += 1
+        share = 1 - min(self.memory, self.steps / (self.steps + self.youth))
+        torch._foreach_lerp_(list(self.average.values()), copies, share)
+
+    def averaged(self) -> dict[str, torch.Tensor]:
+        """The model's state on the CPU with the averages in place of its weights."""
+        state = {**self.model.state_dict(), **self.average}
+        return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def trainable_copy(weight: torch.Tensor) -> torch.Tensor:
+    return weight.detach().float().clone().requires_grad_(True)
