@@ -13,7 +13,7 @@ from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS, ROWS
 from .coupling import Streams
 from .families import Family, family_of
 from .focus import FOCUS, led_to_plate, with_plate
-from .override import KEY, CoupledAttention
+from .override import KEY, CoupledAttention, check_joint_calls
 from .progress import checked, step_position, theta_at
 
 PATCH = "coupled"  # our key among the model's wrappers
@@ -148,8 +148,11 @@ def run_coupled(
         # the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
-    args[family.options] = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
-    return executor(*args, **kwargs)
+    options = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
+    args[family.options] = options
+    out = executor(*args, **kwargs)
+    check_joint_calls(options[KEY], family.joint_calls(executor.class_obj))
+    return out
 
 
 @torch.compiler.disable
