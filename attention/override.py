@@ -18,6 +18,7 @@ from .coupling import (
     scaled_keys,
     weighted_double,
 )
+from .families import Family
 from .focus import Focus
 
 KEY = "optimized_attention_override"
@@ -150,10 +151,11 @@ class CoupledAttention(BlockAttention):
 
 
 @torch.compiler.disable
-def check_joint_calls(attention: BlockAttention, expected: int) -> None:
+def check_joint_calls(attention: BlockAttention, family: Family, model: torch.nn.Module) -> None:
     """ValueError, after a model call, unless each of the model's joint attentions came to its
     override: a block that another pack calls without the options would run uncoupled in silence.
     """
+    expected = family.joint_calls(model)
     if attention.calls.count == expected:
         return
     raise ValueError(

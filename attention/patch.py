@@ -167,7 +167,7 @@ def run_coupled(
     options = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
     args[family.options] = options
     out = executor(*args, **kwargs)
-    check_joint_calls(options[KEY], family.joint_calls(executor.class_obj))
+    check_joint_calls(options[KEY], family, executor.class_obj)
     return out
 
 

@@ -69,7 +69,9 @@ def runs_of(
 
 
 def sigmas_of(sampling, scheduler: str, steps: int) -> list[float]:
-    """Of a scheduler's run; none where another pack's scheduler fails, which nobody asked for."""
+    """The sigmas of a scheduler's run; none where it fails: another pack's may not fit this model,
+    and the user did not choose it.
+    """
     from comfy.samplers import calculate_sigmas
 
     try:

@@ -186,7 +186,7 @@ def run_model(cross_replace: float, self_replace: float, executor, *args, **kwar
     )
     args[FLUX1.options] = {**options, KEY: attention}
     out = executor(*args, **kwargs)
-    check_joint_calls(attention, FLUX1.joint_calls(executor.class_obj))
+    check_joint_calls(attention, FLUX1, executor.class_obj)
     return out
 
 
