@@ -4,13 +4,16 @@ conditioning.
 
 from .conditioning import couple_conditioning, coupled_size, select_images
 from .encoding import encode_set
-from .patch import couple, is_coupled
+from .focus import check_start
+from .patch import couple, has_plate, is_coupled
 
 __all__ = [
+    "check_start",
     "couple",
     "couple_conditioning",
     "coupled_size",
     "encode_set",
+    "has_plate",
     "is_coupled",
     "select_images",
 ]

@@ -16,10 +16,12 @@ class Family:
     All families put the text first: [bg | ent | img]. Reference images follow the image tokens and
     count as image.
     `pooled` is the position of the pooled text vector, None where the family has none.
+    `joint_calls` counts the attentions over text and image together that one model call makes.
     """
 
     name: str
     matches: Callable[[torch.nn.Module], bool]
+    joint_calls: Callable[[torch.nn.Module], int]
     x: int
     timestep: int
     context: int
@@ -52,9 +54,15 @@ def is_flux1(model: torch.nn.Module) -> bool:
     )
 
 
+def count_flux_blocks(model: torch.nn.Module) -> int:
+    """One joint attention in each double and each single block."""
+    return len(model.double_blocks) + len(model.single_blocks)
+
+
 FLUX1 = Family(
     "Flux.1",
     is_flux1,
+    count_flux_blocks,
     x=0,
     timestep=1,
     context=2,

@@ -16,8 +16,11 @@ import torch
 from torch.nn import functional as F
 
 from .conditioning import BACKGROUND_TOKENS, ROWS, rows
+from .stages import at_full_noise
 
 FOCUS = "coupled_focus"  # the Focus of a model call, among its transformer_options
+
+SAME = 0.01  # of the largest number of a latent: what rounding in a VAE may change
 
 # Chosen on training sets of the mini world: docs/tried.md
 SHARPNESS, THRESHOLD = 4.0, 1.5
@@ -45,6 +48,7 @@ def with_plate(
     without it.
     """
     guider, n = executor.class_obj, noise.shape[0]
+    check_start(guider.model_patcher, noise, latent_image, sigmas, denoise_mask)
     guider.conds = {
         kind: [with_plate_row(cond, n) for cond in conds] for kind, conds in guider.conds.items()
     }
@@ -55,6 +59,42 @@ def with_plate(
     return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs)[
         :n
     ]
+
+
+def check_start(
+    model,
+    noise_NCHW: torch.Tensor,
+    latent_NCHW: torch.Tensor,
+    sigmas: torch.Tensor,
+    mask: torch.Tensor | None,
+) -> None:
+    """ValueError where a plate would begin with what image 1 alone shows, such as its entity."""
+    if not latent_counts(model, noise_NCHW, sigmas, mask) or alike(latent_NCHW):
+        return
+    raise ValueError(
+        "Mode local cannot go on from images that differ already: set mode of Coupled Attention to"
+        " exact, or sample all steps in one Coupled Sampler, or start every image from the same"
+        " latent. (Beside its entity each image becomes the picture of the background text alone."
+        " That picture would begin with the latent of image 1, whose subject would then show in the"
+        " others.)"
+    )
+
+
+def latent_counts(
+    model, noise: torch.Tensor, sigmas: torch.Tensor, mask: torch.Tensor | None
+) -> bool:
+    """Whether a run shows anything of the latent that it starts from."""
+    if len(sigmas) == 0:
+        return False
+    sampling = model.get_model_object("model_sampling")
+    pure_noise = at_full_noise(sampling, float(sigmas[0])) and bool(noise.any())
+    return not pure_noise or (mask is not None and bool((mask < 1).any()))
+
+
+def alike(latent_NCHW: torch.Tensor) -> bool:
+    """Whether all images start from the same latent."""
+    difference = (latent_NCHW - latent_NCHW[:1]).abs().max()
+    return bool(difference <= SAME * latent_NCHW.abs().max())
 
 
 def with_plate_row(cond: dict, n: int) -> dict:

@@ -18,9 +18,17 @@ from .coupling import (
     scaled_keys,
     weighted_double,
 )
+from .families import Family
 from .focus import Focus
 
 KEY = "optimized_attention_override"
+
+
+class Counter:
+    """How many joint attentions of a model call came to its override."""
+
+    def __init__(self):
+        self.count = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,11 +38,13 @@ class BlockAttention:
 
     torch.compile goes through it, so what changes between the calls of a run must be a tensor:
     theta, say, which is then read in each call, where a number would be compiled in. previous:
-    another pack's override, if any. Then every attention inside goes through it.
+    another pack's override, if any. Then every attention inside goes through it. calls: counts the
+    joint attentions, for check_joint_calls.
     """
 
     streams: Streams
     previous: Callable | None = None
+    calls: Counter = dataclasses.field(default_factory=Counter)
 
     def __call__(
         self,
@@ -68,6 +78,7 @@ class BlockAttention:
                 skip_output_reshape=skip_output_reshape,
                 **kwargs,
             )
+        self.calls.count += 1
         if not skip_reshape:
             q, k, v = (t.view(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
         plain = partial(run_plain, call, heads, kwargs)
@@ -137,6 +148,23 @@ class CoupledAttention(BlockAttention):
             self.focus.look(*(qkv.attend(attend, s.img, text)[1] for text in (s.bg, s.ent)))
         bias = log_weights(qkv.q, theta, s)
         return plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
+
+
+@torch.compiler.disable
+def check_joint_calls(attention: BlockAttention, family: Family, model: torch.nn.Module) -> None:
+    """ValueError, after a model call, unless each of the model's joint attentions came to its
+    override: a block that another pack calls without the options would run uncoupled in silence.
+    """
+    expected = family.joint_calls(model)
+    if attention.calls.count == expected:
+        return
+    raise ValueError(
+        "Remove or bypass the node that skips or replaces the model's blocks (for example Configure"
+        " Modified Flux, TeaCache, FBCache or Skip Layer Guidance):"
+        f" {attention.calls.count} of the {expected} attention calls of the model's blocks reached"
+        " Coupled, and its images are right only when all do. If there is no such node, this"
+        " version of ComfyUI may call the model in a new way: please report it."
+    )
 
 
 def run_plain(

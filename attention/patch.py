@@ -13,8 +13,9 @@ from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS, ROWS
 from .coupling import Streams
 from .families import Family, family_of
 from .focus import FOCUS, led_to_plate, with_plate
-from .override import KEY, CoupledAttention
-from .progress import checked, step_position, theta_at
+from .override import KEY, CoupledAttention, check_joint_calls
+from .progress import checked, even, step_position, theta_at
+from .stages import PROGRESS, run_progress
 
 PATCH = "coupled"  # our key among the model's wrappers
 PROBES = 101
@@ -57,13 +58,22 @@ def couple(model, theta: ThetaSchedule, mode: str = "local"):
 
 def is_coupled(model) -> bool:
     """Whether a ModelPatcher was made by `couple`."""
+    return coupling_of(model) is not None
+
+
+def has_plate(model) -> bool:
+    """Whether sets of a ModelPatcher made by `couple` have a background plate beside them."""
+    return coupling_of(model).mode == "local"
+
+
+def coupling_of(model) -> "Coupling | None":
     from comfy.patcher_extension import WrappersMP
 
-    return bool(model.get_wrappers(WrappersMP.DIFFUSION_MODEL, PATCH))
+    return next(iter(model.get_wrappers(WrappersMP.DIFFUSION_MODEL, PATCH)), None)
 
 
-def run_set(mode: str, executor, noise, *args, **kwargs):
-    """OUTER_SAMPLE wrapper of a whole run.
+def run_set(mode: str, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+    """OUTER_SAMPLE wrapper of a run.
 
     ValueError when the latent has another number of images than the set.
     """
@@ -71,8 +81,14 @@ def run_set(mode: str, executor, noise, *args, **kwargs):
     coupled = [cond for cond in conds if BACKGROUND_TOKENS in cond["model_conds"]]
     for cond in coupled:
         check_batch(cond["cross_attn"].shape[0], noise.shape[0])
-    run = partial(with_plate, executor) if coupled and mode == "local" else executor
-    return run(noise, *args, **kwargs)
+    if not coupled:
+        return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+    guider = executor.class_obj
+    options = guider.model_options.setdefault("transformer_options", {})  # of this run alone
+    sampling = guider.model_patcher.get_model_object("model_sampling")
+    options[PROGRESS] = run_progress(sampling, sampler, sigmas.tolist())
+    run = partial(with_plate, executor) if mode == "local" else executor
+    return run(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
 
 def check_batch(n: int, batch: int) -> None:
@@ -148,8 +164,11 @@ def run_coupled(
         # the other text.
         args[family.context] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return run_alike(family, executor, args, kwargs)
-    args[family.options] = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
-    return executor(*args, **kwargs)
+    options = with_attention(options, Streams(n_bg, context.shape[1]), weight, mode)
+    args[family.options] = options
+    out = executor(*args, **kwargs)
+    check_joint_calls(options[KEY], family, executor.class_obj)
+    return out
 
 
 @torch.compiler.disable
@@ -174,7 +193,11 @@ def current_theta(schedule: ThetaSchedule, options: dict) -> float:
             " and `sample_sigmas` in transformer_options. Use it with a sampler of the host."
         )
     sigma, *sigmas = torch.cat((sigma[:1].to(sigmas), sigmas)).tolist()
-    return theta_at(schedule, step_position(sigma, sigmas), len(sigmas) - 1)
+    steps = len(sigmas) - 1
+    progress = options.get(PROGRESS) or ()
+    if len(progress) != len(sigmas):  # a call beside the host's sampling: a run of its own
+        progress = even(0, steps, steps)
+    return theta_at(schedule, step_position(sigma, sigmas), progress)
 
 
 @torch.compiler.disable  # it would be compiled for one theta

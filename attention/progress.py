@@ -40,13 +40,19 @@ def checked(theta: float, where: str) -> float:
     return float(theta)
 
 
-def theta_at(schedule: ThetaSchedule, position: float, steps: int) -> float:
-    """theta at a step index 0..steps: the schedule's own value at the steps, linear between
-    them.
+def even(first: int, last: int, steps: int) -> list[float]:
+    """The progress at the steps `first` to `last` of a run of so many steps."""
+    return [t / steps for t in range(first, last + 1)]
+
+
+def theta_at(schedule: ThetaSchedule, position: float, progress: Sequence[float]) -> float:
+    """theta at a step index: the schedule's own value at the steps, whose progress is given, and
+    linear between them.
     """
     low = int(position)
-    theta = checked(schedule.at(low / steps), f"at step {low} of {steps}")
+    theta = checked(schedule.at(progress[low]), f"at {progress[low]:.0%} of the sampling")
     if position > low:
-        above = checked(schedule.at((low + 1) / steps), f"at step {low + 1} of {steps}")
+        there = progress[low + 1]
+        above = checked(schedule.at(there), f"at {there:.0%} of the sampling")
         theta += (position - low) * (above - theta)
     return theta

@@ -25,7 +25,7 @@ from ..attention.conditioning import Conditioning
 from ..attention.coupling import Part, Streams
 from ..attention.encoding import longest, padded
 from ..attention.families import FLUX1
-from ..attention.override import KEY, BlockAttention
+from ..attention.override import KEY, BlockAttention, check_joint_calls
 from ..attention.progress import step_position
 from ..sampling.noise import in_lockstep
 from ..sampling.preview import SetProgress
@@ -176,16 +176,18 @@ def run_model(cross_replace: float, self_replace: float, executor, *args, **kwar
     args, options = list(args), args[FLUX1.options]
     n_text, progress = partners_BT.shape[1], progress_of(options)
     cross, itself = progress < cross_replace, progress < self_replace
-    if cross or itself:
-        partners_BT = partners_BT if cross else torch.full_like(partners_BT, n_text)
-        attention = EditAttention(
-            streams=Streams(0, n_text),
-            previous=options.get(KEY),
-            partners_BT=partners_BT,
-            replace_self=itself,
-        )
-        args[FLUX1.options] = {**options, KEY: attention}
-    return executor(*args, **kwargs)
+    if not (cross or itself):
+        return executor(*args, **kwargs)
+    attention = EditAttention(
+        streams=Streams(0, n_text),
+        previous=options.get(KEY),
+        partners_BT=partners_BT if cross else torch.full_like(partners_BT, n_text),
+        replace_self=itself,
+    )
+    args[FLUX1.options] = {**options, KEY: attention}
+    out = executor(*args, **kwargs)
+    check_joint_calls(attention, FLUX1, executor.class_obj)
+    return out
 
 
 def progress_of(options: dict) -> float:

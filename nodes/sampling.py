@@ -123,8 +123,9 @@ class CoupledSampler(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip=(
-                        "1 starts from pure noise; less keeps more of latent_image. The steps that"
-                        " are left use the whole of theta."
+                        "1 starts from pure noise; less keeps more of latent_image. Theta belongs"
+                        " to the noise: at 0.4 the run has the last 40 % of theta. In mode local"
+                        " all images must then start from the same latent."
                     ),
                 ),
                 io.Int.Input(

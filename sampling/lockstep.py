@@ -14,7 +14,7 @@ import comfy.samplers
 import comfy.utils
 import torch
 
-from ..attention import select_images
+from ..attention import check_start, has_plate, select_images
 from .checks import (
     check_names,
     check_negative,
@@ -76,6 +76,8 @@ def sample_set(
         shared_noise({**latent, "samples": images}, seed, n),
         mask_rows(latent.get("noise_mask"), images),
     )
+    if has_plate(model):  # here, because a pass of one image tells nothing
+        check_start(model, run.noise_NCHW, run.latent_NCHW, run.sigmas, run.mask)
     samples = sample_in_passes(run, n, images_per_pass, callback)
     check_result(samples)
     return finished(latent, samples)

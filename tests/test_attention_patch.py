@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_forward, tiny_latent, tiny_sample
 
 from coupled.attention import couple, is_coupled, select_images
-from coupled.attention.progress import step_position, theta_at
+from coupled.attention.progress import even, step_position, theta_at
 from coupled.schedules import constant, sin, step01
 
 N, L_BG, L_ENT = 3, 5, 7
@@ -116,8 +116,8 @@ def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
 
     seen = []
 
-    def spy(schedule, position, steps):
-        seen.append(theta_at(schedule, position, steps))
+    def spy(*args):
+        seen.append(theta_at(*args))
         return seen[-1]
 
     monkeypatch.setattr(patch, "theta_at", spy)
@@ -128,9 +128,6 @@ def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
 def test_theta_is_exact_at_the_steps(model, conditioning, monkeypatch):
     schedule = sin(center=3, k=0.8, reference_steps=6)
     assert thetas_seen(model, conditioning, schedule, monkeypatch, steps=6) == schedule.values(6)
-    assert thetas_seen(
-        model, conditioning, schedule, monkeypatch, steps=6, denoise=0.5
-    ) == schedule.values(6)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +151,9 @@ def test_step_position():
     )
     assert step_position(0.75 * (1 + 1e-6), sigmas) == 1
     assert step_position(0.625, sigmas[::-1]) == 3.5  # a run towards noise
-    assert theta_at(step01(2, 4), 1.5, 4) == 0.5 and theta_at(step01(2, 4), 2, 4) == 1.0
+    progress = even(0, 4, 4)
+    assert theta_at(step01(2, 4), 1.5, progress) == 0.5
+    assert theta_at(step01(2, 4), 2, progress) == 1.0
 
 
 def test_a_direct_call_without_sigmas_says_so(model, conditioning):

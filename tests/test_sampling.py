@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux
 
-from coupled.attention import couple, select_images
+from coupled.attention import couple, has_plate, select_images
 from coupled.nodes.sampling import NODES, CoupledNoise, CoupledSampler
 from coupled.sampling import sample_set, share_noise, shared_noise
 from coupled.sampling.lockstep import first_size
@@ -172,7 +172,8 @@ def test_a_set_of_one_is_what_the_host_makes_of_it(stock, positive, negative, sa
 
 @pytest.mark.parametrize("sampler_name", ["euler", "ddim", *STOCHASTIC])
 def test_the_hosts_ksampler_gives_the_same_set(model, positive, negative, sampler_name):
-    latent = {**noisy(), "noise_mask": torch.ones(1, 64, 96).tril()}
+    start = noisy(1)["samples"].repeat(N, 1, 1, 1) if has_plate(model) else noisy()["samples"]
+    latent = {"samples": start, "noise_mask": torch.ones(1, 64, 96).tril()}
     theirs = host_ksampler(model, positive, negative, latent, sampler_name)
     assert torch.equal(
         theirs, samples(model, positive, latent, sampler_name=sampler_name, negative=negative)
