@@ -5,17 +5,17 @@ entity i. The dict's `model_conds` hold what the attention needs beside it; the 
 the diffusion model as keywords.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 BACKGROUND_TOKENS = "coupled_background_tokens"  # int: L_bg
 # [n, P]; absent where the text encoder gives no pooled vector
 ENTITY_POOLED = "coupled_entity_pooled"
-# int: of so many rows each the last is a background plate (focus.py); absent without plates
-ROWS = "coupled_rows"
+# int: of so many rows each the last is a plate (plate.py); absent without plates
+PLATE_ROWS = "coupled_plate_rows"
 # For us and for a ControlNet, not for the model:
-KEYWORDS = (BACKGROUND_TOKENS, ENTITY_POOLED, ROWS, "crossattn_controlnet")
+KEYWORDS = (BACKGROUND_TOKENS, ENTITY_POOLED, PLATE_ROWS, "crossattn_controlnet")
 
 Conditioning = list
 
@@ -84,8 +84,16 @@ def check_shapes(background: torch.Tensor, entities: Sequence[torch.Tensor]) -> 
         )
 
 
-def is_coupled_entry(entry: list) -> bool:
-    return BACKGROUND_TOKENS in entry[1].get("model_conds", {})
+def has_background(conds: Mapping) -> bool:
+    """Whether a condition is coupled. conds: its `model_conds`, raw or prepared, or the keywords of
+    a model call that they became.
+    """
+    return BACKGROUND_TOKENS in conds
+
+
+def is_coupled_cond(values: Mapping) -> bool:
+    """The same of an entry's dict, raw or prepared by the host."""
+    return has_background(values.get("model_conds", {}))
 
 
 def coupled_size(conditioning: Conditioning) -> int | None:
@@ -93,7 +101,7 @@ def coupled_size(conditioning: Conditioning) -> int | None:
 
     ValueError when it was combined from coupled sets of different sizes.
     """
-    sizes = {entry[0].shape[0] for entry in conditioning if is_coupled_entry(entry)}
+    sizes = {entry[0].shape[0] for entry in conditioning if is_coupled_cond(entry[1])}
     if len(sizes) > 1:
         raise ValueError(
             f"This conditioning combines coupled sets of different sizes: {sorted(sizes)}."
@@ -112,10 +120,10 @@ def select_images(conditioning: Conditioning, indices: Sequence[int]) -> Conditi
     outside = [i for i in indices if n is not None and not 0 <= i < n]
     if outside:
         raise IndexError(f"The coupled set has {n} images; there is no image {outside[0]}.")
-    return [[rows(context, indices), rows(values, indices)] for context, values in conditioning]
+    return [[select_rows(context, indices), select_rows(values, indices)] for context, values in conditioning]
 
 
-def rows(value, indices: Sequence[int]):
+def select_rows(value, indices: Sequence[int]):
     """The rows of anything in a conditioning that has one per image; one row, or no rows, stays as
     it is.
     """
@@ -126,24 +134,24 @@ def rows(value, indices: Sequence[int]):
         per_image = value.ndim > 0 and value.shape[0] > 1
         return value[[i % value.shape[0] for i in indices]] if per_image else value
     if isinstance(value, dict):
-        return {k: rows(v, indices) for k, v in value.items()}
+        return {k: select_rows(v, indices) for k, v in value.items()}
     if isinstance(value, list):
-        return [rows(v, indices) for v in value]
+        return [select_rows(v, indices) for v in value]
     if isinstance(value, CONDRegular | CONDList) and not isinstance(value, CONDConstant):
-        return value._copy_with(rows(value.cond, indices))
+        return value._copy_with(select_rows(value.cond, indices))
     if isinstance(value, ControlBase):
-        return control_rows(value, indices)
+        return select_control_rows(value, indices)
     return value
 
 
-def control_rows(control, indices: Sequence[int]):
+def select_control_rows(control, indices: Sequence[int]):
     """A ControlNet with the hints of some images; the same object where one hint serves all of
     them.
     """
-    previous = control.previous_controlnet and control_rows(control.previous_controlnet, indices)
+    previous = control.previous_controlnet and select_control_rows(control.previous_controlnet, indices)
     hint = control.cond_hint_original
     if previous is control.previous_controlnet and (hint is None or hint.shape[0] == 1):
         return control
     copy = control.copy()
-    copy.cond_hint_original = rows(hint, indices)
+    copy.cond_hint_original = select_rows(hint, indices)
     return copy.set_previous_controlnet(previous)

@@ -23,15 +23,15 @@ def plain(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> Atte
     B, H, L, D = q_BHLD.shape
     scale = D**-0.5 if scale is None else scale
     rows = max(1, SCORES_AT_ONCE // (B * H * k_BHMD.shape[2]))
-    k_BHDM, v_BHMD_f = k_BHMD.float().transpose(2, 3), v_BHMD.float()
-    outs, sums = [], []
+    k_BHDM = k_BHMD.float().transpose(2, 3)
+    v_BHMD_f = v_BHMD.float()
+    outs = []
+    sums = []
     for start in range(0, L, rows):
         scores_BHLM = (q_BHLD[:, :, start : start + rows].float() @ k_BHDM) * scale
         if mask is not None:
-            scores_BHLM = (
-                scores_BHLM
-                + (mask[:, :, start : start + rows] if mask.shape[2] > 1 else mask).float()
-            )
+            part = mask[:, :, start : start + rows] if mask.shape[2] > 1 else mask
+            scores_BHLM = scores_BHLM + part.float()
         sums.append(scores_BHLM.logsumexp(-1))
         outs.append(scores_BHLM.softmax(-1) @ v_BHMD_f)
     return torch.cat(outs, 2).to(q_BHLD.dtype), torch.cat(sums, 2)
@@ -54,9 +54,7 @@ def padded_width(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def on_cuda(kernel: Callable) -> Callable:
-    """A CUDA kernel of q, k, v, scale with its width padded and its results cut to the right
-    shape.
-    """
+    """A CUDA kernel of q, k, v, scale, its width padded and its results cut to the right shape."""
 
     @functools.wraps(kernel)
     def run(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> Attended:
@@ -122,9 +120,7 @@ def agrees(kernel: Callable, device: torch.device, dtype: torch.dtype, width: in
 
 
 def find_kernel(device: torch.device, dtype: torch.dtype, width: int) -> Callable | None:
-    """The first candidate for this device that agrees with the plain kernel; None when there is
-    none.
-    """
+    """The first candidate for this device that agrees with the plain kernel, if there is one."""
     if dtype not in TOLERANCE:
         return None
     with torch.inference_mode(False), torch.no_grad():
@@ -133,7 +129,7 @@ def find_kernel(device: torch.device, dtype: torch.dtype, width: int) -> Callabl
         )
 
 
-def host_was_told() -> bool:
+def user_chose_attention() -> bool:
     """Whether the user started the host with an attention of their choice: all attention goes
     through that one then.
     """

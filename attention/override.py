@@ -9,19 +9,12 @@ from functools import partial
 import torch
 
 from . import kernels
-from .coupling import (
-    Part,
-    Streams,
-    branched,
-    branched_plain,
-    log_weights,
-    scaled_keys,
-    weighted_double,
-)
-from .families import Family
-from .focus import Focus
+from .architectures import Architecture, Block
+from .contrast import ContrastProbe
+from .equations import QKV, Backend, Streams, attend_in_branches
+from .modes import Mode
 
-KEY = "optimized_attention_override"
+OVERRIDE = "optimized_attention_override"  # the host's slot in transformer_options
 
 
 class Counter:
@@ -33,83 +26,69 @@ class Counter:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockAttention:
-    """Takes the place of the attention in the blocks of one model call; made anew for each call, it
-    outlives none.
+    """Takes the place of the attention in the blocks of one model call; created per call, it holds
+    no state between calls.
 
-    torch.compile goes through it, so what changes between the calls of a run must be a tensor:
-    theta, say, which is then read in each call, where a number would be compiled in. previous:
-    another pack's override, if any. Then every attention inside goes through it. calls: counts the
-    joint attentions, for check_joint_calls.
+    torch.compile goes through it, so what changes between the calls of a run must be a tensor, such
+    as theta: compiled code reads it in each call, where a number would be compiled in.
+    previous: another pack's override, if any; then every attention inside goes through it.
+    calls: counts the joint attentions, for check_joint_calls.
     """
 
+    architecture: Architecture
     streams: Streams
     previous: Callable | None = None
     calls: Counter = dataclasses.field(default_factory=Counter)
 
     def __call__(
         self,
-        func,
-        q,
-        k,
-        v,
-        heads,
-        mask=None,
+        func: Callable,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        heads: int,
+        mask: torch.Tensor | None = None,
         attn_precision=None,
-        skip_reshape=False,
-        skip_output_reshape=False,
+        skip_reshape: bool = False,
+        skip_output_reshape: bool = False,
         **kwargs,
-    ):
-        """The host's override: (func, then the arguments of func, its attention function).
-
-        Shapes as func's.
-        """
+    ) -> torch.Tensor:
+        """The host's override: its attention function `func`, then the arguments of that."""
         options = kwargs.get("transformer_options") or {}
-        kwargs["transformer_options"] = self.without_me(options)
+        kwargs["transformer_options"] = self.options_without_override(options)
         kwargs["attn_precision"] = attn_precision
         call = partial(self.previous, func) if self.previous else func
-        if not self.is_joint(q, k, heads, skip_reshape, options):
-            return call(
-                q,
-                k,
-                v,
-                heads,
-                mask=mask,
-                skip_reshape=skip_reshape,
-                skip_output_reshape=skip_output_reshape,
-                **kwargs,
-            )
+        block = self.joint_block(q, k, skip_reshape, options)
+        if block is None:
+            shapes = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output_reshape}
+            return call(q, k, v, heads, mask=mask, **shapes, **kwargs)
         self.calls.count += 1
         if not skip_reshape:
-            q, k, v = (t.view(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
+            q, k, v = (split_heads(t, heads) for t in (q, k, v))
         plain = partial(run_plain, call, heads, kwargs)
-        out_BLE = self.joint(
-            Part(q, k, v, additive(mask, q)), options["block_type"], plain, kwargs.get("scale")
-        )
-        if skip_output_reshape:
-            return out_BLE.view(*out_BLE.shape[:2], heads, -1).transpose(1, 2)
-        return out_BLE
+        out_BLE = self.joint(QKV(q, k, v, additive(mask, q)), block, plain, kwargs.get("scale"))
+        return split_heads(out_BLE, heads) if skip_output_reshape else out_BLE
 
-    def without_me(self, options: dict) -> dict:
-        """The options as they would be without this override: an attention called from within must
-        not come back.
+    def options_without_override(self, options: dict) -> dict:
+        """The options as they would be without this override: an attention that is called from
+        within must not come back.
         """
-        options = {k: v for k, v in options.items() if k != KEY}
-        return {**options, KEY: self.previous} if self.previous else options
+        options = {k: v for k, v in options.items() if k != OVERRIDE}
+        return {**options, OVERRIDE: self.previous} if self.previous else options
 
-    def is_joint(self, q, k, heads, skip_reshape, options) -> bool:
-        """Whether this is a block's attention over [bg | ent | img], and not one that another pack
-        put beside it.
+    def joint_block(self, q, k, skip_reshape: bool, options: dict) -> Block | None:
+        """The kind of block if this is its attention over [bg | ent | img]; None if it is one that
+        another pack put beside it.
         """
-        axis = 2 if skip_reshape else 1
-        same = q.shape == k.shape and q.shape[axis] > self.streams.text
-        return same and options.get("block_type") in ("double", "single")
+        length = q.shape[2 if skip_reshape else 1]
+        if q.shape != k.shape or length <= self.streams.text:
+            return None
+        return self.architecture.blocks.get(options.get("block_type"))
 
     def joint(
-        self, qkv: Part, block_type: str, plain: Callable, scale: float | None
+        self, qkv: QKV, block: Block, plain: Callable, scale: float | None
     ) -> torch.Tensor:
-        """The attention of one block, [B, L, H·D]. plain: an ordinary attention of q, k, v,
-        mask.
-        """
+        """The attention of one block, [B, L, E]; `plain`: the host's attention of q, k, v, mask."""
         raise NotImplementedError
 
 
@@ -117,45 +96,38 @@ class BlockAttention:
 class CoupledAttention(BlockAttention):
     """The attention over a background and an entity text.
 
-    theta: a tensor of no axes, or [B, 1, 1]; float32, on the device. focus: told what the image
-    attends to.
+    theta_B11: float32, on the device. probe: hears what the image attends to.
     """
 
-    theta: torch.Tensor
-    paper: bool = False
-    focus: Focus | None = None
+    mode: Mode
+    theta_B11: torch.Tensor
+    probe: ContrastProbe | None = None
 
-    def joint(
-        self, qkv: Part, block_type: str, plain: Callable, scale: float | None
-    ) -> torch.Tensor:
-        kernel = None if self.previous or kernels.host_was_told() else kernels.kernel_for(qkv.q)
-        kernel = kernel and partial(kernel, scale=scale)
-        if block_type == "double":
-            return self.double(qkv, kernel, plain, scale)
-        args = qkv, self.theta, self.streams
-        return branched(*args, kernel).flatten(2) if kernel else branched_plain(*args, plain)
+    def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
+        backend = Backend(
+            fused=self.fused_kernel(qkv, scale),
+            plain=plain,
+            measure=partial(kernels.plain, scale=scale),
+        )
+        if block is Block.BRANCHES:
+            return attend_in_branches(qkv, self.theta_B11, self.streams, backend)
+        record = self.probe.record if self.probe else None
+        return self.mode.attend(qkv, self.theta_B11, self.streams, backend, record)
 
-    def double(
-        self, qkv: Part, kernel: Callable | None, plain: Callable, scale: float | None
-    ) -> torch.Tensor:
-        theta, s = self.theta, self.streams
-        if self.paper:
-            return plain(qkv.q, scaled_keys(qkv.k, theta, s), qkv.v, qkv.mask)
-        if kernel is not None:
-            return weighted_double(qkv, theta, s, kernel, self.focus and self.focus.look).flatten(2)
-        if self.focus:
-            attend = partial(kernels.plain, scale=scale)
-            self.focus.look(*(qkv.attend(attend, s.img, text)[1] for text in (s.bg, s.ent)))
-        bias = log_weights(qkv.q, theta, s)
-        return plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
+    def fused_kernel(self, qkv: QKV, scale: float | None) -> Callable | None:
+        """A kernel of our own, unless another pack or the user chose the attention."""
+        if self.previous or kernels.user_chose_attention():
+            return None
+        kernel = kernels.kernel_for(qkv.q)
+        return kernel and partial(kernel, scale=scale)
 
 
 @torch.compiler.disable
-def check_joint_calls(attention: BlockAttention, family: Family, model: torch.nn.Module) -> None:
+def check_joint_calls(attention: BlockAttention, model: torch.nn.Module) -> None:
     """ValueError, after a model call, unless each of the model's joint attentions came to its
     override: a block that another pack calls without the options would run uncoupled in silence.
     """
-    expected = family.joint_calls(model)
+    expected = attention.architecture.joint_calls(model)
     if attention.calls.count == expected:
         return
     raise ValueError(
@@ -167,10 +139,15 @@ def check_joint_calls(attention: BlockAttention, family: Family, model: torch.nn
     )
 
 
+def split_heads(t_BLE: torch.Tensor, heads: int) -> torch.Tensor:
+    """[B, L, H·D] -> [B, H, L, D], a view."""
+    return t_BLE.view(*t_BLE.shape[:2], heads, -1).transpose(1, 2)
+
+
 def run_plain(
     call: Callable, heads: int, kwargs: dict, q_BHLD, k_BHMD, v_BHMD, mask=None
 ) -> torch.Tensor:
-    """An ordinary attention call of the host (or of another pack's override): [B, L, H·D]."""
+    """An ordinary attention call of the host (or of another pack's override): [B, L, E]."""
     return call(q_BHLD, k_BHMD, v_BHMD, heads, mask=mask, skip_reshape=True, **kwargs)
 
 
