@@ -5,6 +5,7 @@ A sampler is judged by what it does, so one that draws noise in a helper, from a
 own, or behind a partial or a class is found like any other.
 """
 
+import inspect
 import logging
 
 import comfy.samplers
@@ -163,7 +164,7 @@ def near(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def name_of(sampler: comfy.samplers.Sampler) -> str:
     """The name that the host's lists have for a sampler."""
-    function = getattr(sampler, "sampler_function", sampler)
+    function = inspect.unwrap(getattr(sampler, "sampler_function", sampler))
     function = getattr(function, "func", function)  # of a partial
     name = getattr(function, "__name__", type(function).__name__)
     return name.removeprefix("sample_").removesuffix("_function")
