@@ -2,18 +2,18 @@
 conditioning.
 """
 
+from .call import coupled_mode
 from .conditioning import couple_conditioning, coupled_size, select_images
 from .encoding import encode_set
-from .focus import check_start
-from .patch import couple, has_plate, is_coupled
+from .modes import DEFAULT as DEFAULT_MODE
+from .modes import MODES
 
 __all__ = [
-    "check_start",
-    "couple",
+    "DEFAULT_MODE",
+    "MODES",
     "couple_conditioning",
+    "coupled_mode",
     "coupled_size",
     "encode_set",
-    "has_plate",
-    "is_coupled",
     "select_images",
 ]

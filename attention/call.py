@@ -18,6 +18,8 @@ from .plate import call_with_plate
 from .progress import even, step_position, theta_at
 from .stages import PROGRESS
 
+WRAPPERS = "coupled"  # our key among a model's wrappers
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CoupledCall:
@@ -36,6 +38,14 @@ class CoupledCall:
         if not has_background(kwargs):
             return executor(*args, **kwargs)
         return run_coupled(self, executor, args, kwargs)
+
+
+def coupled_mode(model) -> Mode | None:
+    """The mode that a ModelPatcher was coupled in; None of a stock one."""
+    from comfy.patcher_extension import WrappersMP
+
+    calls = model.get_wrappers(WrappersMP.DIFFUSION_MODEL, WRAPPERS)
+    return calls[0].mode if calls else None
 
 
 # The call is made ready uncompiled; what stands below, the model, is compiled as one graph.

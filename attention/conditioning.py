@@ -120,7 +120,10 @@ def select_images(conditioning: Conditioning, indices: Sequence[int]) -> Conditi
     outside = [i for i in indices if n is not None and not 0 <= i < n]
     if outside:
         raise IndexError(f"The coupled set has {n} images; there is no image {outside[0]}.")
-    return [[select_rows(context, indices), select_rows(values, indices)] for context, values in conditioning]
+    return [
+        [select_rows(context, indices), select_rows(values, indices)]
+        for context, values in conditioning
+    ]
 
 
 def select_rows(value, indices: Sequence[int]):
@@ -145,13 +148,18 @@ def select_rows(value, indices: Sequence[int]):
 
 
 def select_control_rows(control, indices: Sequence[int]):
-    """A ControlNet with the hints of some images; the same object where one hint serves all of
-    them.
+    """A ControlNet with the hints, and masks, of some images; the same object where one hint serves
+    all of them.
     """
-    previous = control.previous_controlnet and select_control_rows(control.previous_controlnet, indices)
+    previous = control.previous_controlnet
+    previous = previous and select_control_rows(previous, indices)
     hint = control.cond_hint_original
     if previous is control.previous_controlnet and (hint is None or hint.shape[0] == 1):
         return control
     copy = control.copy()
-    copy.cond_hint_original = select_rows(hint, indices)
+    if hint is not None and hint.shape[0] > 1:
+        copy.cond_hint_original = select_rows(hint, indices)
+        # The host repeats or cuts what it concatenates to the hints, before the hints to the batch.
+        repeated = [i % len(hint) for i in indices]
+        copy.extra_concat_orig = select_rows(copy.extra_concat_orig, repeated)
     return copy.set_previous_controlnet(previous)

@@ -85,9 +85,7 @@ class BlockAttention:
             return None
         return self.architecture.blocks.get(options.get("block_type"))
 
-    def joint(
-        self, qkv: QKV, block: Block, plain: Callable, scale: float | None
-    ) -> torch.Tensor:
+    def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
         """The attention of one block, [B, L, E]; `plain`: the host's attention of q, k, v, mask."""
         raise NotImplementedError
 

@@ -35,7 +35,9 @@ def sample_with_plate(
     }
     noise, latent_image, denoise_mask = map(repeat_first, (noise, latent_image, denoise_mask))
     callback = callback and hide_plate(callback, n)
-    samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs)
+    samples = executor(
+        noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs
+    )
     return samples[:n]
 
 

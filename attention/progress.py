@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from ..schedules import ThetaSchedule
 
-NEAR = (
-    1e-3  # of a step: a sigma that a sampler took through log and exp still counts as that step's
-)
+# of a step: a sigma that a sampler took through log and exp still counts as that step's
+NEAR = 1e-3
 
 
 def step_position(sigma: float, sigmas: Sequence[float]) -> float:
@@ -31,7 +30,7 @@ def step_position(sigma: float, sigmas: Sequence[float]) -> float:
     return nearest
 
 
-def checked(theta: float, where: str) -> float:
+def checked_theta(theta: float, where: str) -> float:
     """`theta` if it is a number in [0, 1]; ValueError otherwise."""
     if not 0 <= theta <= 1:  # NaN fails too
         raise ValueError(
@@ -50,9 +49,9 @@ def theta_at(schedule: ThetaSchedule, position: float, progress: Sequence[float]
     linear between them.
     """
     low = int(position)
-    theta = checked(schedule.at(progress[low]), f"at {progress[low]:.0%} of the sampling")
+    theta = checked_theta(schedule.at(progress[low]), f"at {progress[low]:.0%} of the sampling")
     if position > low:
         there = progress[low + 1]
-        above = checked(schedule.at(there), f"at {there:.0%} of the sampling")
+        above = checked_theta(schedule.at(there), f"at {there:.0%} of the sampling")
         theta += (position - low) * (above - theta)
     return theta

@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import comfy.model_management
-import comfy.samplers
 import torch
 
-from ..attention import is_coupled
+from ..attention import coupled_mode
 from ..attention.conditioning import Conditioning
-from ..sampling import lockstep
 from ..sampling.checks import (
     check_guidance,
     check_latent,
@@ -19,11 +17,10 @@ from ..sampling.checks import (
     check_result,
     check_settings,
 )
-from ..sampling.lockstep import Run, mask_rows, prepared
-from ..sampling.noise import shared_noise
+from ..sampling.lockstep import Run, plan_run, to_latent
 
 
-def started(
+def plan_baseline(
     model,
     clip,
     prompts: Sequence[str],
@@ -44,26 +41,18 @@ def started(
     check_names(sampler_name, scheduler)
     if "cfg_pp" in sampler_name:
         raise ValueError(
-            f"The sampler {sampler_name} needs a negative prompt, which the baselines have not."
+            f"The sampler {sampler_name} needs a negative prompt; baselines do not take one."
             " Choose another sampler, such as euler."
         )
-    n = len(prompts)
-    check_latent(latent["samples"], n)
-    images = prepared(model, latent, n)
-    sigmas = comfy.samplers.KSampler(
-        model, steps, model.load_device, sampler_name, scheduler, 1.0, model.model_options
-    ).sigmas
-    return Run(
+    check_latent(latent["samples"], len(prompts))
+    return plan_run(
         model,
-        [],
-        None,
-        1.0,
-        sampler_name,
-        sigmas,
-        seed,
-        images,
-        shared_noise({**latent, "samples": images}, seed, n),
-        mask_rows(latent.get("noise_mask"), images),
+        latent,
+        len(prompts),
+        seed=seed,
+        steps=steps,
+        sampler_name=sampler_name,
+        scheduler=scheduler,
     )
 
 
@@ -71,7 +60,7 @@ def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least:
     """ValueError unless the model is a stock one, there is a text encoder, and there are enough
     prompts.
     """
-    if is_coupled(model):
+    if coupled_mode(model) is not None:
         raise ValueError(
             "The model is patched by Coupled Attention, but a baseline shows what happens without"
             " it: connect the unpatched MODEL."
@@ -110,10 +99,10 @@ def stock_image(run: Run, i: int, positive: Conditioning, callback: Callable) ->
     return dataclasses.replace(run, positive=positive).sample(range(i, i + 1), callback)
 
 
-def finished(latent: dict, samples: torch.Tensor) -> dict:
+def finish(latent: dict, samples: torch.Tensor) -> dict:
     """The samples as a LATENT. ValueError when they are not finite."""
     check_result(samples)
     samples = samples.to(
         comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
     )
-    return lockstep.finished(latent, samples)
+    return to_latent(latent, samples)

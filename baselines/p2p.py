@@ -21,21 +21,20 @@ import comfy.conds
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from ..attention.architectures import FLUX1, Block, uncompiled
 from ..attention.conditioning import Conditioning
-from ..attention.coupling import Part, Streams
 from ..attention.encoding import longest, padded
-from ..attention.families import FLUX1
-from ..attention.override import KEY, BlockAttention, check_joint_calls
+from ..attention.equations import QKV, Streams
+from ..attention.override import OVERRIDE, BlockAttention, check_joint_calls
 from ..attention.progress import step_position
 from ..sampling.noise import in_lockstep
 from ..sampling.preview import SetProgress
-from .common import check_share, finished, guided, started
+from .common import check_share, finish, guided, plan_baseline
 from .word_alignment import align
 
 PATCH = "coupled_p2p"
 # [B, T] in a conditioning: of each source token, the index in row b; T for none
 PARTNERS = "coupled_p2p_partners"
-TOKENS = "t5xxl"  # the key of the tokens that Flux.1 reads as its text
 
 
 def p2p(
@@ -58,17 +57,19 @@ def p2p(
     every image, or n. ValueError when something does not fit, or the model is not Flux.1.
     """
     edited = edit_model(model, cross_replace, self_replace)
-    run = started(model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance)
+    run = plan_baseline(
+        model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance
+    )
     run = dataclasses.replace(
         run, model=edited, positive=guided(encode_edits(clip, prompts), guidance)
     )
     images = range(len(prompts))
     step_done = SetProgress(model, len(prompts), len(run.sigmas) - 1).callback(images, 0, 1)
-    with uncompiled(model):
-        return finished(latent, run.sample(images, step_done))
+    with compilation_off(model):
+        return finish(latent, run.sample(images, step_done))
 
 
-def uncompiled(model):
+def compilation_off(model):
     """A context without torch.compile where the model has it: the host's node tells torch not to
     look at the options of a call, so code compiled for the steps with an edit would be taken for
     those without."""
@@ -76,15 +77,12 @@ def uncompiled(model):
     return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
 
 
-# --- the texts ---
-
-
 def encode_edits(clip, prompts: Sequence[str]) -> Conditioning:
     """The prompts as one conditioning of n rows, all at one number of tokens, with the partners of
     their tokens.
     """
     tokens = [clip.tokenize(prompt) for prompt in prompts]
-    if TOKENS not in tokens[0]:
+    if FLUX1.text_key not in tokens[0]:
         raise ValueError(
             "Prompt-to-Prompt needs Flux's text encoder, with T5; this one has none. Load CLIP-L"
             " and T5-XXL with DualCLIPLoader, type flux."
@@ -99,7 +97,7 @@ def token_ids(tokens: dict) -> list:
     """The tokens of a text, to be compared; an embedding that stands for a word is like nothing
     else.
     """
-    entries = [token for token, *_ in tokens[TOKENS][0]]
+    entries = [token for token, *_ in tokens[FLUX1.text_key][0]]
     return [token if isinstance(token, int) else object() for token in entries]
 
 
@@ -132,19 +130,13 @@ def joined_entry(entries: Sequence[list], partners_NT: torch.Tensor) -> list:
     return [context_NTD, values]
 
 
-# --- the model ---
-
-
 def edit_model(model, cross_replace: float, self_replace: float):
     """A clone of a Flux.1 ModelPatcher that edits the rows of `encode_edits`; other conditionings
     run untouched.
     """
     check_share("cross_replace", cross_replace)
     check_share("self_replace", self_replace)
-    diffusion_model = model.get_model_object("diffusion_model")
-    diffusion_model = getattr(
-        diffusion_model, "_orig_mod", diffusion_model
-    )  # torch.compile's wrapper
+    diffusion_model = uncompiled(model.get_model_object("diffusion_model"))
     if not FLUX1.matches(diffusion_model):
         raise ValueError(
             f"Prompt-to-Prompt works with {FLUX1.name} only, loaded with the host's own loader;"
@@ -159,10 +151,11 @@ def edit_model(model, cross_replace: float, self_replace: float):
 
 
 def share_steps_noise(
-    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs
+    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas, *args, **kwargs
 ):
     """OUTER_SAMPLE wrapper: a stochastic sampler gives all rows one noise."""
-    return executor(noise, latent_image, in_lockstep(sampler), *args, **kwargs)
+    sampler = in_lockstep(executor.class_obj, sampler, sigmas, [latent_image])
+    return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
 
 def run_model(cross_replace: float, self_replace: float, executor, *args, **kwargs):
@@ -173,20 +166,22 @@ def run_model(cross_replace: float, self_replace: float, executor, *args, **kwar
     partners_BT = kwargs.pop(PARTNERS, None)
     if partners_BT is None:
         return executor(*args, **kwargs)
-    args, options = list(args), args[FLUX1.options]
+    named = FLUX1.name_arguments(args)
+    options = named["options"]
     n_text, progress = partners_BT.shape[1], progress_of(options)
     cross, itself = progress < cross_replace, progress < self_replace
     if not (cross or itself):
         return executor(*args, **kwargs)
     attention = EditAttention(
+        architecture=FLUX1,
         streams=Streams(0, n_text),
-        previous=options.get(KEY),
+        previous=options.get(OVERRIDE),
         partners_BT=partners_BT if cross else torch.full_like(partners_BT, n_text),
         replace_self=itself,
     )
-    args[FLUX1.options] = {**options, KEY: attention}
-    out = executor(*args, **kwargs)
-    check_joint_calls(attention, FLUX1, executor.class_obj)
+    named["options"] = {**options, OVERRIDE: attention}
+    out = executor(*named.values(), **kwargs)
+    check_joint_calls(attention, executor.class_obj)
     return out
 
 
@@ -203,14 +198,12 @@ class EditAttention(BlockAttention):
     partners_BT: torch.Tensor
     replace_self: bool
 
-    def joint(
-        self, qkv: Part, block_type: str, plain: Callable, scale: float | None
-    ) -> torch.Tensor:
+    def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
         return edited(qkv, self.partners_BT, self.replace_self, plain)
 
 
 def edited(
-    qkv: Part, partners_BT: torch.Tensor, replace_self: bool, plain: Callable
+    qkv: QKV, partners_BT: torch.Tensor, replace_self: bool, plain: Callable
 ) -> torch.Tensor:
     """Row 0 as it is; of the others the text queries as they are, the image queries edited. [B, L,
     H·D].
@@ -223,18 +216,18 @@ def edited(
     source, target = rows(qkv, slice(0, 1)), rows(qkv, slice(1, None))
     v_source, v_own = parted_values(target.v, partners_BT[1:], replace_self)
     n = len(v_own)
-    from_source = Part(
+    from_source = QKV(
         source.q.expand(n, -1, -1, -1), source.k.expand(n, -1, -1, -1), v_source, source.mask
     )
-    own = Part(target.q, target.k, v_own, target.mask)
-    image_rows = from_source.attend(plain, image, every) + own.attend(plain, image, every)
-    text_rows = target.attend(plain, text, every)
-    return torch.cat((source.attend(plain, every, every), torch.cat((text_rows, image_rows), 1)))
+    own = QKV(target.q, target.k, v_own, target.mask)
+    image_rows = from_source.over(plain, image, every) + own.over(plain, image, every)
+    text_rows = target.over(plain, text, every)
+    return torch.cat((source.over(plain, every, every), torch.cat((text_rows, image_rows), 1)))
 
 
-def rows(qkv: Part, which: slice) -> Part:
+def rows(qkv: QKV, which: slice) -> QKV:
     mask = qkv.mask if qkv.mask is None or qkv.mask.shape[0] == 1 else qkv.mask[which]
-    return Part(qkv.q[which], qkv.k[which], qkv.v[which], mask)
+    return QKV(qkv.q[which], qkv.k[which], qkv.v[which], mask)
 
 
 def parted_values(v_BHLD: torch.Tensor, partners_BT: torch.Tensor, replace_self: bool):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ..sampling.preview import SetProgress
-from .common import encode, finished, started, stock_image
+from .common import encode, finish, plan_baseline, stock_image
 
 
 def random_seed(
@@ -24,7 +24,7 @@ def random_seed(
 
     latent: one row, used for every image, or n. ValueError when something does not fit.
     """
-    run = started(
+    run = plan_baseline(
         model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance, at_least=1
     )
     n = len(prompts)
@@ -34,4 +34,4 @@ def random_seed(
     images = [
         stock_image(run, i, text, progress.callback([i], i, n)) for i, text in enumerate(texts)
     ]
-    return finished(latent, torch.cat(images))
+    return finish(latent, torch.cat(images))

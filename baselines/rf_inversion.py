@@ -18,7 +18,7 @@ from comfy.samplers import KSAMPLER
 from ..attention.conditioning import Conditioning
 from ..sampling.lockstep import Run
 from ..sampling.preview import SetProgress
-from .common import check_share, encode, finished, started, stock_image
+from .common import check_share, encode, finish, plan_baseline, stock_image
 
 
 def rf_inversion(
@@ -45,7 +45,9 @@ def rf_inversion(
     model is not a flow model.
     """
     check_control(model, latent, gamma, eta)
-    run = started(model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance)
+    run = plan_baseline(
+        model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance
+    )
     pulled = pulled_steps(start, stop, len(run.sigmas) - 1)
     n, passes = len(prompts), len(prompts) + 1
     texts, no_text = [encode(clip, prompt, guidance) for prompt in prompts], encode(clip, "", 0.0)
@@ -61,7 +63,7 @@ def rf_inversion(
         travel(run, text, back, noise, source, progress.callback([i], i + 1, passes))
         for i, text in enumerate(texts[1:], 1)
     ]
-    return finished(latent, torch.cat((source.to(noise), *edits)))
+    return finish(latent, torch.cat((source.to(noise), *edits)))
 
 
 def check_control(model, latent: dict, gamma: float, eta: float) -> None:

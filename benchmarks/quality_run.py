@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from coupled import baselines
-from coupled.attention import couple, encode_set
+from coupled.attention import encode_set
 from coupled.metrics.background import background_similarity
 from coupled.metrics.visible import psnr, ssim
-from coupled.sampling import sample_set
+from coupled.sampling import couple, sample_set
 
 from .quality_methods import FULL_PROMPT, MAIN, MODES, SWEEP, TABLE_4, Baseline, Method
 from .quality_sets import PromptSet, sweep_sets

@@ -16,8 +16,8 @@ import comfy.sample
 import comfy.supported_models
 import torch
 
-from coupled.attention import couple, couple_conditioning
-from coupled.sampling import sample_set
+from coupled.attention import couple_conditioning
+from coupled.sampling import couple, sample_set
 from coupled.schedules import ThetaSchedule
 
 T5_WIDTH, POOLED_WIDTH, CHANNELS, HEAD_WIDTH = 4096, 768, 16, 128  # as in Flux.1

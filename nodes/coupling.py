@@ -151,8 +151,8 @@ class CoupledModelPatch(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "mode",
-                    options=["local", "exact", "paper"],
-                    default="local",
+                    options=list(MODES),
+                    default=DEFAULT_MODE,
                     tooltip=(
                         "local: beside its entity each image is led to the picture of the"
                         " background text alone, which is sampled beside the set. exact: theta"
@@ -166,10 +166,9 @@ class CoupledModelPatch(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, theta, mode="local") -> io.NodeOutput:
-        from ..attention import couple
-        from ..sampling import share_noise
+        from ..sampling import couple
 
-        return io.NodeOutput(share_noise(couple(model, theta, mode)))
+        return io.NodeOutput(couple(model, theta, mode))
 
 
 NODES = [CoupledTextEncode, CoupledModelPatch]

@@ -16,9 +16,9 @@ class SharedNoise:
 
     def generate_noise(self, latent: dict):
         """Noise [B, C, H, W] for a LATENT of that shape, all rows alike."""
-        from ..sampling import shared_noise
+        from ..sampling import draw_shared_noise
 
-        return shared_noise(latent, self.seed, latent["samples"].shape[0])
+        return draw_shared_noise(latent, self.seed, latent["samples"].shape[0])
 
 
 class CoupledNoise(io.ComfyNode):

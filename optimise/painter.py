@@ -16,8 +16,8 @@ import comfy.samplers
 import torch
 from comfy.samplers import KSAMPLER
 
-from ..attention import couple, encode_set, is_coupled
-from ..sampling import share_noise
+from ..attention import coupled_mode, encode_set
+from ..sampling import couple
 from ..sampling.checks import (
     check_guidance,
     check_names,
@@ -26,8 +26,7 @@ from ..sampling.checks import (
     check_result,
     check_settings,
 )
-from ..sampling.lockstep import Run, first_size, mask_rows, prepared
-from ..sampling.noise import shared_noise
+from ..sampling.lockstep import Run, first_size
 from ..schedules import ThetaSchedule
 from .sets import PromptSet
 
@@ -207,28 +206,16 @@ class Painter:
         """All that the host's sampling needs, but for where it begins."""
         place, seed = instance[0], self.seeds[instance[1]]
         n, settings = len(self.sets[place].prompts), self.settings
-        model = share_noise(couple(self.model, theta, settings.mode))
-        images = prepared(model, self.latent, n)
-        sigmas = comfy.samplers.KSampler(
+        model = couple(self.model, theta, settings.mode)
+        return plan_run(
             model,
-            settings.steps,
-            model.load_device,
-            settings.sampler_name,
-            settings.scheduler,
-            1.0,
-            model.model_options,
-        ).sigmas
-        return Run(
-            model,
-            self.conditioning(place),
-            None,
-            1.0,
-            settings.sampler_name,
-            sigmas,
-            seed,
-            images,
-            shared_noise({**self.latent, "samples": images}, seed, n),
-            mask_rows(self.latent.get("noise_mask"), images),
+            self.latent,
+            n,
+            seed=seed,
+            steps=settings.steps,
+            sampler_name=settings.sampler_name,
+            scheduler=settings.scheduler,
+            positive=self.conditioning(place),
         )
 
     def conditioning(self, place: int) -> list:
@@ -252,7 +239,7 @@ class Painter:
 
 def check_models(model, clip, vae) -> None:
     """ValueError unless there are a stock model, a text encoder and a VAE."""
-    if is_coupled(model):
+    if coupled_mode(model) is not None:
         raise ValueError(
             "The model is patched by Coupled Attention, but theta is yet to be learnt: connect the "
             "unpatched MODEL."
@@ -292,7 +279,9 @@ def resume(
     """
     host = comfy.samplers.sampler_object(run.sampler_name)
     function = from_step(host.sampler_function, start, latent, keep)
-    return run.sample(images, callback or ignore, KSAMPLER(function, host.extra_options))
+    sampler = KSAMPLER(function, host.extra_options)
+    sampler.stands_for = host  # a trial of this one would store its latents
+    return run.sample(images, callback or ignore, sampler)
 
 
 def from_step(

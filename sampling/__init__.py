@@ -2,7 +2,8 @@
 a preview of all.
 """
 
+from .couple import couple
 from .lockstep import sample_set
-from .noise import share_noise, shared_noise
+from .noise import draw_shared_noise
 
-__all__ = ["sample_set", "share_noise", "shared_noise"]
+__all__ = ["couple", "draw_shared_noise", "sample_set"]

@@ -4,9 +4,10 @@ However it is parted, an image comes out the same.
 """
 
 import dataclasses
+import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import comfy.model_management
 import comfy.sample
@@ -14,8 +15,12 @@ import comfy.samplers
 import comfy.utils
 import torch
 
-from ..attention import check_start, has_plate, select_images
+from ..attention import coupled_mode, select_images
+from ..attention.conditioning import Conditioning
+from ..attention.plate import check_start
+from .alike import alike, alike_for_plate
 from .checks import (
+    check_fit,
     check_names,
     check_negative,
     check_negative_size,
@@ -23,14 +28,12 @@ from .checks import (
     check_settings,
     checked_size,
 )
-from .noise import share_noise, shared_noise
+from .noise import draw_shared_noise
 from .preview import SetProgress
 
 Callback = Callable[[range, int, torch.Tensor, torch.Tensor, int], None]
-DROPPED = (
-    "downscale_ratio_spacial",
-    "downscale_ratio_temporal",
-)  # of an empty latent; the host drops them as well
+# Of an empty latent; the host drops them as well.
+DROPPED = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
 def sample_set(
@@ -60,45 +63,79 @@ def sample_set(
     check_negative(negative, cfg, sampler_name)
     n = checked_size(model, positive, latent)
     check_negative_size(negative, n)
-    images = prepared(model, latent, n)
-    sigmas = comfy.samplers.KSampler(
-        model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
-    ).sigmas
-    run = Run(
-        share_noise(model.clone()),
-        positive,
-        negative,
-        cfg,
-        sampler_name,
-        sigmas,
-        seed,
-        images,
-        shared_noise({**latent, "samples": images}, seed, n),
-        mask_rows(latent.get("noise_mask"), images),
+    run = plan_run(
+        model,
+        latent,
+        n,
+        seed=seed,
+        steps=steps,
+        sampler_name=sampler_name,
+        scheduler=scheduler,
+        denoise=denoise,
+        positive=positive,
+        negative=negative,
+        cfg=cfg,
     )
-    if has_plate(model):  # here, because a pass of one image tells nothing
+    if run.has_plate:  # here, because a pass of one image tells nothing
         check_start(model, run.noise_NCHW, run.latent_NCHW, run.sigmas, run.mask)
     samples = sample_in_passes(run, n, images_per_pass, callback)
     check_result(samples)
-    return finished(latent, samples)
+    return to_latent(latent, samples)
 
 
-def finished(latent: dict, samples: torch.Tensor) -> dict:
+def plan_run(
+    model,
+    latent: dict,
+    n: int,
+    *,
+    seed: int,
+    steps: int,
+    sampler_name: str,
+    scheduler: str,
+    denoise: float = 1.0,
+    positive: Conditioning = (),
+    negative: Conditioning | None = None,
+    cfg: float = 1.0,
+) -> "Run":
+    """All that sampling n images needs, as the host's KSampler would set it up, with one noise.
+
+    ValueError when the latent does not fit the model.
+    """
+    images = fit_latent(model, latent, n)
+    host = comfy.samplers.KSampler(
+        model, steps, model.load_device, sampler_name, scheduler, denoise, model.model_options
+    )
+    return Run(
+        model=model,
+        positive=positive,
+        negative=negative,
+        cfg=cfg,
+        sampler_name=sampler_name,
+        sigmas=host.sigmas,
+        seed=seed,
+        latent_NCHW=images,
+        noise_NCHW=draw_shared_noise({**latent, "samples": images}, seed, n),
+        mask=mask_rows(latent.get("noise_mask"), images),
+    )
+
+
+def to_latent(latent: dict, samples: torch.Tensor) -> dict:
     """The samples as a LATENT like the given one.
 
-    Its batch_index, if it has one, names their one noise n times.
+    Its batch_index names their one noise n times, so that an image taken out of the batch gets the
+    same noise again in a second pass; without one the host would count the images.
     """
     kept = {k: v for k, v in latent.items() if k not in DROPPED}
-    if kept.get("batch_index") is not None:
-        kept["batch_index"] = kept["batch_index"][:1] * len(samples)
-    return {**kept, "samples": samples}
+    index = (kept.get("batch_index") or [0])[:1] * len(samples)
+    return {**kept, "samples": samples, "batch_index": index}
 
 
-def prepared(model, latent: dict, n: int) -> torch.Tensor:
-    """The latent's rows as the model takes them, n of them."""
+def fit_latent(model, latent: dict, n: int) -> torch.Tensor:
+    """The latent's rows as the model takes them, n of them. ValueError when it cannot."""
     # By name, and only what the latent says: older hosts know no temporal ratio.
     ratios = {key: latent[key] for key in DROPPED if key in latent}
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)
+    check_fit(model, samples)
     return comfy.utils.repeat_to_batch_size(samples, n)
 
 
@@ -120,8 +157,8 @@ class Run:
     """
 
     model: object
-    positive: list
-    negative: list | None
+    positive: Conditioning
+    negative: Conditioning | None
     cfg: float
     sampler_name: str
     sigmas: torch.Tensor
@@ -136,24 +173,45 @@ class Run:
         """The latents of some images, [len(images), C, H, W]; by another SAMPLER than the one
         named, if given.
         """
-        rows = slice(images.start, images.stop)
+        rows = self.rows(images)
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
-        samples = self.guider(images).sample(
+        n = len(images)
+        samples = self.guider(
+            rows
+        ).sample(
             self.noise_NCHW[rows],
             self.latent_NCHW[rows],
             sampler or comfy.samplers.sampler_object(self.sampler_name),
             self.sigmas.clone(),  # uni_pc writes into them
             denoise_mask=mask,
-            callback=callback,
+            callback=lambda step, x0, x, total: callback(step, x0[-n:], x[-n:], total),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=self.seed,
         )
-        return samples.to(
+        return samples[-n:].to(
             comfy.model_management.intermediate_device(),
             comfy.model_management.intermediate_dtype(),
         )
 
-    def guider(self, images: range) -> comfy.samplers.CFGGuider:
+    def rows(self, images: range) -> list[int]:
+        """The images that a pass makes to get some: where the first one leads, it comes first."""
+        return [0, *images] if images.start > 0 and self.first_leads else list(images)
+
+    @property
+    def has_plate(self) -> bool:
+        mode = coupled_mode(self.model)
+        return mode is not None and mode.has_plate
+
+    @functools.cached_property
+    def first_leads(self) -> bool:
+        """Whether the images would give different background plates: the first row of a pass makes
+        the plate, and all passes need the same. (Different latents are refused before.)
+        """
+        conds = [c for c in (self.positive, self.negative) if c is not None]
+        same = alike(self.mask) and all(map(alike_for_plate, conds))
+        return self.has_plate and not same
+
+    def guider(self, images: Sequence[int]) -> comfy.samplers.CFGGuider:
         """The host's guidance for some images.
 
         Without a negative it has none: at cfg 1 the host asks for none.
@@ -177,7 +235,8 @@ def sample_in_passes(
     may_halve = images_per_pass == 0
     size = first_size(run.model, run.latent_NCHW.shape) if may_halve else images_per_pass
     progress = SetProgress(run.model, n, len(run.sigmas) - 1)
-    done, passes_done = [], 0
+    done = []
+    passes_done = 0
     while len(done) < n:
         images = range(len(done), min(len(done) + size, n))
         step_done = progress.callback(

@@ -10,30 +10,27 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import comfy.sample
 import torch
 from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler, default_noise_sampler
-from comfy.patcher_extension import WrappersMP
 from comfy.samplers import KSAMPLER
 
-from ..attention import coupled_size
+from .alike import alike
 from .checks import check_plain
+from .trial import try_sampler, watch
 
-KEY = "coupled_noise"
-NoiseSampler = Callable[
-    [torch.Tensor, torch.Tensor], torch.Tensor
-]  # (sigma, sigma_next) -> noise like x
+# (sigma, sigma_next) -> noise like x
+NoiseSampler = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # The functions of the host that draw from a Brownian tree, which stays right where intervals of
 # sigma overlap; all others draw afresh at each call. (tests: every sampler at n = 1 equals the
 # host's own.)
 BROWNIAN = re.compile(r"sample_dpmpp_(\w+_)?sde(_\w+)?")
-GLOBAL_DRAWS = {"randn", "randn_like"}
 
 
-def shared_noise(latent: dict, seed: int, n: int) -> torch.Tensor:
+def draw_shared_noise(latent: dict, seed: int, n: int) -> torch.Tensor:
     """One draw for n images, [n, C, H, W], on the CPU: what the host draws for a batch of one.
 
     latent: a LATENT. Of its `batch_index` the first entry chooses the draw, as in the host.
@@ -41,96 +38,58 @@ def shared_noise(latent: dict, seed: int, n: int) -> torch.Tensor:
     """
     samples, index = latent["samples"], latent.get("batch_index")
     check_plain(samples)
-    return repeated(
+    return repeat_row(
         comfy.sample.prepare_noise(samples[:1], seed, None if index is None else index[:1]), n
     )
 
 
-def share_noise(model):
-    """Makes a ModelPatcher draw one noise for a coupled set, whatever node samples it; returns that
-    model.
-
-    Changes `model` itself, so give it a clone, such as `couple` makes. Runs without a coupled
-    positive conditioning stay as they are. A second call changes nothing.
-    """
-    model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
-    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, run_in_lockstep)
-    return model
-
-
-def run_in_lockstep(
-    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs
-):
-    """OUTER_SAMPLE wrapper of the host: in a coupled run all rows get row 0's noise, at the start
-    and in each step.
-    """
-    positive = executor.class_obj.conds.get("positive") or ()
-    if coupled_size([[cond.get("cross_attn"), cond] for cond in positive]) is not None:
-        noise, sampler = repeated(noise, noise.shape[0]), in_lockstep(sampler)
-    return executor(noise, latent_image, sampler, *args, **kwargs)
-
-
-def repeated(noise: torch.Tensor, n: int) -> torch.Tensor:
+def repeat_row(noise: torch.Tensor, n: int) -> torch.Tensor:
     """Row 0, n times."""
     return noise[:1].repeat(n, *[1] * (noise.ndim - 1))
 
 
-def in_lockstep(sampler):
-    """A copy of a SAMPLER that hands the noise of one image to all.
+def in_lockstep(guider, sampler, sigmas: torch.Tensor, start: Sequence[torch.Tensor]):
+    """A copy of a SAMPLER that hands the noise of one image to all, for the run that a guider
+    begins. start: what else the run starts from, one row per image.
 
-    ValueError when a sampler does not let itself.
+    ValueError when the sampler does not let itself, here or once the run shows it.
     """
     if not isinstance(sampler, KSAMPLER):
         logging.warning(
             "Coupled: %s is not one of the host's samplers; if it draws noise between the steps,"
-            " the images of the set get different noise there.",
+            " that cannot be shared, and the run is refused.",
             type(sampler).__name__,
         )
+    untried = try_sampler(guider, for_trial(sampler), sigmas, start[0].shape[1])
+    watch(guider, sampler, all(map(alike, start)), untried)
+    return sharing(sampler)
+
+
+def sharing(sampler):
+    """A copy of a SAMPLER that hands the noise of one image to all, where it lets itself."""
+    if not isinstance(sampler, KSAMPLER):
         return sampler
-    check_sampler(sampler)
     sampler = copy.copy(sampler)  # the host's object may serve other runs
     sampler.sampler_function = with_one_noise(sampler.sampler_function)
     return sampler
 
 
-def check_sampler(sampler: KSAMPLER) -> None:
-    """ValueError for the samplers that would treat an image according to what else is in its
-    batch.
+def for_trial(sampler):
+    """A SAMPLER as it is tried: one that resumes a run stands for the whole one, and a noise
+    sampler that was given keeps its draws for the run.
     """
-    name = sampler_name(sampler.sampler_function)
-    if name == "dpm_adaptive":
-        raise ValueError(
-            "The sampler dpm_adaptive cannot make a coupled set: it chooses its steps by all images"
-            " of a batch together. Choose another sampler, such as euler or dpmpp_2m."
-        )
-    if draws_for_itself(sampler):
-        raise ValueError(
-            f"The sampler {name} cannot make a coupled set with these options: it draws noise of"
-            " its own for each image, where no noise can be shared. Set s_churn to 0, or choose a"
-            " sampler whose noise can be shared, such as euler_ancestral or dpmpp_2m_sde."
-        )
-
-
-def sampler_name(function: Callable) -> str:
-    """The name that the host's lists have for a sampler function."""
-    name = getattr(function, "__name__", type(function).__name__)
-    return name.removeprefix("sample_").removesuffix("_function")
+    sampler = sharing(getattr(sampler, "stands_for", sampler))
+    if isinstance(sampler, KSAMPLER):
+        options = {k: v for k, v in sampler.extra_options.items() if k != "noise_sampler"}
+        sampler.extra_options = options
+    return sampler
 
 
 def takes_noise(function: Callable) -> bool:
-    return "noise_sampler" in inspect.signature(function).parameters
-
-
-def draws_for_itself(sampler: KSAMPLER) -> bool:
-    """Whether a sampler draws from torch's own generator (s_churn, say) instead of from a
-    `noise_sampler`.
-    """
-    function = inspect.unwrap(sampler.sampler_function)
-    code = getattr(function, "__code__", None)
-    if code is None or takes_noise(function) or not GLOBAL_DRAWS & set(code.co_names):
+    try:
+        return "noise_sampler" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # built in
         return False
-    churn = inspect.signature(function).parameters.get("s_churn")
-    return churn is None or sampler.extra_options.get("s_churn", churn.default) > 0
 
 
 def with_one_noise(function: Callable) -> Callable:
@@ -139,14 +98,14 @@ def with_one_noise(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(model, x, sigmas, extra_args=None, callback=None, disable=None, **options):
         n = x.shape[0]
-        model.noise = repeated(
+        model.noise = repeat_row(
             model.noise, n
         )  # of masked areas: ddim draws it anew, for each image another
         if takes_noise(function) and len(sigmas) > 1:
             given = options.get("noise_sampler") or host_noise(
                 function, x[:1], sigmas, (extra_args or {}).get("seed")
             )
-            options["noise_sampler"] = lambda sigma, sigma_next: repeated(
+            options["noise_sampler"] = lambda sigma, sigma_next: repeat_row(
                 given(sigma, sigma_next), n
             )
         return function(

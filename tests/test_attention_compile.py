@@ -8,8 +8,8 @@ from comfy.ldm.modules.attention import attention_pytorch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
 
-from coupled.attention import couple
-from coupled.attention.override import KEY
+from coupled.attention.override import OVERRIDE
+from coupled.sampling import couple
 from coupled.schedules import constant, sin
 
 
@@ -120,7 +120,7 @@ def on_torch_attention(model):
     blocks too.
     """
     model = model.clone()
-    model.model_options["transformer_options"][KEY] = lambda func, *args, **kwargs: (
+    model.model_options["transformer_options"][OVERRIDE] = lambda func, *args, **kwargs: (
         attention_pytorch(*args, **kwargs)
     )
     return model

@@ -7,7 +7,8 @@ import torch
 from literal import literal_flux
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_forward, tiny_latent, tiny_sample
 
-from coupled.attention import couple, couple_conditioning
+from coupled.attention import couple_conditioning
+from coupled.sampling import couple
 from coupled.schedules import constant, step01
 
 N, L_BG, L_ENT = 3, 5, 7

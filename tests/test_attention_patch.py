@@ -6,8 +6,9 @@ import pytest
 import torch
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_forward, tiny_latent, tiny_sample
 
-from coupled.attention import couple, is_coupled, select_images
+from coupled.attention import coupled_mode, select_images
 from coupled.attention.progress import even, step_position, theta_at
+from coupled.sampling import couple
 from coupled.schedules import constant, sin, step01
 
 N, L_BG, L_ENT = 3, 5, 7
@@ -62,7 +63,11 @@ def test_original_is_unchanged_and_bypass_is_stock(model, conditioning):
     assert after[1:] == before[1:]
     assert torch.equal(tiny_sample(model, plain), stock)
     assert torch.equal(tiny_sample(coupled, plain), stock)
-    assert is_coupled(coupled) and is_coupled(coupled.clone()) and not is_coupled(model)
+    assert (
+        coupled_mode(coupled) is not None
+        and coupled_mode(coupled.clone()) is not None
+        and coupled_mode(model) is None
+    )
 
 
 def test_conditioning_is_not_written_to_and_a_second_run_is_the_same(model, conditioning):

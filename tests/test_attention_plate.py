@@ -6,7 +6,8 @@ from literal import literal_local
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_latent, tiny_sample
 
 import coupled.attention.focus as focus
-from coupled.attention import couple, select_images
+from coupled.attention import select_images
+from coupled.sampling import couple
 from coupled.schedules import constant, sin, step01
 
 N, L_BG, L_ENT, STEPS = 3, 5, 7, 4
@@ -86,9 +87,8 @@ def test_any_sampler_serves(model, conditioning, sampler):
     """One by one as all together, also where the sampler calls the model between steps or draws
     noise.
     """
-    from coupled.sampling import share_noise
 
-    coupled = share_noise(couple(model, THETA, "local"))
+    coupled = couple(model, THETA, "local")
     whole = tiny_sample(coupled, conditioning, sampler_name=sampler)
     assert not torch.equal(whole[0], whole[1])
     for i in range(N):

@@ -8,9 +8,9 @@ from comfy.patcher_extension import WrappersMP
 from test_baselines_p2p import conditioning as edits
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
 
-from coupled.attention import couple
-from coupled.attention.families import FLUX1
+from coupled.attention.architectures import FLUX1
 from coupled.baselines.p2p import edit_model
+from coupled.sampling import couple
 from coupled.schedules import constant, sin
 
 THETA = sin(center=1.5, k=0.8, reference_steps=4)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
 
-from coupled.attention import couple, select_images
+from coupled.attention import select_images
 from coupled.attention.progress import even
 from coupled.attention.stages import progress_of, run_progress
-from coupled.sampling import sample_set, share_noise
+from coupled.sampling import couple, sample_set
 from coupled.schedules import sin, step01
 
 N, STEPS = 2, 6
@@ -173,7 +173,7 @@ REFUSED = "local cannot go on.*set mode of Coupled Attention to exact.*one Coupl
 
 @pytest.fixture(scope="module")
 def local(model):
-    return share_noise(couple(model, THETA, "local"))
+    return couple(model, THETA, "local")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from coupled.attention import couple
 from coupled.baselines import p2p, random_seed, rf_inversion
 from coupled.mini.model import load_mini
 from coupled.nodes.baselines import NODES, CoupledP2P, CoupledRandomSeed, CoupledRFInversion
+from coupled.sampling import couple
 from coupled.schedules import constant
 
 PROMPTS = [

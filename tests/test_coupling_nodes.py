@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import POOLED_DIM, TEXT_DIM, fill, tiny_flux, tiny_sample
 
-from coupled.attention import coupled_size, is_coupled
+from coupled.attention import coupled_mode, coupled_size
 from coupled.attention.encoding import longest, pad, padded
 from coupled.nodes.coupling import NODES, CoupledModelPatch, CoupledTextEncode
 from coupled.schedules import sin
@@ -167,7 +167,7 @@ def test_a_tokenizer_without_options_is_padded_with_its_own_pad_token():
 def test_model_patch_and_a_run(clip):
     model = tiny_flux()
     patched = CoupledModelPatch.execute(model=model, theta=sin(1.5, 0.8, 4), mode="paper").result[0]
-    assert is_coupled(patched) and not is_coupled(model)
+    assert coupled_mode(patched) is not None and coupled_mode(model) is None
     conditioning = encode(clip)
     assert coupled_size(conditioning) == 2
     out = tiny_sample(patched, conditioning, batch=2)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from coupled.attention import couple, encode_set
+from coupled.attention import encode_set
 from coupled.mini.model import WEIGHTS, load_mini
 from coupled.mini.size import SIZE
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.canvas import Canvas
-from coupled.sampling import sample_set
+from coupled.sampling import couple, sample_set
 from coupled.schedules.families import constant, sin
 
 BACKGROUND = "A vibrant meadow under a clear blue sky, bathed in sunlight."

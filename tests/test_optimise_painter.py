@@ -6,11 +6,10 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from coupled.attention import couple
 from coupled.mini.model import load_mini
 from coupled.optimise.painter import Painter, Prefixes, Settings, fingerprint
 from coupled.optimise.sets import parse_sets
-from coupled.sampling import sample_set, share_noise
+from coupled.sampling import couple, sample_set
 from coupled.schedules import constant, from_values
 
 TEXT = (
@@ -36,7 +35,7 @@ def table(*values):
 
 def alone(one, instance, theta):
     """What Coupled Sampler makes of it."""
-    model = share_noise(couple(one.model, theta, one.settings.mode))
+    model = couple(one.model, theta, one.settings.mode)
     return sample_set(
         model,
         one.conditioning(instance[0]),

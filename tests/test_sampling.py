@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux
 
-from coupled.attention import couple, has_plate, select_images
+from coupled.attention import coupled_mode, select_images
 from coupled.nodes.sampling import NODES, CoupledNoise, CoupledSampler
-from coupled.sampling import sample_set, share_noise, shared_noise
+from coupled.sampling import couple, draw_shared_noise, sample_set
 from coupled.sampling.lockstep import first_size
 from coupled.schedules import constant, sin
 
@@ -38,13 +38,13 @@ def stock():
 
 @pytest.fixture(scope="module", params=["exact", "local"])
 def model(stock, request):
-    return share_noise(couple(stock, sin(center=2, k=0.8, reference_steps=STEPS), request.param))
+    return couple(stock, sin(center=2, k=0.8, reference_steps=STEPS), request.param)
 
 
 @pytest.fixture(scope="module")
 def exact(stock):
     """Without a plate: a call has as many rows as there are images."""
-    return share_noise(couple(stock, sin(center=2, k=0.8, reference_steps=STEPS), "exact"))
+    return couple(stock, sin(center=2, k=0.8, reference_steps=STEPS), "exact")
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,11 @@ def test_a_set_of_one_is_what_the_host_makes_of_it(stock, positive, negative, sa
 
 @pytest.mark.parametrize("sampler_name", ["euler", "ddim", *STOCHASTIC])
 def test_the_hosts_ksampler_gives_the_same_set(model, positive, negative, sampler_name):
-    start = noisy(1)["samples"].repeat(N, 1, 1, 1) if has_plate(model) else noisy()["samples"]
+    start = (
+        noisy(1)["samples"].repeat(N, 1, 1, 1)
+        if coupled_mode(model).has_plate
+        else noisy()["samples"]
+    )
     latent = {"samples": start, "noise_mask": torch.ones(1, 64, 96).tril()}
     theirs = host_ksampler(model, positive, negative, latent, sampler_name)
     assert torch.equal(
@@ -245,11 +249,11 @@ def test_sharing_noise_changes_only_the_given_clone(stock):
 def test_shared_noise_is_the_hosts_draw_for_one():
     import comfy.sample
 
-    noise = shared_noise(empty(1), SEED, 5)
+    noise = draw_shared_noise(empty(1), SEED, 5)
     assert torch.equal(
         noise, comfy.sample.prepare_noise(empty(1)["samples"], SEED).repeat(5, 1, 1, 1)
     )
-    second = shared_noise({**empty(2), "batch_index": [1, 0]}, SEED, 2)
+    second = draw_shared_noise({**empty(2), "batch_index": [1, 0]}, SEED, 2)
     assert torch.equal(second[0], second[1]) and not torch.equal(second[0], noise[0])
     assert torch.equal(second[:1], comfy.sample.prepare_noise(empty(1)["samples"], SEED, [1]))
 
@@ -297,12 +301,12 @@ def custom_run(model, positive, sampler):
     guider.inner_set_conds({"positive": positive})
     sigmas = torch.linspace(1, 0, STEPS + 1)
     return guider.sample(
-        shared_noise(empty(), SEED, N), empty()["samples"], sampler, sigmas, seed=SEED
+        draw_shared_noise(empty(), SEED, N), empty()["samples"], sampler, sigmas, seed=SEED
     )
 
 
 def test_noise_that_cannot_be_shared_is_refused_before_sampling(stock, positive):
-    model = share_noise(couple(stock, constant(0.0)))
+    model = couple(stock, constant(0.0))
     for name in ("euler", "heun", "dpm_2", "heunpp2"):
         with pytest.raises(ValueError, match=f"{name}.*s_churn"):
             custom_run(model, positive, comfy.samplers.ksampler(name, {"s_churn": 5.0}))
@@ -310,7 +314,7 @@ def test_noise_that_cannot_be_shared_is_refused_before_sampling(stock, positive)
 
 
 def test_a_noise_sampler_that_is_given_is_handed_out_as_well(stock, positive):
-    model = share_noise(couple(stock, constant(0.0)))
+    model = couple(stock, constant(0.0))
     generator = torch.Generator().manual_seed(1)
     options = {"noise_sampler": lambda s, t: torch.randn(N, 16, 8, 12, generator=generator)}
     result = custom_run(model, positive, comfy.samplers.ksampler("euler_ancestral", options))
@@ -326,7 +330,7 @@ def test_a_sampler_of_another_kind_runs_with_a_warning(stock, positive, caplog):
                 **{"model_options": extra_args["model_options"]},
             )
 
-    model = share_noise(couple(stock, constant(0.0)))
+    model = couple(stock, constant(0.0))
     result = custom_run(model, positive, Foreign())
     assert torch.equal(result[0], result[1]) and "Foreign" in caplog.text
 
@@ -389,7 +393,8 @@ def test_what_else_the_latent_holds_stays(model, positive):
     }
     given = dict(latent)
     made = sample_set(model, positive, latent, seed=0, steps=1)
-    assert set(made) == {"samples", "noise_mask", "own"} and latent.keys() == given.keys()
+    assert set(made) == {"samples", "noise_mask", "own", "batch_index"}
+    assert latent.keys() == given.keys()
     assert torch.count_nonzero(latent["samples"]) == 0
 
 
@@ -576,4 +581,4 @@ def test_a_latent_of_several_tensors_is_refused(model, positive):
     with pytest.raises(ValueError, match="several tensors"):
         samples(model, positive, nested)
     with pytest.raises(ValueError, match="several tensors"):
-        shared_noise(nested, 0, 3)
+        draw_shared_noise(nested, 0, 3)

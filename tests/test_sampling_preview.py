@@ -12,8 +12,7 @@ from comfy.cli_args import LatentPreviewMethod
 from PIL import Image
 from tiny import tiny_coupled, tiny_flux
 
-from coupled.attention import couple
-from coupled.sampling import sample_set
+from coupled.sampling import couple, sample_set
 from coupled.sampling.preview import EMPTY, SetProgress, grid
 from coupled.schedules import constant
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import comfy.utils
 import torch
 
-from coupled.attention import couple, encode_set
+from coupled.attention import encode_set
 from coupled.baselines import random_seed
 from coupled.metrics import background_similarity
 from coupled.metrics.alignment import text_alignment
@@ -22,7 +22,7 @@ from coupled.mini.sam import load_mini_sam
 from coupled.mini.size import SIZE
 from coupled.mini.training.judge import SCENES, STEPS, provide_judge, verdicts
 from coupled.mini.world import PLACES, SUBJECTS, held_out
-from coupled.sampling import sample_set
+from coupled.sampling import couple, sample_set
 from coupled.schedules.families import family
 
 from .drawn import held_out_iou, held_out_ranking, prompt_of
