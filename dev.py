@@ -22,7 +22,7 @@ from devtools.browser import provide_browser
 from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
 from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
 from devtools.install import announce, prepare
-from devtools.system import provide_packages, will_install
+from devtools.system import provide_packages, require_packages, will_install
 
 STYLE = """
 The lines above are from the check of code style (ruff). They matter only if you changed the code;
@@ -48,6 +48,7 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
         )
         raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
     provide_browser(environment)
+    require_packages("test")
     style = hand_over([environment.python, "-m", "ruff", "check", ROOT])
     if style:
         print(STYLE, file=sys.stderr, flush=True)

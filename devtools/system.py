@@ -17,12 +17,15 @@ from .browser import find_browser
 from .environment import SetupError
 from .stream import stream
 
-FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")  # where mini/world/ reads it
+FONT = "NotoColorEmoji.ttf"
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 CLUSTERS = Path("/usr/lib/postgresql")  # where Debian keeps the server's programs, by version
 
 
 def find_font() -> bool:
-    return FONT.is_file()
+    if given := os.environ.get("COUPLED_EMOJI_FONT"):
+        return Path(given).is_file()
+    return any(True for folder in FONT_FOLDERS for _ in Path(folder).expanduser().rglob(FONT))
 
 
 def find_atomic() -> bool:
@@ -73,23 +76,21 @@ def will_install(command: str) -> bool:
 
 
 def provide_packages(command: str) -> None:
-    """Installs what `command` needs and the system lacks, or says what that is.
-
-    In CI it is an error when something is still missing, because tests would be skipped.
-    """
+    """Installs what `command` needs and the system lacks, or says what that is."""
     if will_install(command):
         _install(_missing(command))
-    missing = _missing(command)
-    if not missing:
-        return
-    purposes = "; ".join(f"{package.name} ({package.purpose})" for package in missing)
-    if _in_ci():
-        raise SetupError("system packages", f"Missing: {purposes}.", advice(missing))
-    print(
-        f"System packages are missing, and what needs them is skipped or fails: {purposes}."
-        f"\n{advice(missing)}",
-        flush=True,
-    )
+    if missing := _missing(command):
+        print(
+            "System packages are missing, and what needs them is skipped or fails:"
+            f" {_purposes(missing)}.\n{advice(missing)}\n",
+            flush=True,
+        )
+
+
+def require_packages(command: str) -> None:
+    """SetupError in CI for what is still missing: tests would be skipped where nobody looks."""
+    if (missing := _missing(command)) and _in_ci():
+        raise SetupError("system packages", f"Missing: {_purposes(missing)}.", advice(missing))
 
 
 def advice(packages: list[Package]) -> str:
@@ -100,6 +101,10 @@ def advice(packages: list[Package]) -> str:
 
 def _missing(command: str) -> list[Package]:
     return [package for package in PACKAGES if command in package.commands and not package.find()]
+
+
+def _purposes(packages: list[Package]) -> str:
+    return "; ".join(f"{package.name} ({package.purpose})" for package in packages)
 
 
 def _in_ci() -> bool:
@@ -120,9 +125,8 @@ def _apt_get() -> list[str]:
 
 def _install(packages: list[Package]) -> None:
     size = sum(package.megabytes for package in packages)
-    purposes = "; ".join(f"{package.name} ({package.purpose})" for package in packages)
     print(
-        f"Installing system packages, about {size} MB with what they need: {purposes} …", flush=True
+        f"Installing system packages, about {size} MB on disk: {_purposes(packages)} …", flush=True
     )
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     try:

@@ -204,22 +204,11 @@ SUBJECTS = (
 )
 
 
-def emoji_font() -> ImageFont.FreeTypeFont:
-    """The font of the subjects. FileNotFoundError says how to get it."""
-    try:
-        return ImageFont.truetype(FONT, BITMAP_SIZE)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"Install the package fonts-noto-color-emoji (Debian and Ubuntu: sudo apt-get update &&"
-            f" sudo apt-get install -y fonts-noto-color-emoji): the font {FONT} cannot be read"
-            f" ({error})."
-        ) from error
-
-
 def glyph(character: str) -> Image.Image:
     """RGBA bitmap of one emoji, cropped to what is drawn."""
+    font = ImageFont.truetype(FONT, BITMAP_SIZE)
     image = Image.new("RGBA", (160, 160))
-    ImageDraw.Draw(image).text((8, 8), character, font=emoji_font(), embedded_color=True)
+    ImageDraw.Draw(image).text((8, 8), character, font=font, embedded_color=True)
     return image.crop(image.getbbox())
 
 
