@@ -76,14 +76,16 @@ def steps() -> list[Step]:
             python,
             _make_venv,
             "Python's venv module must work. On Debian and Ubuntu: sudo apt install python3-venv",
+            megabytes=20,
         ),
-        Step("torch", f"setuptools wheel {TORCH}", python, _install_torch),
-        Step("ComfyUI", HOST_SOURCE + HOST_SHA256, HOST / "main.py", _fetch_host),
+        Step("torch", f"setuptools wheel {TORCH}", python, _install_torch, megabytes=890),
+        Step("ComfyUI", HOST_SOURCE + HOST_SHA256, HOST / "main.py", _fetch_host, megabytes=60),
         Step(
             "ComfyUI's requirements",
             f"{HOST_SOURCE} {BESIDE_TORCH}",
             python,
             _install_host_requirements,
+            megabytes=990,
         ),
         Step(
             "torchvision and torchaudio",
@@ -99,6 +101,7 @@ def steps() -> list[Step]:
             python,
             _install_templates,
             commands=("serve", "test"),
+            megabytes=420,
         ),
         Step(
             "test tools",
@@ -106,6 +109,7 @@ def steps() -> list[Step]:
             python,
             lambda: _pip("install", "-r", TEST_TOOLS),
             commands=("test", "bench", "optimise", "train-mini"),
+            megabytes=290,
         ),
     ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -59,7 +60,7 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
             return
         if line.startswith(SHOWN):
             shown = time.monotonic()
-            print(f"      {line.strip()[:110]}", flush=True)
+            print(f"      {_shorten(line)}", flush=True)
         yield line
 
 
@@ -67,3 +68,8 @@ def _read(process: subprocess.Popen, lines: queue.Queue) -> None:
     for line in process.stdout:
         lines.put(line)
     lines.put(None)
+
+
+def _shorten(line: str) -> str:
+    """A line to show: of a wheel's file only its name and version, so that its size is seen."""
+    return re.sub(r"(Downloading [^\s-]+-[^\s-]+)\S*\.whl", r"\1", line.strip())[:110]

@@ -144,7 +144,7 @@ def test_before_the_first_setup_its_cost_is_told_and_never_again(tmp_path, monke
     install.announce("demo", False)
     said = capsys.readouterr().out
     assert all(word in said for word in (str(ROOT), "GB on disk", "to download", "minutes"))
-    assert "system packages" not in said
+    assert "about 2.0 GB" in said and "system packages" not in said
     install.announce("test", True)
     assert "and the system packages named below" in capsys.readouterr().out
     install.STAMP.touch()
@@ -170,6 +170,14 @@ def test_a_long_step_says_the_time_while_it_shows_nothing_else(monkeypatch, caps
         "      Downloading x",
         "",
     ]
+
+
+def test_a_download_is_shown_with_its_size(capsys):
+    wheel = "blake3-1.0.11-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    line = f"  Downloading {wheel.replace('blake3', 'a_name_of_some_length_' * 3)} (385 kB)"
+    stream.stream([sys.executable, "-c", f"print({line!r})"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("      Downloading a_name") and shown.endswith("-1.0.11 (385 kB)\n")
 
 
 def test_every_test_tool_has_one_exact_version():
