@@ -44,8 +44,8 @@ NETWORK = (
 
 FIRST_TIME = """\
 The first time, Python packages and ComfyUI are installed into {folder}:
-about {disk:.1f} GB on disk, a third of it to download, 1 to 5 minutes on a fast line; 4 GB more
-where pip has torch only with CUDA, as on Linux PCs. Ctrl-C stops it, and what is done is kept.
+about {disk:.1f} GB on disk, a third of it to download, 1 to 5 minutes on a fast line; several GB
+more where pip's torch comes with CUDA, as on Linux PCs. Ctrl-C stops it, and what is done is kept.
 Nothing else is changed but pip's cache of downloads{besides}.
 """
 
