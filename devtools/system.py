@@ -57,7 +57,7 @@ class Package:
 
 
 PACKAGES = (
-    Package("chromium", "the browser tests", find_browser, 700),
+    Package("chromium", "the browser tests", find_browser, 720),
     Package("libatomic1", "the browser tests' driver", find_atomic, 1),
     Package(
         "fonts-noto-color-emoji",
@@ -66,7 +66,7 @@ PACKAGES = (
         11,
         ("test", "train-mini", "bench"),
     ),
-    Package("postgresql", "the test of workers on one database", find_postgres, 100),
+    Package("postgresql", "the test of workers on one database", find_postgres, 205),
 )
 
 
