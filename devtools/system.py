@@ -96,7 +96,8 @@ def require_packages(command: str) -> None:
 def advice(packages: list[Package]) -> str:
     """How to install them, as one line to copy."""
     names = " ".join(package.name for package in packages)
-    return f"On Debian and Ubuntu: sudo apt-get update && sudo apt-get install -y {names}"
+    install = f"sudo apt-get update && sudo apt-get install -y --no-install-recommends {names}"
+    return f"On Debian and Ubuntu this line installs them:\n    {install}"
 
 
 def _missing(command: str) -> list[Package]:
