@@ -137,13 +137,16 @@ def rows(value, indices: Sequence[int]):
 
 
 def control_rows(control, indices: Sequence[int]):
-    """A ControlNet with the hints of some images; the same object where one hint serves all of
-    them.
+    """A ControlNet with the hints, and masks, of some images; the same object where one hint serves
+    all of them.
     """
     previous = control.previous_controlnet and control_rows(control.previous_controlnet, indices)
     hint = control.cond_hint_original
     if previous is control.previous_controlnet and (hint is None or hint.shape[0] == 1):
         return control
     copy = control.copy()
-    copy.cond_hint_original = rows(hint, indices)
+    if hint is not None and hint.shape[0] > 1:
+        copy.cond_hint_original = rows(hint, indices)
+        # The host repeats or cuts what it concatenates to the hints, before the hints to the batch.
+        copy.extra_concat_orig = rows(copy.extra_concat_orig, [i % hint.shape[0] for i in indices])
     return copy.set_previous_controlnet(previous)

@@ -62,8 +62,9 @@ def is_coupled(model) -> bool:
 
 
 def has_plate(model) -> bool:
-    """Whether sets of a ModelPatcher made by `couple` have a background plate beside them."""
-    return coupling_of(model).mode == "local"
+    """Whether sets of a ModelPatcher have a background plate beside them; a stock one has none."""
+    coupling = coupling_of(model)
+    return coupling is not None and coupling.mode == "local"
 
 
 def coupling_of(model) -> "Coupling | None":

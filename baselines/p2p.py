@@ -159,10 +159,11 @@ def edit_model(model, cross_replace: float, self_replace: float):
 
 
 def share_steps_noise(
-    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs
+    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas, *args, **kwargs
 ):
     """OUTER_SAMPLE wrapper: a stochastic sampler gives all rows one noise."""
-    return executor(noise, latent_image, in_lockstep(sampler), *args, **kwargs)
+    sampler = in_lockstep(executor.class_obj, sampler, sigmas, [latent_image])
+    return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
 
 def run_model(cross_replace: float, self_replace: float, executor, *args, **kwargs):

@@ -292,7 +292,9 @@ def resume(
     """
     host = comfy.samplers.sampler_object(run.sampler_name)
     function = from_step(host.sampler_function, start, latent, keep)
-    return run.sample(images, callback or ignore, KSAMPLER(function, host.extra_options))
+    sampler = KSAMPLER(function, host.extra_options)
+    sampler.stands_for = host  # a trial of this one would store its latents
+    return run.sample(images, callback or ignore, sampler)
 
 
 def from_step(

@@ -7,7 +7,7 @@ import math
 import comfy.samplers
 import torch
 
-from ..attention import coupled_size, is_coupled
+from ..attention import coupled_size, has_plate, is_coupled
 
 
 def check_settings(steps: int, denoise: float, images_per_pass: int, cfg: float) -> None:
@@ -113,6 +113,30 @@ def check_latent(samples: torch.Tensor, n: int) -> None:
         raise ValueError(
             f"The latent holds NaN or infinite numbers in row {listed(bad)}. What made it went"
             " wrong: look at the nodes before this one."
+        )
+
+
+def check_fit(model, samples: torch.Tensor) -> None:
+    """ValueError unless a latent has the axes, the channels and the size that a model makes."""
+    check_plain(samples)
+    kind = model.get_model_object("latent_format")
+    if samples.ndim != kind.latent_dimensions + 2:
+        raise ValueError(
+            "Use the empty latent, or the VAE, that fits the model: this latent is one of"
+            f" {'videos' if samples.ndim == 5 else 'another kind'}, with {samples.ndim} axes"
+            f" {list(samples.shape)}, and the model takes {kind.latent_dimensions + 2}. For Flux.1"
+            " that is Empty Latent Image."
+        )
+    if samples.shape[1] != kind.latent_channels:
+        raise ValueError(
+            "Encode the picture with the VAE that fits the model: this latent has"
+            f" {samples.shape[1]} channels, as those of another model do, and the model takes"
+            f" {kind.latent_channels}. (An empty latent may have any number.)"
+        )
+    if has_plate(model) and samples.shape[-2:].numel() == 1:
+        raise ValueError(
+            "Use a larger latent, or mode exact: this one is 1 × 1, so that nothing lies beside the"
+            " entity, where mode local would keep the background."
         )
 
 

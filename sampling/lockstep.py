@@ -4,9 +4,10 @@ However it is parted, an image comes out the same.
 """
 
 import dataclasses
+import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import comfy.model_management
 import comfy.sample
@@ -15,7 +16,9 @@ import comfy.utils
 import torch
 
 from ..attention import check_start, has_plate, select_images
+from .alike import alike, alike_for_plate
 from .checks import (
+    check_fit,
     check_names,
     check_negative,
     check_negative_size,
@@ -86,19 +89,20 @@ def sample_set(
 def finished(latent: dict, samples: torch.Tensor) -> dict:
     """The samples as a LATENT like the given one.
 
-    Its batch_index, if it has one, names their one noise n times.
+    Its batch_index names their one noise n times, so that an image taken out of the batch gets the
+    same noise again in a second pass; without one the host would count the images.
     """
     kept = {k: v for k, v in latent.items() if k not in DROPPED}
-    if kept.get("batch_index") is not None:
-        kept["batch_index"] = kept["batch_index"][:1] * len(samples)
-    return {**kept, "samples": samples}
+    index = (kept.get("batch_index") or [0])[:1] * len(samples)
+    return {**kept, "samples": samples, "batch_index": index}
 
 
 def prepared(model, latent: dict, n: int) -> torch.Tensor:
-    """The latent's rows as the model takes them, n of them."""
+    """The latent's rows as the model takes them, n of them. ValueError when it cannot."""
     # By name, and only what the latent says: older hosts know no temporal ratio.
     ratios = {key: latent[key] for key in DROPPED if key in latent}
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)
+    check_fit(model, samples)
     return comfy.utils.repeat_to_batch_size(samples, n)
 
 
@@ -136,24 +140,40 @@ class Run:
         """The latents of some images, [len(images), C, H, W]; by another SAMPLER than the one
         named, if given.
         """
-        rows = slice(images.start, images.stop)
+        rows = self.rows(images)
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
-        samples = self.guider(images).sample(
+        n = len(images)
+        samples = self.guider(
+            rows
+        ).sample(
             self.noise_NCHW[rows],
             self.latent_NCHW[rows],
             sampler or comfy.samplers.sampler_object(self.sampler_name),
             self.sigmas.clone(),  # uni_pc writes into them
             denoise_mask=mask,
-            callback=callback,
+            callback=lambda step, x0, x, total: callback(step, x0[-n:], x[-n:], total),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=self.seed,
         )
-        return samples.to(
+        return samples[-n:].to(
             comfy.model_management.intermediate_device(),
             comfy.model_management.intermediate_dtype(),
         )
 
-    def guider(self, images: range) -> comfy.samplers.CFGGuider:
+    def rows(self, images: range) -> list[int]:
+        """The images that a pass makes to get some: where the first one leads, it comes first."""
+        return [0, *images] if images.start > 0 and self.first_leads else list(images)
+
+    @functools.cached_property
+    def first_leads(self) -> bool:
+        """Whether the images would give different background plates: the first row of a pass makes
+        the plate, and all passes need the same. (Different latents are refused before.)
+        """
+        conds = [c for c in (self.positive, self.negative) if c is not None]
+        same = alike(self.mask) and all(map(alike_for_plate, conds))
+        return has_plate(self.model) and not same
+
+    def guider(self, images: Sequence[int]) -> comfy.samplers.CFGGuider:
         """The host's guidance for some images.
 
         Without a negative it has none: at cfg 1 the host asks for none.

@@ -10,7 +10,7 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import comfy.sample
 import torch
@@ -19,7 +19,9 @@ from comfy.patcher_extension import WrappersMP
 from comfy.samplers import KSAMPLER
 
 from ..attention import coupled_size
-from .checks import check_plain
+from .alike import alike
+from .checks import check_fit, check_plain
+from .trial import try_sampler, watch
 
 KEY = "coupled_noise"
 NoiseSampler = Callable[
@@ -30,7 +32,6 @@ NoiseSampler = Callable[
 # sigma overlap; all others draw afresh at each call. (tests: every sampler at n = 1 equals the
 # host's own.)
 BROWNIAN = re.compile(r"sample_dpmpp_(\w+_)?sde(_\w+)?")
-GLOBAL_DRAWS = {"randn", "randn_like"}
 
 
 def shared_noise(latent: dict, seed: int, n: int) -> torch.Tensor:
@@ -59,15 +60,19 @@ def share_noise(model):
 
 
 def run_in_lockstep(
-    executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, *args, **kwargs
+    executor, noise: torch.Tensor, latent_image, sampler, sigmas, denoise_mask=None, *args, **kwargs
 ):
     """OUTER_SAMPLE wrapper of the host: in a coupled run all rows get row 0's noise, at the start
     and in each step.
     """
-    positive = executor.class_obj.conds.get("positive") or ()
+    guider = executor.class_obj
+    positive = guider.conds.get("positive") or ()
     if coupled_size([[cond.get("cross_attn"), cond] for cond in positive]) is not None:
-        noise, sampler = repeated(noise, noise.shape[0]), in_lockstep(sampler)
-    return executor(noise, latent_image, sampler, *args, **kwargs)
+        check_fit(guider.model_patcher, latent_image)
+        noise = repeated(noise, noise.shape[0])
+        start = [t for t in (latent_image, denoise_mask) if t is not None]
+        sampler = in_lockstep(guider, sampler, sigmas, start)
+    return executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
 
 
 def repeated(noise: torch.Tensor, n: int) -> torch.Tensor:
@@ -75,62 +80,48 @@ def repeated(noise: torch.Tensor, n: int) -> torch.Tensor:
     return noise[:1].repeat(n, *[1] * (noise.ndim - 1))
 
 
-def in_lockstep(sampler):
-    """A copy of a SAMPLER that hands the noise of one image to all.
+def in_lockstep(guider, sampler, sigmas: torch.Tensor, start: Sequence[torch.Tensor]):
+    """A copy of a SAMPLER that hands the noise of one image to all, for the run that a guider
+    begins. start: what else the run starts from, one row per image.
 
-    ValueError when a sampler does not let itself.
+    ValueError when the sampler does not let itself, here or once the run shows it.
     """
     if not isinstance(sampler, KSAMPLER):
         logging.warning(
             "Coupled: %s is not one of the host's samplers; if it draws noise between the steps,"
-            " the images of the set get different noise there.",
+            " that cannot be shared, and the run is refused.",
             type(sampler).__name__,
         )
+    untried = try_sampler(guider, for_trial(sampler), sigmas, start[0].shape[1])
+    watch(guider, sampler, all(map(alike, start)), untried)
+    return sharing(sampler)
+
+
+def sharing(sampler):
+    """A copy of a SAMPLER that hands the noise of one image to all, where it lets itself."""
+    if not isinstance(sampler, KSAMPLER):
         return sampler
-    check_sampler(sampler)
     sampler = copy.copy(sampler)  # the host's object may serve other runs
     sampler.sampler_function = with_one_noise(sampler.sampler_function)
     return sampler
 
 
-def check_sampler(sampler: KSAMPLER) -> None:
-    """ValueError for the samplers that would treat an image according to what else is in its
-    batch.
+def for_trial(sampler):
+    """A SAMPLER as it is tried: one that resumes a run stands for the whole one, and a noise
+    sampler that was given keeps its draws for the run.
     """
-    name = sampler_name(sampler.sampler_function)
-    if name == "dpm_adaptive":
-        raise ValueError(
-            "The sampler dpm_adaptive cannot make a coupled set: it chooses its steps by all images"
-            " of a batch together. Choose another sampler, such as euler or dpmpp_2m."
-        )
-    if draws_for_itself(sampler):
-        raise ValueError(
-            f"The sampler {name} cannot make a coupled set with these options: it draws noise of"
-            " its own for each image, where no noise can be shared. Set s_churn to 0, or choose a"
-            " sampler whose noise can be shared, such as euler_ancestral or dpmpp_2m_sde."
-        )
-
-
-def sampler_name(function: Callable) -> str:
-    """The name that the host's lists have for a sampler function."""
-    name = getattr(function, "__name__", type(function).__name__)
-    return name.removeprefix("sample_").removesuffix("_function")
+    sampler = sharing(getattr(sampler, "stands_for", sampler))
+    if isinstance(sampler, KSAMPLER):
+        options = {k: v for k, v in sampler.extra_options.items() if k != "noise_sampler"}
+        sampler.extra_options = options
+    return sampler
 
 
 def takes_noise(function: Callable) -> bool:
-    return "noise_sampler" in inspect.signature(function).parameters
-
-
-def draws_for_itself(sampler: KSAMPLER) -> bool:
-    """Whether a sampler draws from torch's own generator (s_churn, say) instead of from a
-    `noise_sampler`.
-    """
-    function = inspect.unwrap(sampler.sampler_function)
-    code = getattr(function, "__code__", None)
-    if code is None or takes_noise(function) or not GLOBAL_DRAWS & set(code.co_names):
+    try:
+        return "noise_sampler" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # built in
         return False
-    churn = inspect.signature(function).parameters.get("s_churn")
-    return churn is None or sampler.extra_options.get("s_churn", churn.default) > 0
 
 
 def with_one_noise(function: Callable) -> Callable:

@@ -204,18 +204,16 @@ def split(conditioning, n_bg, drop):
     return background, [[[c, {"pooled_output": p}]] for c, p in rows]
 
 
-def tiny_controlnet():
+def tiny_controlnet(**settings):
     import comfy.controlnet
     import comfy.ldm.flux.controlnet
     import comfy.ops
 
     config = {k: v for k, v in CONFIG.items() if k != "image_model"}
     net = comfy.ldm.flux.controlnet.ControlNetFlux(
-        latent_input=False,
-        control_latent_channels=16,
         operations=comfy.ops.manual_cast,
         dtype=torch.float32,
-        **config,
+        **{"latent_input": False, "control_latent_channels": 16, **config, **settings},
     )
     fill(net, 11)
     cpu = torch.device("cpu")

@@ -389,7 +389,8 @@ def test_what_else_the_latent_holds_stays(model, positive):
     }
     given = dict(latent)
     made = sample_set(model, positive, latent, seed=0, steps=1)
-    assert set(made) == {"samples", "noise_mask", "own"} and latent.keys() == given.keys()
+    assert set(made) == {"samples", "noise_mask", "own", "batch_index"}
+    assert latent.keys() == given.keys()
     assert torch.count_nonzero(latent["samples"]) == 0
 
 

@@ -1,0 +1,41 @@
+"""Whether the images of a set begin from the same."""
+
+import torch
+
+from ..attention.conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, is_coupled_entry
+
+
+def alike(value) -> bool:
+    """Whether all rows of a tensor, or of all that stands in a conditioning, are the same."""
+    from comfy.conds import CONDList, CONDRegular
+    from comfy.controlnet import ControlBase
+
+    if torch.is_tensor(value):
+        return value.ndim == 0 or bool((value == value[:1]).all())
+    if isinstance(value, dict):
+        return all(map(alike, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(alike, value))
+    if isinstance(value, CONDRegular | CONDList):
+        return alike(value.cond)
+    if isinstance(value, ControlBase):
+        shown = [value.cond_hint_original, value.extra_concat_orig, value.previous_controlnet]
+        return all(map(alike, shown))
+    return True
+
+
+def alike_for_plate(conditioning: list) -> bool:
+    """Whether every image of a set would give the same background plate: of a coupled entry it
+    takes the background's text alone.
+    """
+    return all(map(alike, map(of_plate, conditioning)))
+
+
+def of_plate(entry: list) -> list:
+    """An entry of a conditioning without what only the images take."""
+    if not is_coupled_entry(entry):
+        return entry
+    context, values = entry
+    conds = values["model_conds"]
+    kept = {k: v for k, v in conds.items() if k != ENTITY_POOLED}
+    return [context[:, : conds[BACKGROUND_TOKENS].cond], {**values, "model_conds": kept}]
