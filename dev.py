@@ -21,11 +21,16 @@ if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
 from devtools.browser import provide_browser
 from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
 from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
-from devtools.install import prepare
+from devtools.install import announce, prepare
+from devtools.system import provide_packages, require_packages, will_install
+
+STYLE = """
+The lines above are from the check of code style (ruff). They matter only if you changed the code;
+`ruff check --fix` mends some. The tests run all the same.
+"""
 
 
 def setup(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    provide_browser(environment)
     print(f"Ready: Python {environment.python}, ComfyUI {environment.host}")
     return 0
 
@@ -35,7 +40,7 @@ def demo(environment: Environment, options: argparse.Namespace, rest: list[str])
 
 
 def test(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    """ruff, then pytest, whose closing line ends the output."""
+    """ruff, then pytest, whose closing line ends the output; what was skipped stands above it."""
     if missing := lacks(environment.python, ("pytest", "ruff")):
         advice = (
             f"Install them there: {environment.python} -m pip install -r"
@@ -43,13 +48,17 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
         )
         raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
     provide_browser(environment)
-    if code := hand_over([environment.python, "-m", "ruff", "check", ROOT]):
+    require_packages("test")
+    style = hand_over([environment.python, "-m", "ruff", "check", ROOT])
+    if style:
+        print(STYLE, file=sys.stderr, flush=True)
+    tests = hand_over([environment.python, "-m", "pytest", "-q", "-rfEs", *rest])
+    if style and not tests:
         print(
-            "\nThe step 'ruff check' failed: mend the lines above (some by `ruff check --fix`).",
+            "The tests passed, the code style check did not: see its lines at the top.",
             file=sys.stderr,
         )
-        return code
-    return hand_over([environment.python, "-m", "pytest", "-q", *rest])
+    return tests or style
 
 
 def serve(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
@@ -116,7 +125,7 @@ def hand_over(command: list) -> int:
 
 
 COMMANDS = {
-    "setup": (setup, "install what is needed into .venv and .host (once)"),
+    "setup": (setup, "install what all commands need into .venv and .host (once)"),
     "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
     "test": (test, "run the test suite; further options go to pytest"),
     "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
@@ -145,7 +154,10 @@ def main() -> int:
     commands.choices["bench"].add_argument("what", choices=["mini", "quality", "speed"])
     options, rest = parser.parse_known_args()
     try:
-        return COMMANDS[options.command][0](prepare(), options, rest)
+        announce(options.command, will_install(options.command))
+        provide_packages(options.command)
+        environment = prepare(options.command)
+        return COMMANDS[options.command][0](environment, options, rest)
     except SetupError as error:
         print(
             f"\nThe step '{error.step}' failed:\n{error.why}\nWhat to do: {error.advice}",

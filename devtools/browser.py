@@ -5,18 +5,18 @@ Standard library only.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from .environment import HOST, VENV, Environment, venv_python
+from .stream import stream
 
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 DOWNLOADS = HOST.parent / "browsers"  # where Playwright puts a Chromium of its own
 ADVICE = (
-    "Install Chromium (Debian and Ubuntu: sudo apt install chromium); without it the browser tests"
-    " are skipped."
+    "Install Chromium (Debian and Ubuntu: sudo apt update && sudo apt install chromium libatomic1);"
+    " without it the browser tests are skipped."
 )
 
 
@@ -34,9 +34,9 @@ def find_browser() -> Path | None:
 
 
 def provide_browser(environment: Environment) -> None:
-    """Gets a Chromium where there is none.
+    """Downloads a Chromium where there is still none after the system's packages.
 
-    It is only for tests, so a failure is said and does not stop the set-up.
+    It is only for tests, so a failure is said and does not stop them.
     """
     if find_browser() or environment.python != venv_python(VENV):
         return
@@ -44,19 +44,15 @@ def provide_browser(environment: Environment) -> None:
     print(
         f"No Chromium for the browser tests; running: {' '.join(map(str, command))} …", flush=True
     )
-    done = subprocess.run(
-        command, env=os.environ | variables, capture_output=True, text=True, check=False
-    )
-    if done.returncode or not find_browser():
-        print(f"{(done.stderr or done.stdout).strip()[-400:]}\n{ADVICE}", flush=True)
+    try:
+        said = stream(command, **variables)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "output", None) or str(error)
+    if not find_browser():
+        print(f"{said.strip()[-400:]}\n{ADVICE}", flush=True)
 
 
 def _installer() -> tuple[list, dict[str, str]]:
-    """Debian's package where this may be installed (root, mostly in a container), else Playwright's
-    download.
-    """
-    if getattr(os, "geteuid", lambda: 1)() == 0 and shutil.which("apt-get"):
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-        return install, {"DEBIAN_FRONTEND": "noninteractive"}
+    """Playwright's download, which needs no root."""
     download = [venv_python(VENV), "-m", "playwright", "install", "chromium"]
     return download, {"PLAYWRIGHT_BROWSERS_PATH": str(DOWNLOADS)}

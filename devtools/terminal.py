@@ -4,6 +4,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import math
 import sys
 
 BAR = 24
@@ -47,10 +48,18 @@ class ProgressLine:
         self.quarter = quarter
         title = self.prompt[self.begun[-1]]["_meta"]["title"]
         filled = round(BAR * value / total) if total else 0
-        bar = (
-            f" {'█' * filled}{'░' * (BAR - filled)}" if self.live else ""
-        )  # not every file's encoding has blocks
-        bar = f" {bar} {value:.0f}/{total:.0f}" if total else ""
+        bar = f" {'█' * filled}{'░' * (BAR - filled)}" if self.live else ""  # files may lack blocks
+        bar = f" {bar} {self._count(value, total)}" if total else ""
         text = f"[{len(self.begun)}/{len(self.prompt)}] {title}{bar}"
         self.stream.write(f"\r\x1b[K{text}" if self.live else f"{text}\n")
         self.stream.flush()
+
+    def _count(self, value: float, total: float) -> str:
+        """How far the node is; in its own steps where it samples, as it may in several passes."""
+        steps = self.prompt[self.begun[-1]].get("inputs", {}).get("steps")
+        if not isinstance(steps, int) or steps < 1 or total % steps:
+            return f"{value:.0f}/{total:.0f}"
+        passes = round(total / steps)
+        done = max(0, math.ceil(value / steps) - 1)
+        one_pass = f"pass {done + 1}/{passes}, " if passes > 1 else ""
+        return f"{one_pass}step {value - done * steps:.0f}/{steps}"

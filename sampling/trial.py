@@ -75,7 +75,8 @@ def dry_run(guider, sampler, sigmas: torch.Tensor, noise: torch.Tensor) -> torch
     sigmas = sigmas.cpu()[torch.linspace(0, last, min(STEPS, last) + 1).round().long()]
     options = {"transformer_options": {"sample_sigmas": sigmas}}
     device = guider.model_patcher.load_device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices, device_type="cuda"):
         torch.manual_seed(SEED)
         samples = sampler.sample(
             StandIn(guider),

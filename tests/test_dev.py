@@ -3,6 +3,7 @@ sheet.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from coupled.devtools import install
+from coupled.devtools import install, stream
 from coupled.devtools.environment import Environment, SetupError
 from coupled.devtools.host import HostError, HostServer, free_port, link_pack
 from coupled.devtools.sheet import CELL, contact_sheet
@@ -107,6 +108,96 @@ def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
     assert log == ["first"]
 
 
+def test_each_command_runs_its_own_steps(tmp_path, monkeypatch):
+    log: list[str] = []
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    step = install.Step("tools", "1", tmp_path, lambda: log.append("tools"), commands=("test",))
+    plan = [*plan_of(tmp_path, log, host="1"), step]
+    monkeypatch.setattr(install, "steps", lambda: plan)
+    install.prepare("demo")
+    assert log == ["host"]
+    install.prepare("test")
+    install.prepare("test")
+    assert log == ["host", "tools"]
+
+
+def test_only_what_needs_them_installs_test_tools_and_templates():
+    wanted = {
+        "setup": set(),
+        "demo": set(),
+        "serve": {"ComfyUI's templates"},
+        "test": {"ComfyUI's templates", "test tools"},
+        "bench": {"test tools"},
+        "optimise": {"test tools"},
+        "train-mini": {"test tools"},
+    }
+    common = {step.name for step in install._plan("demo")}
+    assert "ComfyUI's requirements" in common and "torch" in common
+    for command, more in wanted.items():
+        assert {step.name for step in install._plan(command)} - common == more
+
+
+def test_before_the_first_setup_its_cost_is_told_and_never_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    install.announce("demo", False)
+    said = capsys.readouterr().out
+    assert all(word in said for word in (str(ROOT), "GB on disk", "to download", "minutes"))
+    assert "about 2.0 GB" in said and "system packages" not in said
+    install.announce("test", True)
+    assert "and the system packages named below" in capsys.readouterr().out
+    install.STAMP.touch()
+    install.announce("demo", False)
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_announced_for_a_users_own_comfyui(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COMFYUI_PATH", str(HOST))
+    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    install.announce("demo", False)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_step_says_the_time_while_it_shows_nothing_else(monkeypatch, capsys):
+    monkeypatch.setattr(stream, "SILENCE", 1)
+    chatter = "print('Requirement already satisfied', flush=True); time.sleep(0.25);"
+    code = f"import time\nfor _ in range(10): {chatter}\nprint('Downloading x', flush=True)"
+    stream.stream([sys.executable, "-c", code])
+    assert capsys.readouterr().out.split("\n") == [
+        "      … 1 s",
+        "      … 2 s",
+        "      Downloading x",
+        "",
+    ]
+
+
+def test_a_download_is_shown_with_its_size(capsys):
+    wheel = "blake3-1.0.11-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    line = f"  Downloading {wheel.replace('blake3', 'a_name_of_some_length_' * 3)} (385 kB)"
+    stream.stream([sys.executable, "-c", f"print({line!r})"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("      Downloading a_name") and shown.endswith("-1.0.11 (385 kB)\n")
+
+
+def test_every_test_tool_has_one_exact_version():
+    lines = install._requirements((ROOT / "requirements-dev.txt").read_text())
+    assert len(lines) > 5 and all(re.fullmatch(r"[\w\[\]-]+==[\d.]+(;.*)?", one) for one in lines)
+
+
+@pytest.mark.parametrize("style, tests, code", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 2, 2)])
+def test_tests_run_whatever_the_style_check_says(tmp_path, style, tests, code):
+    python = tmp_path / "python"
+    cases = f'"-m ruff"*) exit {style};; "-m pytest"*) echo "ran $*"; exit {tests};;'
+    python.write_text(f'#!/bin/sh\ncase "$*" in {cases} esac\n')
+    python.chmod(0o755)
+    done = dev("test", "tests/one.py", COMFYUI_PATH=str(HOST), COMFYUI_PYTHON=str(python), CI="")
+    assert done.returncode == code
+    assert done.stdout.endswith("ran -m pytest -q -rfEs tests/one.py\n")  # s: skips, with reasons
+    assert ("matter only if you changed the code" in done.stderr) == bool(style)
+    assert "mend the lines above" not in done.stderr
+
+
 def test_output_in_another_encoding_stops_nothing():
     said = install._stream(
         [sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'caf\xe9\n')"]
@@ -120,6 +211,12 @@ def test_host_requirements_leave_out_what_depends_on_torch():
         "  # why\n"
     )
     assert install.host_requirements(text) == ["torchsde", "pydantic~=2.0"]
+
+
+def test_templates_are_a_step_of_their_own():
+    text = "comfyui-frontend-package==1.47\ncomfyui-workflow-templates==0.11.27\ntorch\n"
+    assert install.host_requirements(text) == ["comfyui-frontend-package==1.47"]
+    assert install.templates(text) == ["comfyui-workflow-templates==0.11.27"]
 
 
 def test_unpacking_keeps_inside_its_folder(tmp_path):
@@ -282,3 +379,23 @@ def test_progress_goes_to_a_file_as_a_few_lines(tmp_path):
     assert (
         lines[-2].endswith("30/30") and "\n".join(lines).isascii()
     )  # a pipe on Windows takes no blocks
+
+
+@pytest.mark.parametrize("value, total, steps, said", [
+    (15, 30, 30, "step 15/30"),
+    (15, 60, 30, "pass 1/2, step 15/30"),
+    (30, 60, 30, "pass 1/2, step 30/30"),
+    (31, 60, 30, "pass 2/2, step 1/30"),
+    (0, 60, 30, "pass 1/2, step 0/30"),
+    (3, 15, 30, "3/15"),  # a part of the schedule
+    (3, 8, None, "3/8"),
+    (3, 8, ["9", 0], "3/8"),
+])  # fmt: skip
+def test_progress_counts_the_steps_that_the_user_set(tmp_path, value, total, steps, said):
+    node = {"_meta": {"title": "Sampler"}, "inputs": {} if steps is None else {"steps": steps}}
+    with open(tmp_path / "log", "w+", encoding="utf-8") as stream:
+        ProgressLine({"1": node}, stream).hear(
+            "progress", {"node": "1", "value": value, "max": total}
+        )
+        stream.seek(0)
+        assert stream.read() == f"[1/1] Sampler  {said}\n"

@@ -82,9 +82,9 @@ def hinted(hints, masks):
 
 
 def test_in_local_all_passes_have_the_first_image_s_plate(local, positive):
-    """The plate begins from image 0's latent and mask: those of another would be another plate."""
+    """The plate has image 0's mask: another's would make another plate."""
     latent = {
-        "samples": random(N, 16, 8, 12, seed=1),
+        "samples": random(1, 16, 8, 12, seed=1),
         "noise_mask": random(N, 1, 64, 96, seed=2).round(),
     }
     seen = []
@@ -94,7 +94,7 @@ def test_in_local_all_passes_have_the_first_image_s_plate(local, positive):
         latent,
         callback=lambda images, step, x0, x, total: seen.append((len(images), len(x0), len(x))),
     )
-    other = {k: v.flip(0) for k, v in latent.items()}
+    other = {**latent, "noise_mask": latent["noise_mask"].flip(0)}
     flipped = samples(local, select_images(positive, [2, 1, 0]), other)
     assert (flipped[1] - whole[1]).abs().max() > 1e-2  # or the plate does not count here
     assert {(N, N, N), (1, 1, 1), (2, 2, 2)} == set(seen)
@@ -118,7 +118,7 @@ def test_in_local_hints_of_the_images_stay_theirs(local, positive):
 def test_a_pass_that_was_halved_keeps_the_plate(local, positive, monkeypatch):
     import coupled.sampling.lockstep as lockstep
 
-    latent = {"samples": random(N, 16, 8, 12), "noise_mask": random(N, 1, 64, 96, seed=2).round()}
+    latent = {"samples": random(1, 16, 8, 12), "noise_mask": random(N, 1, 64, 96, seed=2).round()}
     whole = samples(local, positive, latent)
     monkeypatch.setattr(lockstep, "first_size", lambda model, shape: 1)
     close(samples(local, positive, latent), whole)
@@ -133,7 +133,7 @@ def test_images_that_start_alike_cost_no_further_row(local, positive, rows, call
 
 
 def test_images_that_start_differently_cost_one_row_in_each_later_pass(local, exact, positive):
-    latent = {"samples": random(N, 16, 8, 12), "noise_mask": torch.ones(1, 64, 96).tril()}
+    latent = {**empty(), "noise_mask": random(N, 1, 64, 96, seed=2).round()}
     for model, calls in ((local, [3, 3]), (exact, [2, 1])):
         model, seen = counted(model)
         samples(model, positive, latent, images_per_pass=2)
