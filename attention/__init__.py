@@ -2,18 +2,15 @@
 conditioning.
 """
 
-from .call import coupled_mode
+from .call import coupled_mode, has_plate
 from .conditioning import couple_conditioning, coupled_size, select_images
 from .encoding import encode_set
-from .modes import DEFAULT as DEFAULT_MODE
-from .modes import MODES
 
 __all__ = [
-    "DEFAULT_MODE",
-    "MODES",
     "couple_conditioning",
     "coupled_mode",
     "coupled_size",
     "encode_set",
+    "has_plate",
     "select_images",
 ]

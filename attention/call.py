@@ -48,6 +48,12 @@ def coupled_mode(model) -> Mode | None:
     return calls[0].mode if calls else None
 
 
+def has_plate(model) -> bool:
+    """Whether sets of a ModelPatcher are made with a plate; a stock one has none."""
+    mode = coupled_mode(model)
+    return mode is not None and mode.has_plate
+
+
 # The call is made ready uncompiled; what stands below, the model, is compiled as one graph.
 @torch.compiler.disable(recursive=False)
 def run_coupled(coupled: CoupledCall, executor, args: tuple, kwargs: dict) -> torch.Tensor:

@@ -128,6 +128,8 @@ class CoupledTextEncode(io.ComfyNode):
 class CoupledModelPatch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
+        from ..attention.modes import DEFAULT, MODES
+
         return io.Schema(
             node_id="CoupledModelPatch",
             display_name="Coupled Attention",
@@ -152,7 +154,7 @@ class CoupledModelPatch(io.ComfyNode):
                 io.Combo.Input(
                     "mode",
                     options=list(MODES),
-                    default=DEFAULT_MODE,
+                    default=DEFAULT,
                     tooltip=(
                         "local: beside its entity each image is led to the picture of the"
                         " background text alone, which is sampled beside the set. exact: theta"

@@ -26,7 +26,7 @@ from ..sampling.checks import (
     check_result,
     check_settings,
 )
-from ..sampling.lockstep import Run, first_size
+from ..sampling.lockstep import Run, first_size, plan_run
 from ..schedules import ThetaSchedule
 from .sets import PromptSet
 

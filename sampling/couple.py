@@ -1,6 +1,4 @@
-"""Couples a model: a clone of its ModelPatcher that makes coupled sets. All that it gets is installed
-here.
-"""
+"""Couples a model: installs, on a clone of its ModelPatcher, all that makes coupled sets."""
 
 import dataclasses
 

@@ -15,7 +15,7 @@ import comfy.samplers
 import comfy.utils
 import torch
 
-from ..attention import coupled_mode, select_images
+from ..attention import has_plate, select_images
 from ..attention.conditioning import Conditioning
 from ..attention.plate import check_start
 from .alike import alike, alike_for_plate
@@ -76,7 +76,7 @@ def sample_set(
         negative=negative,
         cfg=cfg,
     )
-    if run.has_plate:  # here, because a pass of one image tells nothing
+    if has_plate(model):  # here, because a pass of one image tells nothing
         check_start(model, run.noise_NCHW, run.latent_NCHW, run.sigmas, run.mask)
     samples = sample_in_passes(run, n, images_per_pass, callback)
     check_result(samples)
@@ -197,11 +197,6 @@ class Run:
         """The images that a pass makes to get some: where the first one leads, it comes first."""
         return [0, *images] if images.start > 0 and self.first_leads else list(images)
 
-    @property
-    def has_plate(self) -> bool:
-        mode = coupled_mode(self.model)
-        return mode is not None and mode.has_plate
-
     @functools.cached_property
     def first_leads(self) -> bool:
         """Whether the images would give different background plates: the first row of a pass makes
@@ -209,7 +204,7 @@ class Run:
         """
         conds = [c for c in (self.positive, self.negative) if c is not None]
         same = alike(self.mask) and all(map(alike_for_plate, conds))
-        return self.has_plate and not same
+        return has_plate(self.model) and not same
 
     def guider(self, images: Sequence[int]) -> comfy.samplers.CFGGuider:
         """The host's guidance for some images.

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from coupled.attention import kernels
-from coupled.attention.coupling import (
-    Part,
+from coupled.attention.equations import (
+    QKV,
+    Backend,
     Streams,
-    branched,
-    branched_plain,
+    attend_in_branches,
+    attend_in_two_calls,
+    attend_weighted,
     log_weights,
-    weighted_double,
 )
 
 SIZES = [(1, 1, 1, 16), (2, 3, 37, 20), (1, 2, 129, 64), (2, 1, 9, 7)]  # B, H, L, D
@@ -110,19 +111,22 @@ def test_gradients_flow_through_the_merge():
     q, k, v = (t.double().requires_grad_() for t in random_qkv(1, 1, 7, 4))
     s = Streams(2, 4)
 
+    theta_B11 = torch.full((1, 1, 1), 0.4)
+
     def single(q, k, v):
-        return branched_plain(Part(q, k, v), 0.4, s, plain_tokens)
+        return attend_in_two_calls(QKV(q, k, v), theta_B11, s, plain_tokens)
 
     def merge(q, k, v):
-        return (
-            branched(Part(q.float(), k.float(), v.float()), 0.4, s, kernels.plain)
-            .flatten(2)
-            .double()
-        )
+        qkv = QKV(q.float(), k.float(), v.float())
+        return attend_in_branches(qkv, theta_B11, s, by_kernel(kernels.plain)).double()
 
     theirs = torch.autograd.grad(single(q, k, v).square().sum(), (q, k, v))
     ours = torch.autograd.grad(merge(q, k, v).square().sum(), (q, k, v))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+
+
+def by_kernel(kernel):
+    return Backend(fused=kernel, plain=plain_tokens, measure=kernels.plain)
 
 
 def plain_tokens(q, k, v, mask=None):
@@ -140,30 +144,30 @@ def test_merges_equal_ordinary_attention(theta, text_factor, mask):
     k[:, :, :11] *= text_factor
     s = Streams(4, 11)
     mask = torch.randn(2, 1, 45, 45, generator=torch.Generator().manual_seed(2)) if mask else None
-    qkv, attend = Part(q, k, v, mask), kernels.cpu_flash
-    bias = log_weights(q, theta, s)
+    qkv, backend = QKV(q, k, v, mask), by_kernel(kernels.cpu_flash)
+    theta_B11 = torch.full((2, 1, 1), theta)
+    bias = log_weights(theta_B11, k, s)
     expected = plain_tokens(q, k, v, bias if mask is None else bias + mask)
-    assert torch.allclose(weighted_double(qkv, theta, s, attend).flatten(2), expected, atol=1e-5)
-    expected = branched_plain(qkv, theta, s, plain_tokens)
-    assert torch.allclose(branched(qkv, theta, s, attend).flatten(2), expected, atol=1e-5)
+    assert torch.allclose(attend_weighted(qkv, theta_B11, s, backend), expected, atol=1e-5)
+    expected = attend_in_two_calls(qkv, theta_B11, s, plain_tokens)
+    assert torch.allclose(attend_in_branches(qkv, theta_B11, s, backend), expected, atol=1e-5)
 
 
 def test_each_row_may_have_a_theta_of_its_own():
     """As the plate has: all ways to compute it against one call for each row."""
     q, k, v = random_qkv(2, 3, 45, 20)
-    qkv, s, attend, theta = (
-        Part(q, k, v),
-        Streams(4, 11),
-        kernels.cpu_flash,
-        torch.tensor([0.3, 0.0]).view(2, 1, 1),
-    )
-    alone = [(Part(q[i : i + 1], k[i : i + 1], v[i : i + 1]), float(theta[i])) for i in range(2)]
-    for merge in (weighted_double, branched):
-        expected = torch.cat([merge(part, t, s, attend) for part, t in alone])
-        assert torch.allclose(merge(qkv, theta, s, attend), expected, atol=1e-6)
-    plainly = (
-        branched_plain(qkv, theta, s, plain_tokens),
-        plain_tokens(q, k, v, log_weights(q, theta, s)),
-    )
-    assert torch.allclose(plainly[0], branched(qkv, theta, s, attend).flatten(2), atol=1e-5)
-    assert torch.allclose(plainly[1], weighted_double(qkv, theta, s, attend).flatten(2), atol=1e-5)
+    qkv = QKV(q, k, v)
+    s = Streams(4, 11)
+    backend = by_kernel(kernels.cpu_flash)
+    theta_B11 = torch.tensor([0.3, 0.0]).view(2, 1, 1)
+    alone = [
+        (QKV(q[i : i + 1], k[i : i + 1], v[i : i + 1]), theta_B11[i : i + 1]) for i in range(2)
+    ]
+    for attend in (attend_weighted, attend_in_branches):
+        expected = torch.cat([attend(row, theta_111, s, backend) for row, theta_111 in alone])
+        assert torch.allclose(attend(qkv, theta_B11, s, backend), expected, atol=1e-6)
+    in_two_calls = attend_in_two_calls(qkv, theta_B11, s, plain_tokens)
+    masked = plain_tokens(q, k, v, log_weights(theta_B11, k, s))
+    merged = attend_in_branches(qkv, theta_B11, s, backend)
+    assert torch.allclose(in_two_calls, merged, atol=1e-5)
+    assert torch.allclose(masked, attend_weighted(qkv, theta_B11, s, backend), atol=1e-5)

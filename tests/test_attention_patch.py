@@ -117,7 +117,7 @@ def test_a_latent_that_does_not_match_is_refused(model, conditioning):
 
 
 def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
-    import coupled.attention.patch as patch
+    import coupled.attention.call as call
 
     seen = []
 
@@ -125,7 +125,7 @@ def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
         seen.append(theta_at(*args))
         return seen[-1]
 
-    monkeypatch.setattr(patch, "theta_at", spy)
+    monkeypatch.setattr(call, "theta_at", spy)
     tiny_sample(couple(model, schedule), conditioning, **settings)
     return seen
 

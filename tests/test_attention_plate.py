@@ -5,12 +5,15 @@ import torch
 from literal import literal_local
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_latent, tiny_sample
 
-import coupled.attention.focus as focus
+import coupled.attention.gate as gate
+import coupled.attention.plate as plate_room
 from coupled.attention import select_images
+from coupled.attention.contrast import ContrastProbe
 from coupled.sampling import couple
 from coupled.schedules import constant, sin, step01
 
 N, L_BG, L_ENT, STEPS = 3, 5, 7, 4
+PATCH = 2  # latent pixels of a token's side
 THETA = sin(center=1.5, k=0.8, reference_steps=STEPS)
 
 
@@ -31,12 +34,12 @@ def error(a, b):
 def everywhere(value):
     """In place of the gate: the same number for all images."""
 
-    def gate(contrast_NS, x0_NCHW):
-        gate_N1HW = torch.full_like(x0_NCHW[:, :1], value)
-        gate_N1HW[-1] = 1
-        return gate_N1HW
+    def find_region(contrast_NS, x0_NCHW, patch):
+        region_N1HW = torch.full_like(x0_NCHW[:, :1], value)
+        region_N1HW[-1] = 1
+        return region_N1HW
 
-    return gate
+    return find_region
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ def sigmas_of(model):
 
 
 def test_beside_the_entity_the_images_are_the_background_alone(model, conditioning, monkeypatch):
-    monkeypatch.setattr(focus, "gate", everywhere(0.0))
+    monkeypatch.setattr(plate_room, "find_region", everywhere(0.0))
     out = tiny_sample(couple(model, THETA, "local"), conditioning)
     plate = tiny_sample(model, tiny_conditioning(L_BG), batch=1)
     assert error(out, plate.expand_as(out)) <= 1e-5
@@ -77,7 +80,7 @@ def test_beside_the_entity_the_images_are_the_background_alone(model, conditioni
 
 
 def test_on_the_entity_the_images_are_those_of_exact_mode(model, conditioning, monkeypatch):
-    monkeypatch.setattr(focus, "gate", everywhere(1.0))
+    monkeypatch.setattr(plate_room, "find_region", everywhere(1.0))
     out = tiny_sample(couple(model, THETA, "local"), conditioning)
     assert error(out, tiny_sample(couple(model, THETA, "exact"), conditioning)) <= 1e-5
 
@@ -121,7 +124,7 @@ def test_under_cfg_two_sets_in_one_call_keep_their_own_plates(model, conditionin
         assert error(tiny_sample(coupled, *pair, cfg=2.0, batch=1), whole[i : i + 1]) <= 1e-5
 
 
-# --- where the entity is ---
+# Where the entity is
 
 
 def painted(height, width, box):
@@ -141,28 +144,28 @@ def painted(height, width, box):
 @pytest.mark.parametrize("height, width", [(32, 32), (33, 47), (128, 96)])
 def test_the_gate_opens_on_the_entity_alone(height, width):
     box = (4, 5, 9, 11)
-    gate = focus.gate(*painted(height, width, box))
-    assert gate.shape == (2, 1, height, width) and (gate[-1] == 1).all()
+    region = gate.find_region(*painted(height, width, box), PATCH)
+    assert region.shape == (2, 1, height, width) and (region[-1] == 1).all()
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[8:18, 10:22] = True
     around = torch.zeros_like(inside)
     around[4:22, 6:26] = True
-    assert gate[0, 0][inside].mean() > 0.9 and (gate[0, 0][~around] == 0).float().mean() > 0.99
+    assert region[0, 0][inside].mean() > 0.9 and (region[0, 0][~around] == 0).float().mean() > 0.99
 
 
 def test_drift_alone_and_attention_alone_do_not_open_it():
     contrast, x0 = painted(32, 32, (4, 4, 8, 8))
     drift = x0.clone()
     drift[0, :, 20:28, 20:28] += 0.1  # the background differs where nobody attends to the entity
-    assert focus.gate(contrast, drift)[0, 0, 20:28, 20:28].max() < 0.5
+    assert gate.find_region(contrast, drift, PATCH)[0, 0, 20:28, 20:28].max() < 0.5
     attended = contrast.clone().view(2, 16, 16)
     attended[0, 12:14, 12:14] += 0.8
-    assert focus.gate(attended.flatten(1), x0)[0, 0, 24:28, 24:28].max() < 0.5
+    assert gate.find_region(attended.flatten(1), x0, PATCH)[0, 0, 24:28, 24:28].max() < 0.5
 
 
 def test_a_text_that_a_mask_hides_gives_no_nan():
-    seen = focus.Focus()
+    seen = ContrastProbe()
     nothing = torch.full((1, 2, 9), float("-inf"))
-    seen.look(nothing, nothing)
-    seen.look(torch.zeros(1, 2, 9), nothing)
+    seen.record(nothing, nothing)
+    seen.record(torch.zeros(1, 2, 9), nothing)
     assert seen.contrast_BS().isfinite().all()

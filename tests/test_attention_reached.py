@@ -81,7 +81,7 @@ def test_a_cache_that_skips_blocks_in_some_calls_only_is_an_error_there(model, c
 def test_a_wrapper_that_takes_the_options_away_is_an_error(model, conditioning):
     def own_options(executor, *args, **kwargs):
         args = list(args)
-        args[FLUX1.options] = {}
+        args[FLUX1.arguments.index("options")] = {}
         return executor(*args, **kwargs)
 
     coupled = couple(model, constant(0.3))

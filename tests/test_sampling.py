@@ -233,14 +233,12 @@ def test_an_ordinary_run_of_the_patched_model_is_the_stock_one(
     )
 
 
-def test_sharing_noise_changes_only_the_given_clone(stock):
+def test_coupling_changes_only_its_clone_and_twice_is_once(stock):
     coupled = couple(stock, constant(0.5))
     kind = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
-    before = len(coupled.get_all_wrappers(kind))
-    patched = coupled.clone()
-    assert share_noise(share_noise(patched)) is patched
-    assert len(patched.get_all_wrappers(kind)) == before + 1
-    assert len(coupled.get_all_wrappers(kind)) == before and not stock.get_all_wrappers(kind)
+    assert len(coupled.get_all_wrappers(kind)) == 1
+    assert len(couple(coupled, constant(0.5)).get_all_wrappers(kind)) == 1
+    assert len(coupled.get_all_wrappers(kind)) == 1 and not stock.get_all_wrappers(kind)
 
 
 # Noise
