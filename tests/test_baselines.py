@@ -160,7 +160,7 @@ def test_one_prompt_is_refused(mini, baseline):
         ({"prompts": []}, "there are 0"),
         ({"steps": 0}, "steps must be 1 or more"),
         ({"guidance": float("nan")}, "guidance must be a finite number"),
-        ({"sampler_name": "euler_cfg_pp"}, "needs a negative prompt, which the baselines have not"),
+        ({"sampler_name": "euler_cfg_pp"}, "needs a negative prompt; baselines do not take one"),
         ({"scheduler": "none"}, "There is no scheduler 'none'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

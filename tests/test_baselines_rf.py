@@ -7,7 +7,7 @@ import torch
 from comfy.samplers import KSAMPLER, KSampler
 
 from coupled.baselines import random_seed, rf_inversion
-from coupled.baselines.common import encode, started, stock_image
+from coupled.baselines.common import encode, plan_baseline, stock_image
 from coupled.baselines.rf_inversion import invert, revert, smallest_sigma, travel
 from coupled.mini.model import load_mini
 
@@ -104,7 +104,7 @@ def there_and_back(mini, steps):
     control.
     """
     model, clip = mini
-    settings = started(model, clip, PROMPTS, latent(), SEED, steps, "euler", "simple", 3.5)
+    settings = plan_baseline(model, clip, PROMPTS, latent(), SEED, steps, "euler", "simple", 3.5)
     source = stock_image(settings, 0, encode(clip, PROMPTS[0], 3.5), lambda *step: None)
     text, nothing = encode(clip, "", 0.0), lambda *step: None
     to_noise = KSAMPLER(invert, {"gamma": 0.0, "least": smallest_sigma(model)})
