@@ -30,15 +30,15 @@ def model_names() -> list[str]:
     return list_models(model_roots()) or [NO_MODEL]
 
 
-def split_by_rules(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By the words that the prompts share."""
-    from ..prompts.rules import rules
+def compare_words(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by the words that the prompts share."""
+    from ..prompts.rules import split_by_rules
 
-    return rules(prompts)
+    return split_by_rules(prompts)
 
 
-def split_by_endpoint(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By a chat server."""
+def ask_server(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by a chat server."""
     from comfy.model_management import throw_exception_if_processing_interrupted
 
     from ..prompts.endpoint import Endpoint
@@ -49,8 +49,8 @@ def split_by_endpoint(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
     return split_by_chat(prompts, endpoint, f"The model '{endpoint.model}'")
 
 
-def split_by_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By a model folder, loaded for this one answer after the host has made room for it."""
+def ask_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by a model folder, loaded for this one answer after the host has made room for it."""
     import comfy.model_management as management
 
     from ..prompts.local import find_model, load_model, weight_bytes
@@ -68,8 +68,8 @@ def split_by_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
         management.soft_empty_cache()
 
 
-def split_by_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By a language model that the host has loaded as CLIP."""
+def ask_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by a language model that the host has loaded as CLIP."""
     from ..prompts.host_llm import complete_with_clip
 
     return split_by_chat(
@@ -78,10 +78,10 @@ def split_by_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
 
 
 METHODS = {
-    "rules": split_by_rules,
-    "endpoint": split_by_endpoint,
-    "transformers": split_by_folder,
-    "text encoder": split_by_clip,
+    "rules": compare_words,
+    "endpoint": ask_server,
+    "transformers": ask_folder,
+    "text encoder": ask_clip,
 }
 
 
