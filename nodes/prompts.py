@@ -41,10 +41,14 @@ def ask_server(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
     """Split by a chat server."""
     from comfy.model_management import throw_exception_if_processing_interrupted
 
+    from ..prompts.chat import answer_format
     from ..prompts.endpoint import Endpoint
 
     endpoint = Endpoint(
-        choice["base_url"], choice["model"], poll=throw_exception_if_processing_interrupted
+        choice["base_url"],
+        choice["model"],
+        response_format=answer_format(len(prompts)),
+        poll=throw_exception_if_processing_interrupted,
     )
     return split_by_chat(prompts, endpoint, f"The model '{endpoint.model}'")
 

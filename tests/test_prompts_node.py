@@ -1,5 +1,9 @@
 """The node Split Prompts: its contract, and each of its methods."""
 
+import socket
+import threading
+import time
+
 import folder_paths
 import pytest
 from tiny_llm import CLIP_ANSWER, PROMPTS, TEMPLATE, language_clip, make_folder, make_it_say
@@ -64,6 +68,21 @@ def test_by_text_encoder():
         "\n".join(PROMPTS), {"method": "text encoder", "clip": clip}
     )
     assert result.args == ("forest at dawn", "A fox runs.\nan owl sits", "\n".join(PROMPTS))
+
+
+def test_cancel_while_a_server_thinks_is_the_hosts_own_interrupt(models):
+    import comfy.model_management as management
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        timer = threading.Timer(0.3, management.interrupt_current_processing)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(management.InterruptProcessingException):
+            method = {"method": "endpoint", "base_url": url, "model": "m"}
+            CoupledSplitPrompts.execute("\n".join(PROMPTS), method)
+        timer.join()
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(
