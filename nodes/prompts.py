@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..prompts.chat import split_by_chat
+from ..prompts.places import find_misplaced_place
 from ..prompts.split import SplitPrompts, parse_prompts
 
 PAPER_PROMPTS = (
@@ -184,10 +186,13 @@ class CoupledSplitPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompts: str, method: dict | None = None) -> io.NodeOutput:
-        split = split_prompts(
-            prompts, method or {}
-        )  # the host passes no method at all when it does not know the key
-        return io.NodeOutput(split.background, "\n".join(split.entities), "\n".join(split.prompts))
+        # The host passes no method at all when it does not know the key.
+        split = split_prompts(prompts, method or {})
+        outputs = (split.background, "\n".join(split.entities), "\n".join(split.prompts))
+        warning = find_misplaced_place(split)
+        if warning:
+            logging.warning("Coupled: Split Prompts: %s", warning)
+        return io.NodeOutput(*outputs, ui=ui.PreviewText(warning) if warning else None)
 
 
 def split_prompts(text: str, choice: dict) -> SplitPrompts:

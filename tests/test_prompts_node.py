@@ -54,6 +54,16 @@ def test_default_prompts_are_the_papers():
     )
 
 
+def test_a_place_that_went_to_the_entities_is_said_on_the_node_and_in_the_log(caplog):
+    text = "A dog on the beach at sunset.\nA cat on a sandy shore at sunset."
+    result = CoupledSplitPrompts.execute(text, {"method": "rules"})
+    assert result.args[0] == "At sunset."
+    [shown] = result.ui.as_dict()["text"]
+    assert "same words in every prompt" in shown and "'At sunset.'" in shown
+    assert shown in caplog.text
+    assert CoupledSplitPrompts.execute(PAPER_PROMPTS, {"method": "rules"}).ui is None
+
+
 def test_by_model_folder(models):
     make_folder(models / "LLM" / "taught", TEMPLATE, True)
     text = " \n" + "\n\n ".join(PROMPTS)

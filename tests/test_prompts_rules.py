@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from coupled.prompts.places import find_misplaced_place
 from coupled.prompts.rules import split_by_rules
 from coupled.prompts.split import SplitPrompts, parse_prompts
 
@@ -456,6 +457,31 @@ def test_words_stay_as_written(text):
 def test_clear_errors(text, message):
     with pytest.raises(ValueError, match=message):
         split_by_rules(parse_prompts(text))
+
+
+@pytest.mark.parametrize(
+    ("background", "entities", "message"),
+    [
+        ("At sunset.", ("A dog on the beach.", "A cat on a shore."), "background .'At sunset.'"),
+        ("At sunset, 35mm photo", ("A dog in a wood", "A cat in a bog"), "background .'At sunset"),
+        ("A meadow at dawn.", ("A dog on a sandy beach.", "A cat on beaches."), "place .'beach'"),
+        ("A meadow at dawn.", ("A dog on a rock.", "A cat on a branch."), None),
+        ("A misty forest.", ("A dog in a red suit.", "A cat in a red scarf."), None),
+        ("misty forest, sunlight", ("dog on a rock", "cat on a branch"), None),
+        ("At sunset.", ("A dog on the beach.", "A cat."), None),
+        ("At sunset.", ("A dog at dawn.", "A cat at night."), None),
+    ],
+)
+def test_warns_when_the_place_went_to_the_entities(background, entities, message):
+    warning = find_misplaced_place(SplitPrompts(background, entities, ("p", "q")))
+    assert (message is None and warning == "") or re.search(message, warning)
+
+
+@pytest.mark.parametrize("text", [row[0] for row in TABLE])
+def test_a_split_that_found_the_place_warns_of_nothing(text):
+    split = split_by_rules(parse_prompts(text))
+    warning = find_misplaced_place(split)
+    assert not warning, (split, warning)
 
 
 def test_long_prompts_are_quick():
