@@ -233,7 +233,7 @@ def join_lines(label: str, section: str, prompts: Sequence[str]) -> str:
 
 
 def shares_word(sentence: str, prompts: Sequence[str]) -> bool:
-    """Is a word of the sentence in a prompt, articles and the like aside?"""
+    """Whether a word of the sentence is in a prompt, articles and the like aside."""
     whole = "\n".join(prompts).casefold()
     in_prompts = {token.key for prompt in prompts for token in tokenize(prompt)}
     words = {token.key for token in tokenize(sentence)} - DANGLING

@@ -103,7 +103,7 @@ class Endpoint:
                 continue
             wait = self._wait(reply, attempt)
             if wait is None:
-                raise ValueError(refusal(address, reply))
+                raise ValueError(describe_refusal(address, reply))
             self._sleep(wait)
             attempt += 1
 
@@ -189,7 +189,7 @@ def retry_after(header: str) -> float | None:
         return None
 
 
-def refusal(address: Address, reply: Reply) -> str:
+def describe_refusal(address: Address, reply: Reply) -> str:
     """The message for a status other than 200."""
     status = reply.status
     if status == LOST:

@@ -63,15 +63,15 @@ class Prompt:
         return sum(len(self.words[position].tokens) for position in span)
 
     def ends_clause(self, position: int) -> bool:
-        """Is there punctuation after the word, or the end of the prompt?"""
+        """Whether punctuation, or the end of the prompt, follows the word."""
         return bool(self.words[position].mark) or position == len(self.words) - 1
 
     def is_open_left(self, start: int) -> bool:
-        """Does a clause begin at `start`, shared words before it aside?"""
+        """Whether a clause begins at `start`, shared words before it aside."""
         return start == 0 or self.ends_clause(start - 1) or self.shared[start - 1]
 
     def is_open_right(self, stop: int) -> bool:
-        """Does a clause end before `stop`, shared words after it aside?"""
+        """Whether a clause ends before `stop`, shared words after it aside."""
         return self.ends_clause(stop - 1) or self.shared[stop]
 
     def find_clauses(self) -> dict[tuple[str, ...], Span]:
@@ -164,7 +164,7 @@ def write_entity(prompt: Prompt) -> str:
 
 
 def cannot_begin(prompt: Prompt, position: int) -> bool:
-    """Is the word one that no entity text begins with?"""
+    """Whether the word is one that no entity text begins with."""
     key = prompt.keys[position]
     return key in CONJUNCTIONS or (position == prompt.style > 0 and key in STYLE_LINKS)
 
@@ -191,7 +191,7 @@ def write_background(prompt: Prompt) -> str:
 
 
 def opens_needlessly(prompt: Prompt, span: Span) -> bool:
-    """Does the span open with a word like the "in" of "in a misty forest"?"""
+    """Whether the span opens with a word like the "in" of "in a misty forest"."""
     if len(span) < 2 or prompt.words[span[0]].mark:
         return False
     key, following = prompt.keys[span[0]], prompt.words[span[1]]

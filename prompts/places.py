@@ -1,5 +1,5 @@
-"""Did the place go to the entities? A split can be well formed, and its background without a
-place; then the pictures have nothing in common but the light.
+"""Warn when the place went to the entities. A split can be well formed and its background without
+a place; then the pictures have nothing in common but the light.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 entity.
 
 In short: clauses that all prompts have are shared; then, longest first, runs of words that all
-prompts have, where the run can be cut out without tearing a phrase. Shared words that are
-incidental ("a", "in a red") stay with their entity. The words stay as written. Deterministic, and
-what is shared does not depend on the order of prompts.
+prompts have, where the run can be cut out without tearing a phrase; then places that all prompts
+name, in whatever order; then the kind of picture in front. Shared words that are incidental ("a",
+"in a red") stay with their entity. The words stay as written. Deterministic, and what is shared
+does not depend on the order of prompts.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -22,6 +22,15 @@ from .phrases import (
     read_prompt,
     write_background,
     write_entity,
+)
+from .runs import (
+    Run,
+    count_words,
+    cut_at_clauses,
+    find_common_runs,
+    is_at_end,
+    is_at_start,
+    trim_run,
 )
 from .split import SplitPrompts, check_prompts, clean_prompts, shorten
 from .words import DANGLING, PLACE_WORDS, STYLE_ADJECTIVES, STYLE_LINKS, STYLE_NOUNS
@@ -157,7 +166,7 @@ def count_alike(prompts: list[Prompt]) -> int:
 
 
 def is_style(prompt: Prompt, stop: int) -> bool:
-    """Are the first `stop` words a kind of picture, and does the subject follow?"""
+    """Whether the first `stop` words are a kind of picture, and the subject follows."""
     words, keys = prompt.words[:stop], prompt.keys[:stop]
     one_phrase = not any(word.mark or len(word.tokens) > 1 for word in words[1:])
     if stop == len(prompt.keys) or words[0].mark or not one_phrase:
@@ -185,122 +194,27 @@ def share_runs(
             prompt.share(span)
 
 
-# The same words in every prompt, at prompt i in words[run[i].start:run[i].stop].
-Run = tuple[Span, ...]
-
-
-def count_words(prompts: list[Prompt], run: Run) -> int:
-    """Words in a run, articles among them, where it is longest."""
-    return max(prompt.count_tokens(span) for prompt, span in zip(prompts, run, strict=True))
-
-
-def find_common_runs(prompts: list[Prompt]) -> list[Run]:
-    """The common runs of two words or more outside the shared clauses, longest first, none
-    overlapping another.
-    """
-    taken = [list(prompt.shared) for prompt in prompts]
-    found: list[Run] = []
-    lengths = range(2, min(len(prompt.keys) for prompt in prompts) + 1)
-    # no common run of k words means none of k + 1, so the longest is found by bisection
-    while longer := bisect_left(
-        lengths, True, key=lambda length: not find_runs(prompts, taken, length)
-    ):
-        runs = find_runs(prompts, taken, lengths[longer - 1])
-        found.append(runs[min(runs)])
-        for used, span in zip(taken, found[-1], strict=True):
-            used[span.start : span.stop] = [True] * len(span)
-    return found
-
-
-def find_runs(
-    prompts: list[Prompt], taken: list[list[bool]], length: int
-) -> dict[tuple[str, ...], Run]:
-    """The common runs of `length` words that are not taken, by their words."""
-    grams = [
-        find_ngrams(prompt.keys, used, length) for prompt, used in zip(prompts, taken, strict=True)
-    ]
-    common = set.intersection(*map(set, grams))
-    return {keys: tuple(gram[keys] for gram in grams) for keys in common}
-
-
-def find_ngrams(
-    keys: Sequence[str], used: Sequence[bool], length: int
-) -> dict[tuple[str, ...], Span]:
-    """Where each free run of `length` words stands; the last one, if it stands there twice."""
-    starts = range(len(keys) - length + 1)
-    return {
-        tuple(keys[i : i + length]): range(i, i + length)
-        for i in starts
-        if not any(used[i : i + length])
-    }
-
-
-def cut_at_clauses(prompts: list[Prompt], run: Run) -> list[Run]:
-    """The pieces of a run between the places where every prompt has a clause boundary."""
-    ends = [
-        k + 1
-        for k in range(len(run[0]))
-        if all(p.ends_clause(s[k]) for p, s in zip(prompts, run, strict=True))
-    ]
-    cuts = sorted({0, *ends, len(run[0])})
-    return [tuple(span[a:b] for span in run) for a, b in zip(cuts, cuts[1:], strict=False)]
-
-
-def at_start(prompts: list[Prompt], run: Run) -> bool:
-    """Does a clause, or what is left of it, begin with the run in every prompt?"""
-    return all(
-        prompt.is_open_left(span.start)
-        for prompt, span in zip(prompts, run, strict=True)
-        if len(span)
-    )
-
-
-def at_end(prompts: list[Prompt], run: Run) -> bool:
-    """Does a clause, or what is left of it, end with the run in every prompt?"""
-    return all(
-        prompt.is_open_right(span.stop)
-        for prompt, span in zip(prompts, run, strict=True)
-        if len(span)
-    )
-
-
-def trim_run(prompts: list[Prompt], run: Run) -> Run:
-    """Without a torn end ("… at dawn a") and, unless a clause begins here, from its first place
-    word on.
-    """
-    keys = prompts[0].keys
-    start, stop = 0, len(run[0])
-    if not at_end(prompts, run):
-        while stop and keys[run[0][stop - 1]] in DANGLING:
-            stop -= 1
-    if not at_start(prompts, run):
-        # "fox sits in a meadow" in "A red fox sits in a meadow": subject and verb belong to the
-        # entity
-        start = next((k for k in range(stop - 1) if keys[run[0][k]] in PLACE_WORDS), 0)
-    return tuple(span[start:stop] for span in run)
-
-
 def is_scene(prompts: list[Prompt], run: Run) -> bool:
-    """Can the run be cut out of every prompt, leaving the phrases around it whole?"""
+    """Whether the run can be cut out of every prompt, leaving the phrases around it whole."""
     keys = [prompts[0].keys[k] for k in run[0]]
     if not keys:
         return False
     placed, length = keys[0] in PLACE_WORDS, count_words(prompts, run)
-    if at_end(prompts, run):
-        return at_start(prompts, run) or length >= (2 if placed else MIN_TAIL)
-    if at_start(prompts, run):
+    if is_at_end(prompts, run):
+        return is_at_start(prompts, run) or length >= (2 if placed else MIN_TAIL)
+    if is_at_start(prompts, run):
         return placed and length >= MIN_HEAD
     return placed and length >= MIN_INNER and count_content(keys) >= 2
 
 
 def is_fallback(prompts: list[Prompt], run: Run) -> bool:
-    """Is the run long enough to serve when nothing else is shared?
+    """Whether the run is long enough to serve when nothing else is shared.
 
     The start of a clause is a subject, and not.
     """
     keys = [prompts[0].keys[k] for k in run[0]]
     long_enough = count_words(prompts, run) >= MIN_FALLBACK and count_content(keys) >= 2
-    return long_enough and not at_start(prompts, run)
+    return long_enough and not is_at_start(prompts, run)
 
 
 def count_content(keys: Sequence[str]) -> int:

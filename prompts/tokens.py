@@ -125,7 +125,7 @@ def find_opener(text: str, waiting: Sequence[int], position: int) -> int | None:
 
 
 def opens(text: str, position: int) -> bool:
-    """Can the character at `position` open a bracket or a quotation?"""
+    """Whether the character at `position` can open a bracket or a quotation."""
     if text[position] not in TIGHT:
         return True
     before, after = text[position - 1 : position] if position else "", text[position + 1 :]
@@ -133,13 +133,13 @@ def opens(text: str, position: int) -> bool:
 
 
 def stands_free(text: str, group: Group) -> bool:
-    """Does the bracket begin and end between words, unlike that of "fox(es)"?"""
+    """Whether the bracket begins and ends between words, unlike that of "fox(es)"."""
     before = text[group.start - 1] if group.start else ""
     return not before.isalnum() and not text[group.stop : group.stop + 1].isalnum()
 
 
 def has_word(text: str, span: range) -> bool:
-    """Is there anything but punctuation in the span?"""
+    """Whether there is anything but punctuation in the span."""
     return is_word(make_key(text[span.start : span.stop]))
 
 
@@ -192,7 +192,7 @@ def make_key(text: str) -> str:
 
 
 def is_outer(character: str) -> bool:
-    """Is the character no part of a word that it stands before or after?"""
+    """Whether the character is no part of a word that it stands before or after."""
     if character in KEPT_IN_KEY:
         return False
     category = unicodedata.category(character)
@@ -200,19 +200,19 @@ def is_outer(character: str) -> bool:
 
 
 def is_word(key: str) -> bool:
-    """Has the key a letter, a digit or an emoji, or does it join words ("&", "+")?"""
+    """Whether the key has a letter, a digit or an emoji, or joins words ("&", "+")."""
     return key in ("&", "+") or any(c.isalnum() or is_emoji(c) for c in key)
 
 
 def is_emoji(character: str) -> bool:
-    """Is the character a picture: an emoji, a flag, a star?"""
+    """Whether the character is a picture: an emoji, a flag, a star."""
     if "\u2500" <= character <= "\u25ff":  # lines and boxes, which people draw lists with
         return False
     return ord(character) >= FIRST_EMOJI or unicodedata.category(character) == "So"
 
 
 def is_sentence_end(mark: str) -> bool:
-    """Does the punctuation end a sentence?"""
+    """Whether the punctuation ends a sentence."""
     return any(character in SENTENCE_ENDS for character in mark)
 
 
