@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.captions import sentence
-from coupled.prompts.rules import rules
+from coupled.prompts.rules import split_by_rules
 
 PAPER, HELD_OUT = "paper", "held out"
 PAPER_PROMPTS = {
@@ -56,7 +56,7 @@ class PromptSet:
 
 
 def split_set(name: str, group: str, prompts: tuple[str, ...]) -> PromptSet:
-    split = rules(prompts)
+    split = split_by_rules(prompts)
     return PromptSet(name, group, split.prompts, split.background, split.entities)
 
 

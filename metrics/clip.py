@@ -12,9 +12,10 @@ from pathlib import Path
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.utils
 import torch
 from torch.nn import functional as F
+
+from .weights import read_weights
 
 ALLOW_DOWNLOADS = "COUPLED_ALLOW_DOWNLOADS"
 HUB_FILES = (
@@ -180,12 +181,12 @@ def fill(module: torch.nn.Module, path: Path, name: str) -> None:
     """Load weights into a model; ValueError when they are another's or cannot be read."""
     from open_clip.convert import convert_state_dict
 
+    weights = read_weights(path)
     try:
-        weights = comfy.utils.load_torch_file(str(path), safe_load=True)
         weights = weights.get("state_dict", weights)
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
         module.load_state_dict(convert_state_dict(module, weights), strict=True)
-    except Exception as error:  # the readers raise many kinds
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path.name} holds no weights of {name}: {str(error)[:300]}. Choose the model that the"
             " file belongs to (OpenAI's own weights: the names that end in -quickgelu)."

@@ -27,6 +27,7 @@ from .proposals import (
     pairwise_iou,
     stability,
 )
+from .weights import read_weights
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -265,10 +266,7 @@ def load_sam(path: str | Path) -> Segmenter:
         raise FileNotFoundError(
             f"There is no Segment Anything checkpoint {path.name}. Put one into models/sams."
         )
-    try:
-        weights = comfy.utils.load_torch_file(str(path), safe_load=True)
-    except Exception as error:  # the readers raise many kinds
-        raise ValueError(f"{path.name} can not be read as weights: {error}") from error
+    weights = read_weights(path)
     try:
         return Segmenter(sam_of(weights))
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:

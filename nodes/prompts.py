@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..prompts.chat import split_by_chat
+from ..prompts.places import find_misplaced_place
 from ..prompts.split import SplitPrompts, parse_prompts
 
 PAPER_PROMPTS = (
@@ -30,27 +32,31 @@ def model_names() -> list[str]:
     return list_models(model_roots()) or [NO_MODEL]
 
 
-def split_by_rules(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By the words that the prompts share."""
-    from ..prompts.rules import rules
+def compare_words(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by the words that the prompts share."""
+    from ..prompts.rules import split_by_rules
 
-    return rules(prompts)
+    return split_by_rules(prompts)
 
 
-def split_by_endpoint(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By a chat server."""
+def ask_server(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by a chat server."""
     from comfy.model_management import throw_exception_if_processing_interrupted
 
+    from ..prompts.chat import answer_format
     from ..prompts.endpoint import Endpoint
 
     endpoint = Endpoint(
-        choice["base_url"], choice["model"], poll=throw_exception_if_processing_interrupted
+        choice["base_url"],
+        choice["model"],
+        response_format=answer_format(len(prompts)),
+        poll=throw_exception_if_processing_interrupted,
     )
     return split_by_chat(prompts, endpoint, f"The model '{endpoint.model}'")
 
 
-def split_by_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By a model folder, loaded for this one answer after the host has made room for it."""
+def ask_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by a model folder, loaded for this one answer after the host has made room for it."""
     import comfy.model_management as management
 
     from ..prompts.local import find_model, load_model, weight_bytes
@@ -68,8 +74,8 @@ def split_by_folder(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
         management.soft_empty_cache()
 
 
-def split_by_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
-    """By a language model that the host has loaded as CLIP."""
+def ask_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
+    """Split by a language model that the host has loaded as CLIP."""
     from ..prompts.host_llm import complete_with_clip
 
     return split_by_chat(
@@ -78,10 +84,10 @@ def split_by_clip(prompts: tuple[str, ...], choice: dict) -> SplitPrompts:
 
 
 METHODS = {
-    "rules": split_by_rules,
-    "endpoint": split_by_endpoint,
-    "transformers": split_by_folder,
-    "text encoder": split_by_clip,
+    "rules": compare_words,
+    "endpoint": ask_server,
+    "transformers": ask_folder,
+    "text encoder": ask_clip,
 }
 
 
@@ -180,10 +186,13 @@ class CoupledSplitPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompts: str, method: dict | None = None) -> io.NodeOutput:
-        split = split_prompts(
-            prompts, method or {}
-        )  # the host passes no method at all when it does not know the key
-        return io.NodeOutput(split.background, "\n".join(split.entities), "\n".join(split.prompts))
+        # The host passes no method at all when it does not know the key.
+        split = split_prompts(prompts, method or {})
+        outputs = (split.background, "\n".join(split.entities), "\n".join(split.prompts))
+        warning = find_misplaced_place(split)
+        if warning:
+            logging.warning("Coupled: Split Prompts: %s", warning)
+        return io.NodeOutput(*outputs, ui=ui.PreviewText(warning) if warning else None)
 
 
 def split_prompts(text: str, choice: dict) -> SplitPrompts:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from ..prompts.rules import rules
+from ..prompts.rules import split_by_rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def split_set(prompts: tuple[str, ...], number: int = 1) -> PromptSet:
             " lines that follow one another, and a blank line only between sets."
         )
     try:
-        split = rules(prompts)
+        split = split_by_rules(prompts)
     except ValueError as error:
         raise ValueError(f"Set {number}: {error}") from error
     return PromptSet(split.prompts, split.background, split.entities)

@@ -3,6 +3,6 @@
 No torch, no host at import.
 """
 
-from .split import SplitPrompts, parse_entities, parse_prompts
+from .split import SplitPrompts, parse_prompts
 
-__all__ = ["SplitPrompts", "parse_entities", "parse_prompts"]
+__all__ = ["SplitPrompts", "parse_prompts"]

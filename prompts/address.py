@@ -71,7 +71,7 @@ def parse_url(url: str) -> tuple[SplitResult, str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Is the host this machine: localhost, 127.0.0.0/8 or ::1?"""
+    """Whether the host is this machine: localhost, 127.0.0.0/8 or ::1."""
     if host == "localhost":
         return True
     try:

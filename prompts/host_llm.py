@@ -30,7 +30,7 @@ def as_text(messages: Messages) -> str:
 
 
 def can_generate(clip) -> bool:
-    """Has the text encoder a transformer that writes?
+    """Whether the text encoder has a transformer that writes.
 
     The host gives every CLIP a `generate`, which then fails.
     """

@@ -24,10 +24,10 @@ def list_models(roots: Sequence[str | os.PathLike]) -> list[str]:
     for root in map(Path, roots):
         for config in (*root.glob("*/config.json"), *root.glob("*/*/config.json")):
             found.add(config.parent.relative_to(root).as_posix())
-    return sorted(name for name in found if any(contained(Path(root), name) for root in roots))
+    return sorted(name for name in found if any(find_contained(Path(root), name) for root in roots))
 
 
-def contained(root: Path, name: str) -> Path | None:
+def find_contained(root: Path, name: str) -> Path | None:
     """The folder `name` in `root`, links followed; None when it lies elsewhere or is none."""
     if not name or "\0" in name or os.path.isabs(name):
         return None
@@ -40,7 +40,7 @@ def find_model(roots: Sequence[str | os.PathLike], name: str) -> Path:
 
     Raises ValueError when it is not in `roots` or is not a safetensors model.
     """
-    folder = next(filter(None, (contained(Path(root), name) for root in roots)), None)
+    folder = next(filter(None, (find_contained(Path(root), name) for root in roots)), None)
     if folder is None:
         raise ValueError(
             f"There is no language model '{name}' in {' or '.join(map(str, roots))}. Put a model's"

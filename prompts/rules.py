@@ -2,67 +2,100 @@
 entity.
 
 In short: clauses that all prompts have are shared; then, longest first, runs of words that all
-prompts have, where the run can be cut out without tearing a phrase. Shared words that are
-incidental ("a", "in a red") stay with their entity. The words stay as written. Deterministic, and
-what is shared does not depend on the order of prompts.
+prompts have, where the run can be cut out without tearing a phrase; then places that all prompts
+name, in whatever order; then the kind of picture in front. Shared words that are incidental ("a",
+"in a red") stay with their entity. The words stay as written. Deterministic, and what is shared
+does not depend on the order of prompts.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 
-from . import phrases
-from .phrases import Prompt, Span
-from .split import SplitPrompts, check_prompts, one_line, shorten
-from .words import DANGLING, PLACE_WORDS
+from .phrases import (
+    Prompt,
+    Span,
+    find_manner,
+    match_manner,
+    read_prompt,
+    write_background,
+    write_entity,
+)
+from .runs import (
+    Run,
+    count_words,
+    cut_at_clauses,
+    find_common_runs,
+    is_at_end,
+    is_at_start,
+    trim_run,
+)
+from .split import SplitPrompts, check_prompts, clean_prompts, shorten
+from .words import DANGLING, PLACE_WORDS, STYLE_ADJECTIVES, STYLE_LINKS, STYLE_NOUNS
 
 MIN_TAIL = 4  # words at the end of a clause, in a language without a known place word
-MIN_HEAD = (
-    3  # words at the start of a clause; they must open with a place word, or they are a subject
-)
+MIN_HEAD = 3  # words at the start of a clause; without a place word in front, they are a subject
 MIN_INNER = 4  # words inside a clause; the same
 MIN_FALLBACK = 3  # words of the one run that serves when no other is good enough
+MAX_STYLE = 6  # words of a kind of picture ("a highly detailed oil painting")
 
 
-def rules(prompts: Sequence[str]) -> SplitPrompts:
+def split_by_rules(prompts: Sequence[str]) -> SplitPrompts:
     """Split n >= 2 prompts into the background that they share and what is each one's own.
 
     Raises ValueError for one prompt, for identical prompts, when nothing is shared, or when a
     prompt has nothing of its own.
     """
-    prompts = tuple(map(one_line, prompts))
+    prompts = clean_prompts(prompts)
     check_prompts(prompts)
-    parsed = [phrases.parse(prompt) for prompt in prompts]
-    share_clauses(parsed)
-    share_runs(parsed)
-    if not any(parsed[0].shared):
+    read = [read_prompt(prompt) for prompt in prompts]
+    check_words(read, prompts)
+    share_clauses(read)
+    share_runs(read, is_scene)
+    share_places(read)
+    if not any(read[0].shared):
+        share_runs(read, is_fallback, at_most=1)
+    share_style(read)
+    if not any(read[0].shared[read[0].style :]):
         raise ValueError(
             "The prompts share no scene that could be the background. Describe the place in the"
             " same words in every prompt, best as its last part, for example '… in a misty forest"
             " at dawn.'."
         )
-    manner = phrases.manner_of(prompts)
-    background = common_rendering(
-        [phrases.finish(phrases.shared_text(prompt), manner) for prompt in parsed]
-    )
-    entities = tuple(phrases.finish(phrases.own_text(prompt), manner) for prompt in parsed)
-    check_entities(entities, background)
+    manner = find_manner(prompts)
+    background = pick_wording([match_manner(write_background(prompt), manner) for prompt in read])
+    entities = tuple(match_manner(write_entity(prompt), manner) for prompt in read)
+    check_entities(entities, prompts)
     return SplitPrompts(background, entities, prompts)
 
 
-def check_entities(entities: Sequence[str], background: str) -> None:
+def check_words(read: list[Prompt], prompts: Sequence[str]) -> None:
+    """Raises ValueError when two prompts have the same words."""
+    seen: dict[tuple[str, ...], int] = {}
+    for number, prompt in enumerate(read, 1):
+        first = seen.setdefault(tuple(prompt.keys), number)
+        if prompt.keys and first != number:
+            raise ValueError(
+                f"Prompts {first} and {number} say the same, but for an article, a plural or"
+                f" punctuation ('{shorten(prompts[number - 1])}'). Give each a subject of its own,"
+                " or remove one of the two lines."
+            )
+
+
+def check_entities(entities: Sequence[str], prompts: Sequence[str]) -> None:
     """Raises ValueError when a prompt says nothing besides the background."""
     for number, entity in enumerate(entities, 1):
         if not entity:
             raise ValueError(
-                f"Prompt {number} says nothing besides the shared text ('{shorten(background)}')."
-                " Add its subject, for example 'A red fox runs …', or remove that line."
+                f"Prompt {number} says nothing besides the shared text"
+                f" ('{shorten(prompts[number - 1])}'). Add its subject, for example 'A red fox"
+                " runs …', or remove that line."
             )
 
 
-def common_rendering(texts: Sequence[str]) -> str:
+def pick_wording(texts: Sequence[str]) -> str:
     """The shared text as most prompts write it; between equals the shortest, then the first in the
     alphabet.
     """
@@ -72,139 +105,118 @@ def common_rendering(texts: Sequence[str]) -> str:
 
 def share_clauses(prompts: list[Prompt]) -> None:
     """Mark the clauses that stand in every prompt."""
-    per_prompt = [prompt.clauses() for prompt in prompts]
+    per_prompt = [prompt.find_clauses() for prompt in prompts]
     common = set.intersection(*(set(clauses) for clauses in per_prompt))
     for keys in common:
         for prompt, clauses in zip(prompts, per_prompt, strict=True):
             prompt.share(clauses[keys])
 
 
-def share_runs(prompts: list[Prompt]) -> None:
-    """Mark the runs of words that stand in every prompt and can be cut out of it."""
-    runs = [piece for run in common_runs(prompts) for piece in cut_at_clauses(prompts, run)]
-    runs = sorted((trim(prompts, run) for run in runs), key=len_of, reverse=True)
-    accepted = [run for run in runs if is_scene(prompts, run)]
-    if not accepted and not any(prompts[0].shared):
-        accepted = [run for run in runs if is_fallback(prompts, run)][:1]
-    for run in accepted:
+def share_places(prompts: list[Prompt]) -> None:
+    """Mark the places at the ends of clauses that every prompt names, in whatever order:
+    "on the beach at sunset" and "at sunset on a beach".
+    """
+    common: set[tuple[str, ...]] | None = None
+    while True:
+        found = [find_last_places(prompt, common) for prompt in prompts]
+        kept = set.intersection(*map(set, found))
+        if kept == common:
+            break
+        common = kept  # where another place goes on after them, fewer are left the next time
+    for prompt, places in zip(prompts, found, strict=True):
+        for identity in common:
+            prompt.share(places[identity])
+
+
+def find_last_places(
+    prompt: Prompt, allowed: set[tuple[str, ...]] | None
+) -> dict[tuple[str, ...], Span]:
+    """The places with which the prompt's clauses end; of each clause, those after the last that is
+    not `allowed`.
+    """
+    found = {}
+    for clause in prompt.find_clauses().values():
+        for span in reversed(prompt.find_places(clause)):
+            if all(prompt.shared[span.start : span.stop]):
+                continue
+            identity = prompt.identify_place(span)
+            if not any(identity) or (allowed is not None and identity not in allowed):
+                break
+            found.setdefault(identity, span)
+    return found
+
+
+def share_style(prompts: list[Prompt]) -> None:
+    """Mark the kind of picture that every prompt begins with: "a photo" of "A photo of a fox"."""
+    length = count_alike(prompts)
+    if any(prompt.shared[0] for prompt in prompts if prompt.shared):
+        return
+    for stop in range(length, 0, -1):
+        if all(is_style(prompt, stop) for prompt in prompts):
+            for prompt in prompts:
+                prompt.share(range(stop))
+                prompt.style = stop
+            return
+
+
+def count_alike(prompts: list[Prompt]) -> int:
+    """With how many of the same words all prompts begin, at most MAX_STYLE."""
+    columns = zip(*(prompt.keys[:MAX_STYLE] for prompt in prompts), strict=False)
+    return len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
+
+
+def is_style(prompt: Prompt, stop: int) -> bool:
+    """Whether the first `stop` words are a kind of picture, and the subject follows."""
+    words, keys = prompt.words[:stop], prompt.keys[:stop]
+    one_phrase = not any(word.mark or len(word.tokens) > 1 for word in words[1:])
+    if stop == len(prompt.keys) or words[0].mark or not one_phrase:
+        return False
+    if (DANGLING - {"and"}).intersection(keys):
+        return False
+    if prompt.keys[stop] in STYLE_LINKS:
+        return keys[-1] in STYLE_NOUNS | STYLE_ADJECTIVES
+    return keys[-1] in STYLE_ADJECTIVES and len(words[0].tokens) == 1
+
+
+def share_runs(
+    prompts: list[Prompt],
+    is_fit: Callable[[list[Prompt], Run], bool],
+    at_most: int | None = None,
+) -> None:
+    """Mark the fit ones, or the longest of these, of the runs of words that stand in every
+    prompt.
+    """
+    runs = [piece for run in find_common_runs(prompts) for piece in cut_at_clauses(prompts, run)]
+    runs = [trim_run(prompts, run) for run in runs]
+    runs.sort(key=lambda run: len(run[0]), reverse=True)
+    for run in [run for run in runs if is_fit(prompts, run)][:at_most]:
         for prompt, span in zip(prompts, run, strict=True):
             prompt.share(span)
 
 
-Run = tuple[
-    Span, ...
-]  # the same words in every prompt, at prompt i in words[run[i].start:run[i].stop]
-
-
-def len_of(run: Run) -> int:
-    """Words in a run."""
-    return len(run[0])
-
-
-def common_runs(prompts: list[Prompt]) -> list[Run]:
-    """The common runs of two words or more outside the shared clauses, longest first, none
-    overlapping another.
-    """
-    taken = [list(prompt.shared) for prompt in prompts]
-    found: list[Run] = []
-    lengths = range(2, min(len(prompt.keys) for prompt in prompts) + 1)
-    # no common run of k words means none of k + 1, so the longest is found by bisection
-    while longer := bisect_left(
-        lengths, True, key=lambda length: not runs_of_length(prompts, taken, length)
-    ):
-        runs = runs_of_length(prompts, taken, lengths[longer - 1])
-        found.append(runs[min(runs)])
-        for used, span in zip(taken, found[-1], strict=True):
-            used[span.start : span.stop] = [True] * len(span)
-    return found
-
-
-def runs_of_length(
-    prompts: list[Prompt], taken: list[list[bool]], length: int
-) -> dict[tuple[str, ...], Run]:
-    """The common runs of `length` words that are not taken, by their words."""
-    grams = [ngrams(prompt.keys, used, length) for prompt, used in zip(prompts, taken, strict=True)]
-    common = set.intersection(*map(set, grams))
-    return {keys: tuple(gram[keys] for gram in grams) for keys in common}
-
-
-def ngrams(keys: Sequence[str], used: Sequence[bool], length: int) -> dict[tuple[str, ...], Span]:
-    """Where each free run of `length` words stands; the last one, if it stands there twice."""
-    starts = range(len(keys) - length + 1)
-    return {
-        tuple(keys[i : i + length]): range(i, i + length)
-        for i in starts
-        if not any(used[i : i + length])
-    }
-
-
-def cut_at_clauses(prompts: list[Prompt], run: Run) -> list[Run]:
-    """The pieces of a run between the places where every prompt has a clause boundary."""
-    ends = [
-        k + 1
-        for k in range(len_of(run))
-        if all(p.ends_clause(s[k]) for p, s in zip(prompts, run, strict=True))
-    ]
-    cuts = sorted({0, *ends, len_of(run)})
-    return [tuple(span[a:b] for span in run) for a, b in zip(cuts, cuts[1:], strict=False)]
-
-
-def at_start(prompts: list[Prompt], run: Run) -> bool:
-    """Does a clause, or what is left of it, begin with the run in every prompt?"""
-    return all(
-        prompt.is_open_left(span.start)
-        for prompt, span in zip(prompts, run, strict=True)
-        if len(span)
-    )
-
-
-def at_end(prompts: list[Prompt], run: Run) -> bool:
-    """Does a clause, or what is left of it, end with the run in every prompt?"""
-    return all(
-        prompt.is_open_right(span.stop)
-        for prompt, span in zip(prompts, run, strict=True)
-        if len(span)
-    )
-
-
-def trim(prompts: list[Prompt], run: Run) -> Run:
-    """Without a torn end ("… at dawn a") and, unless a clause begins here, from its first place
-    word on.
-    """
-    keys = prompts[0].keys
-    start, stop = 0, len_of(run)
-    if not at_end(prompts, run):
-        while stop and keys[run[0][stop - 1]] in DANGLING:
-            stop -= 1
-    if not at_start(prompts, run):
-        # "fox sits in a meadow" in "A red fox sits in a meadow": subject and verb belong to the
-        # entity
-        start = next((k for k in range(stop - 1) if keys[run[0][k]] in PLACE_WORDS), 0)
-    return tuple(span[start:stop] for span in run)
-
-
 def is_scene(prompts: list[Prompt], run: Run) -> bool:
-    """Can the run be cut out of every prompt, leaving the phrases around it whole?"""
-    words = [prompts[0].keys[k] for k in run[0]]
-    placed = bool(words) and words[0] in PLACE_WORDS
-    if not words:
+    """Whether the run can be cut out of every prompt, leaving the phrases around it whole."""
+    keys = [prompts[0].keys[k] for k in run[0]]
+    if not keys:
         return False
-    if at_end(prompts, run):
-        return at_start(prompts, run) or len(words) >= (2 if placed else MIN_TAIL)
-    if at_start(prompts, run):
-        return placed and len(words) >= MIN_HEAD
-    return placed and len(words) >= MIN_INNER and content(words) >= 2
+    placed, length = keys[0] in PLACE_WORDS, count_words(prompts, run)
+    if is_at_end(prompts, run):
+        return is_at_start(prompts, run) or length >= (2 if placed else MIN_TAIL)
+    if is_at_start(prompts, run):
+        return placed and length >= MIN_HEAD
+    return placed and length >= MIN_INNER and count_content(keys) >= 2
 
 
 def is_fallback(prompts: list[Prompt], run: Run) -> bool:
-    """Is the run long enough to serve when nothing else is shared?
+    """Whether the run is long enough to serve when nothing else is shared.
 
     The start of a clause is a subject, and not.
     """
-    words = [prompts[0].keys[k] for k in run[0]]
-    return len(words) >= MIN_FALLBACK and content(words) >= 2 and not at_start(prompts, run)
+    keys = [prompts[0].keys[k] for k in run[0]]
+    long_enough = count_words(prompts, run) >= MIN_FALLBACK and count_content(keys) >= 2
+    return long_enough and not is_at_start(prompts, run)
 
 
-def content(words: Sequence[str]) -> int:
+def count_content(keys: Sequence[str]) -> int:
     """Words that are neither articles, place words nor links."""
-    return sum(word not in DANGLING for word in words)
+    return sum(key not in DANGLING for key in keys)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))
+# "1. ", "(2) ", "Prompt 3: ", "- ": numbers or bullets of a list, and the prompt.
+NUMBER = r"(?:(?:prompt|image|scene)\s*)?#?\d{1,3}\s*[.):](?!\d)|[(\[]\d{1,3}[)\]]"
+LIST_MARK = re.compile(rf"(?:(?:{NUMBER})\s*|[-*•‣–—▪●○◦>]\s+)(?P<rest>\S.*)", re.IGNORECASE)
+QUOTED = re.compile(r'["“](?P<rest>[^"“”]*\w[^"“”]*)["”][,;]?')
 
 
 def one_line(text: str) -> str:
@@ -20,24 +25,45 @@ def lines_of(text: str) -> tuple[str, ...]:
 
 
 def parse_prompts(text: str) -> tuple[str, ...]:
-    """Prompts from a text with one prompt per line; blank lines and extra spaces do not count.
+    """Prompts from a text with one prompt per line; blank lines, extra spaces and what lists have
+    around them do not count.
 
     Raises ValueError unless there are at least two, all different: a coupled set has two images or
     more.
     """
-    prompts = lines_of(text)
+    prompts = clean_prompts(lines_of(text))
     check_prompts(prompts)
     return prompts
 
 
-def parse_entities(text: str) -> tuple[str, ...]:
-    """Entity texts from a text with one entity per line. Raises ValueError if there is none."""
-    entities = lines_of(text)
-    if not entities:
-        raise ValueError(
-            "The entities are empty. Write one entity per line, for example 'A red fox runs.'."
-        )
-    return entities
+def clean_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
+    """The prompts on one line each, without what a list puts around every one of them: numbers,
+    bullets, quotes.
+    """
+    cleaned = list(map(one_line, prompts))
+    while len(cleaned) > 1 and (inner := strip_list_marks(cleaned) or strip_quotes(cleaned)):
+        cleaned = inner
+    return tuple(cleaned)
+
+
+def strip_list_marks(prompts: Sequence[str]) -> list[str]:
+    """The prompts without bullets or numbers that count up; empty when not all have them."""
+    found = [LIST_MARK.match(prompt) for prompt in prompts]
+    if not all(found):
+        return []
+    marks = [prompt[: match.start("rest")] for prompt, match in zip(prompts, found, strict=True)]
+    numbers = [re.sub(r"\D", "", mark) for mark in marks]
+    if all(numbers):
+        is_list = all(int(b) == int(a) + 1 for a, b in zip(numbers, numbers[1:], strict=False))
+    else:
+        is_list = len(set(marks)) == 1
+    return [match["rest"] for match in found] if is_list else []
+
+
+def strip_quotes(prompts: Sequence[str]) -> list[str]:
+    """The prompts without quotes around each; empty when not all have them."""
+    found = [QUOTED.fullmatch(prompt) for prompt in prompts]
+    return [match["rest"].strip() for match in found] if all(found) else []
 
 
 def check_prompts(prompts: Sequence[str]) -> None:

@@ -119,6 +119,13 @@ def test_weights_of_another_model_are_refused(weights):
         load_open_clip("ViT-B-32", weights)
 
 
+def test_a_web_page_saved_as_weights_is_called_one(tmp_path):
+    page = tmp_path / "clip.pt"
+    page.write_text("<!DOCTYPE html><html>")
+    with pytest.raises(ValueError, match="clip.pt can not be read as weights: it is a web page"):
+        load_open_clip(NAME, page)
+
+
 @pytest.mark.parametrize("name", ["ViT-Z", "hf-hub:someone/something", "local-dir:/etc", ""])
 def test_names_that_open_clip_does_not_hold_are_refused(name, weights):
     with pytest.raises(ValueError, match="knows no model"):

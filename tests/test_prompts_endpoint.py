@@ -188,7 +188,9 @@ def test_refused_options_are_left_out(serve):
         ((400, {}, "bad"), "HTTP 400"),
         ((200, {}, "<html>"), "not a chat completion: '<html>'"),
         ((200, {}, '{"choices": []}'), "not a chat completion"),
-        ((200, {}, '{"choices": [{"message": {"content": null}}]}'), "not a chat completion"),
+        ((200, {}, '{"choices": [{"message": {"content": null}}]}'), "no answer .content is null"),
+        ((200, {}, '{"choices": [{"message": null}]}'), "not a chat completion"),
+        ((200, {}, '{"choices": [{"message": {"content": 5}}]}'), "not a chat completion"),
         ((200, {}, "[" * 100_000), "not a chat completion"),
         ((200, {"Content-Encoding": "gzip"}, "x"), "compressed"),
         ((200, {}, "x" * (2 << 20)), "longer than 1048576 bytes"),
@@ -199,6 +201,109 @@ def test_clear_errors(serve, step, message):
     with pytest.raises(ValueError, match=message):
         ask(server)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("instead", "message"),
+    [
+        ({"reasoning_content": "A room, hm"}, "thinking off.*'reasoning_content': 'A room, hm'"),
+        ({"reasoning": "A room, hm"}, "thinking off.*'reasoning': 'A room, hm'"),
+        ({"tool_calls": [{"id": "1"}]}, "tools off"),
+        ({"refusal": "I must not."}, "another model.*'I must not.'"),
+        ({}, "instruction-tuned"),
+    ],
+)
+def test_content_null_says_what_the_model_sent_instead(serve, instead, message):
+    body = json.dumps({"choices": [{"message": {"content": None} | instead}]})
+    with pytest.raises(ValueError, match=f"content is null.*{message}"):
+        ask(serve((200, {}, body)))
+
+
+def test_an_answer_that_was_cut_off_is_asked_for_again(serve):
+    cut_off = {"message": {"content": GOOD[:-8]}, "finish_reason": "length"}
+    server = serve((200, {}, json.dumps({"choices": [cut_off]})), completion(GOOD))
+    split = chat.split_by_chat(PROMPTS, Endpoint(server.base_url, "tiny"))
+    assert split.entities == ENTITIES
+    said, request = server.asked[1][2]["messages"][2:]
+    assert said["content"] == GOOD[:-8] and "cut off before its end" in request["content"]
+    server = serve((200, {}, json.dumps({"choices": [cut_off]})))
+    with pytest.raises(ValueError, match="asked twice.*cut off.*Background: A cozy"):
+        chat.split_by_chat(PROMPTS, Endpoint(server.base_url, "tiny"))
+
+
+JSON_ANSWER = json.dumps({"Background": ROOM, "Entity 1": ENTITIES[0], "Entity 2": ENTITIES[1]})
+
+
+def test_json_is_asked_for_with_the_parts_of_the_instruction(serve):
+    server = serve(completion(JSON_ANSWER))
+    endpoint = Endpoint(server.base_url, "tiny", response_format=chat.answer_format(2))
+    assert chat.split_by_chat(PROMPTS, endpoint).entities == ENTITIES
+    asked = server.asked[0][2]
+    assert asked["response_format"]["type"] == "json_schema"
+    schema = asked["response_format"]["json_schema"]["schema"]
+    assert (
+        list(schema["properties"]) == schema["required"] == ["Background", "Entity 1", "Entity 2"]
+    )
+    assert asked["messages"] == chat.first_messages(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (400, {}, "bad"),
+        (400, {}, "response_format.type must be 'text' or 'json_object'"),
+        (422, {}, '{"detail": "Unexpected fields in the request: {\'response_format\'}"}'),
+        (500, {}, "failed to parse grammar"),
+        (501, {}, "not implemented"),
+    ],
+)
+def test_a_server_that_has_no_json_is_asked_for_plain_text(serve, refusal):
+    server = serve(refusal, completion(GOOD))
+    endpoint = Endpoint(server.base_url, "tiny", response_format=chat.answer_format(2))
+    assert chat.split_by_chat(PROMPTS, endpoint).entities == ENTITIES
+    first, second = (asked[2] for asked in server.asked)
+    assert second == {key: value for key, value in first.items() if key != "response_format"}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+def test_plain_text_is_no_cure_for_other_refusals(serve, status):
+    server = serve((status, {}, "no"))
+    with pytest.raises(ValueError, match=f"HTTP {status}"):
+        ask(server, response_format=chat.answer_format(2), retries=0)
+    assert len(server.asked) == 1
+
+
+class Interrupt(BaseException):
+    """The user's own cancel; the host's is no Exception either."""
+
+
+def think_until_left(handler):
+    """Send the start of an answer, or nothing, and wait until the client goes."""
+    handler.connection.settimeout(10)
+    handler.server.left = not handler.connection.recv(1)
+
+
+def think_aloud(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+    handler.wfile.flush()
+    think_until_left(handler)
+
+
+@pytest.mark.parametrize("step", [think_until_left, think_aloud])
+def test_cancel_is_heard_while_the_server_thinks_and_the_server_is_left(serve, step):
+    server = serve(step)
+    started = time.monotonic()
+
+    def poll():
+        if time.monotonic() - started > 0.3:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        ask(server, poll=poll, read_timeout=60.0)
+    assert time.monotonic() - started < 2
+    while time.monotonic() - started < 5 and not getattr(server, "left", False):
+        time.sleep(0.02)
+    assert server.left, "the server goes on thinking"
 
 
 def hang(handler):

@@ -142,12 +142,40 @@ def served(root):
         log.close()
 
 
+class Cancel(BaseException):
+    """The user's own cancel; the host's is no Exception either."""
+
+
+def cancel_soon():
+    """A `poll` that cancels the second time: the first is before the request."""
+    calls = []
+
+    def poll():
+        calls.append(1)
+        if len(calls) == 2:
+            raise Cancel
+
+    return poll
+
+
 @pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}")
 def test_transformers_serve(root, served):
     split = chat.split_by_chat(PROMPTS, Endpoint(served, str(root / "taught"), max_tokens=40))
     assert (split.background, split.entities) == ("A cozy room.", ("A cat sits.", "A dog runs."))
     with pytest.raises(ValueError, match="asked twice"):
         chat.split_by_chat(PROMPTS, Endpoint(served, str(root / "random"), max_tokens=12))
+    # It knows no JSON, and answers in the instruction's own form.
+    taught = Endpoint(
+        served, str(root / "taught"), max_tokens=40, response_format=chat.answer_format(2)
+    )
+    split = chat.split_by_chat(PROMPTS, taught)
+    assert (split.background, split.entities) == ("A cozy room.", ("A cat sits.", "A dog runs."))
+    # A user's cancel reaches it in the middle of a long answer.
+    endpoint = Endpoint(served, str(root / "random"), max_tokens=450, poll=cancel_soon())
+    started = time.monotonic()
+    with pytest.raises(Cancel):
+        chat.split_by_chat(PROMPTS, endpoint)
+    assert time.monotonic() - started < 3
 
 
 # -- a host CLIP

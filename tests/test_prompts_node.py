@@ -1,5 +1,9 @@
 """The node Split Prompts: its contract, and each of its methods."""
 
+import socket
+import threading
+import time
+
 import folder_paths
 import pytest
 from tiny_llm import CLIP_ANSWER, PROMPTS, TEMPLATE, language_clip, make_folder, make_it_say
@@ -50,6 +54,16 @@ def test_default_prompts_are_the_papers():
     )
 
 
+def test_a_place_that_went_to_the_entities_is_said_on_the_node_and_in_the_log(caplog):
+    text = "A dog on the beach at sunset.\nA cat on a sandy shore at sunset."
+    result = CoupledSplitPrompts.execute(text, {"method": "rules"})
+    assert result.args[0] == "At sunset."
+    [shown] = result.ui.as_dict()["text"]
+    assert "same words in every prompt" in shown and "'At sunset.'" in shown
+    assert shown in caplog.text
+    assert CoupledSplitPrompts.execute(PAPER_PROMPTS, {"method": "rules"}).ui is None
+
+
 def test_by_model_folder(models):
     make_folder(models / "LLM" / "taught", TEMPLATE, True)
     text = " \n" + "\n\n ".join(PROMPTS)
@@ -64,6 +78,21 @@ def test_by_text_encoder():
         "\n".join(PROMPTS), {"method": "text encoder", "clip": clip}
     )
     assert result.args == ("forest at dawn", "A fox runs.\nan owl sits", "\n".join(PROMPTS))
+
+
+def test_cancel_while_a_server_thinks_is_the_hosts_own_interrupt(models):
+    import comfy.model_management as management
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        timer = threading.Timer(0.3, management.interrupt_current_processing)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(management.InterruptProcessingException):
+            method = {"method": "endpoint", "base_url": url, "model": "m"}
+            CoupledSplitPrompts.execute("\n".join(PROMPTS), method)
+        timer.join()
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(

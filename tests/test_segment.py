@@ -372,6 +372,29 @@ class Bomb:
         return (print, ("a checkpoint ran code",))
 
 
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"<!DOCTYPE html>\n<html lang=en>", "it is a web page.*Download the file itself"),
+        (b"\xef\xbb\xbf\n <html><head><title>404", "it is a web page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "it is only Git's pointer"),
+        (b'{"error": "Invalid credentials"}', "it is a text .'{.error.: .Invalid credentials"),
+        (b"", "it is empty"),
+        (b"\0\1\2\3", "it is damaged, or of another kind"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_a_file_that_is_no_weights_is_called_what_it_is(tmp_path, start, message, ending):
+    path = tmp_path / f"sam_vit_b.{ending}"
+    path.write_bytes(start)
+    with pytest.raises(
+        ValueError, match=f"sam_vit_b.{ending} can not be read as weights: {message}"
+    ) as caught:
+        load_sam(path)
+    assert "weights_only" not in str(caught.value)
+
+
 def test_what_is_no_checkpoint_is_refused_with_words(tmp_path, capsys):
     weights = tiny_sam().state_dict()
     other, more, less = (
