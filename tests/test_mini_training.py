@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from coupled.benchmarks.mini import __main__ as bench
+from coupled.devtools import system
 from coupled.mini import font
 from coupled.mini.model import WEIGHTS
 from coupled.mini.text import TOKENIZER
@@ -153,9 +154,15 @@ def test_the_missing_font_is_named_with_its_package(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="NotoColorEmoji.ttf.*fonts-noto-color-emoji"):
         glyph("🦊")
     path = tmp_path / "Other.ttf"
-    path.touch()
     monkeypatch.setenv(font.VARIABLE, str(path))
+    with pytest.raises(FileNotFoundError, match="Other.ttf"):
+        font.find_font()
+    path.touch()
     assert font.find_font() == path
+
+
+def test_the_set_up_looks_for_the_font_where_the_world_does():
+    assert (system.FONT, system.FONT_FOLDERS) == (font.NAME, font.FOLDERS)
 
 
 def test_bench_mini_runs_where_no_training_ever_ran(tmp_path, capsys):
