@@ -104,7 +104,8 @@ class MiniBench:
     def alignment(self) -> dict:
         """Shares of held-out prompts whose subject, place, and both are right."""
         pairs = [(s, p) for s in SUBJECTS for p in PLACES if held_out(s.name, p.name)]
-        right, started = [], time.time()
+        right = []
+        started = time.time()
         for seed, (s, p) in itertools.product(range(self.size.seeds), pairs[: self.size.pairs]):
             image = self.stock([prompt_of(s, p)], seed)
             ((subject, place),) = verdicts(self.judge, image)
