@@ -5,28 +5,21 @@ from pathlib import Path
 
 NAME = "NotoColorEmoji.ttf"
 VARIABLE = "COUPLED_EMOJI_FONT"  # a file to take in place of the system's
-FOLDERS = (
-    "/usr/share/fonts/truetype/noto",  # Debian, Ubuntu
-    "/usr/share/fonts/noto",  # Arch
-    "/usr/share/fonts/google-noto-emoji",  # Fedora
-    "/usr/local/share/fonts",
-    "~/.local/share/fonts",
-    "~/.fonts",
-    "~/Library/Fonts",
-    "/Library/Fonts",
-)
+# The set-up's check (devtools/system.py) can not import this file, and looks in the same folders.
+FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 
 
 def find_font() -> Path:
     """The font's file. FileNotFoundError that names the file, the package, and what to do."""
-    given = os.environ.get(VARIABLE)
-    places = [Path(given)] if given else [Path(f, NAME).expanduser() for f in FOLDERS]
-    for path in places:
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"Install the font {NAME}: on Debian and Ubuntu `sudo apt-get install"
-        f" fonts-noto-color-emoji`; elsewhere put the file into ~/.local/share/fonts, or name it in"
-        f" the environment variable {VARIABLE}. The mini world's subjects are drawn from it; it was"
-        f" looked for at {', '.join(map(str, places))}."
-    )
+    if given := os.environ.get(VARIABLE):
+        found = [Path(given)] if Path(given).is_file() else []
+    else:
+        found = [path for folder in FOLDERS for path in Path(folder).expanduser().rglob(NAME)]
+    if not found:
+        raise FileNotFoundError(
+            f"Install the font {NAME}: on Debian and Ubuntu `sudo apt-get install"
+            " fonts-noto-color-emoji`; elsewhere put the file into ~/.local/share/fonts, or name it"
+            f" in the environment variable {VARIABLE}. The mini world's subjects are drawn from it;"
+            f" it was not found at {given or ', '.join(FOLDERS)}."
+        )
+    return found[0]

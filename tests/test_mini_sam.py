@@ -10,7 +10,7 @@ from coupled.mini import model as mini_model
 from coupled.mini.model import WEIGHTS
 from coupled.mini.sam import build_mini_sam, load_mini_sam
 from coupled.mini.size import SIZE
-from coupled.mini.training.augment import painted
+from coupled.mini.training.augment import roughen
 from coupled.mini.training.dataset import SceneArrays
 from coupled.mini.training.loop import Budget
 from coupled.mini.training.train_sam import (
@@ -89,10 +89,10 @@ def test_picture_and_mask_move_together(batch):
     assert seen[2].max() == 0
 
 
-def test_painting_keeps_the_picture_recognisable(batch):
+def test_roughening_keeps_the_picture_recognisable(batch):
     images, _ = batch
     torch.manual_seed(3)
-    other = painted(images)
+    other = roughen(images)
     assert other.shape == images.shape and 0 <= other.min() and other.max() <= 1
     assert 0 < (other - images).abs().mean() < 0.15
 
@@ -174,7 +174,7 @@ def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
     )
     truth = torch.from_numpy(np.stack([s.mask_HW for s in scenes])) > 127
     larger = torch.nn.functional.interpolate(images, scale_factor=2.0, mode="bicubic").clamp(0, 1)
-    for seen in (painted(images), larger):
+    for seen in (roughen(images), larger):
         masks = segment_entities(segmenter, seen.permute(0, 2, 3, 1))
         masks = torch.nn.functional.interpolate(masks[:, None], SIZE, mode="area")[:, 0] > 0.5
         assert iou_of(masks, truth).mean() > 0.82

@@ -28,7 +28,7 @@ from coupled.schedules.families import family
 from .drawn import held_out_iou, held_out_ranking, prompt_of
 
 GUIDANCE = 3.5
-SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 24))  # mode, center
+ALL_SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 24))
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,24 @@ class Size:
     sets: int = 24
     pairs: int | None = None
     steps: int = 30
+    settings: tuple[tuple[str, float], ...] = ALL_SETTINGS  # mode and center
     drawn: int = 200
     ranked: int = 100
     judge_scenes: int = SCENES
     judge_steps: int = STEPS
 
 
-QUICK = Size(seeds=1, sets=1, pairs=2, steps=2, drawn=4, ranked=2, judge_scenes=60, judge_steps=3)
+QUICK = Size(
+    seeds=1,
+    sets=1,
+    pairs=2,
+    steps=2,
+    settings=ALL_SETTINGS[:1],
+    drawn=1,
+    ranked=1,
+    judge_scenes=60,
+    judge_steps=3,
+)
 
 
 class MiniBench:
@@ -70,7 +81,7 @@ class MiniBench:
                 partial(text_alignment, self.clip_model), self.size.ranked
             ),
         }
-        return rounded(report)
+        return round_numbers(report)
 
     def stock(self, prompts: list[str], seed: int) -> torch.Tensor:
         """Images [n, H, W, 3] of the unpatched model, each from the same noise."""
@@ -93,7 +104,8 @@ class MiniBench:
     def alignment(self) -> dict:
         """Shares of held-out prompts whose subject, place, and both are right."""
         pairs = [(s, p) for s in SUBJECTS for p in PLACES if held_out(s.name, p.name)]
-        right, started = [], time.time()
+        right = []
+        started = time.time()
         for seed, (s, p) in itertools.product(range(self.size.seeds), pairs[: self.size.pairs]):
             image = self.stock([prompt_of(s, p)], seed)
             ((subject, place),) = verdicts(self.judge, image)
@@ -123,7 +135,7 @@ class MiniBench:
         images = {"same seed": self.stock([prompt_of(s, place) for s in pair], seed)}
         background = prompt_of(place=place)
         entities = [prompt_of(s) for s in pair]
-        for mode, center in SETTINGS:
+        for mode, center in self.size.settings:
             method = f"coupled, {mode}, center {center}"
             images[method] = self.coupled(background, entities, seed, mode, center)
         return images
@@ -150,8 +162,8 @@ def summary(scores: list[tuple[float, float]]) -> dict:
     }
 
 
-def rounded(value):
+def round_numbers(value):
     """A report with three decimals."""
     if isinstance(value, dict):
-        return {name: rounded(part) for name, part in value.items()}
+        return {name: round_numbers(part) for name, part in value.items()}
     return round(float(value), 3) if isinstance(value, float) else value

@@ -23,7 +23,7 @@ def pictures(scenes: SceneArrays, index) -> torch.Tensor:
     return images_BHWC.to(torch.get_default_device()).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def painted(images_BCHW: torch.Tensor) -> torch.Tensor:
+def roughen(images_BCHW: torch.Tensor) -> torch.Tensor:
     """Pictures as a small diffusion model might have painted them: soft or noisy, in other light
     and colors.
     """

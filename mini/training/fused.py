@@ -19,15 +19,15 @@ class FusedNorm(torch.nn.Module):
         self.query_norm, self.key_norm = norm.query_norm, norm.key_norm
 
     def forward(self, q, k, v):
-        return both_normed(q, k, self.query_norm.weight, self.key_norm.weight)
+        return norm_both(q, k, self.query_norm.weight, self.key_norm.weight)
 
 
 @torch.compile(dynamic=False)
-def both_normed(q, k, q_weight, k_weight):
-    return rms_normed(q, q_weight), rms_normed(k, k_weight)
+def norm_both(q, k, q_weight, k_weight):
+    return rms_norm(q, q_weight), rms_norm(k, k_weight)
 
 
-def rms_normed(x, weight):
+def rms_norm(x, weight):
     """In float32, whatever x is, as at inference."""
     wide = x.float()
     return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + EPSILON) * weight.float()).to(

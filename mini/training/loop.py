@@ -83,10 +83,10 @@ def train(
         step += 1
         log.add(step, progress, shown.detach(), len(batch[0]))
         if path and step % SAVE_EVERY == 0:
-            torch.save(optimizer.averaged(), path)
+            torch.save(optimizer.average_state(), path)
     if path:
-        torch.save(optimizer.averaged(), path)
-    return optimizer.averaged()
+        torch.save(optimizer.average_state(), path)
+    return optimizer.average_state()
 
 
 def resume(model: torch.nn.Module, path: Path) -> bool:

@@ -61,7 +61,7 @@ class Optimizer:
         share = 1 - min(self.memory, self.steps / (self.steps + self.youth))
         torch._foreach_lerp_(list(self.average.values()), copies, share)
 
-    def averaged(self) -> dict[str, torch.Tensor]:
+    def average_state(self) -> dict[str, torch.Tensor]:
         """The model's state on the CPU with the averages in place of its weights."""
         state = {**self.model.state_dict(), **self.average}
         return {name: value.detach().cpu().clone() for name, value in state.items()}

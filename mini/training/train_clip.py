@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..clip import build_mini_clip, tokenizer
 from ..world import PLACES, SUBJECTS, caption
-from .augment import painted, scenes_at
+from .augment import roughen, scenes_at
 from .dataset import NONE, SceneArrays, draw_index, names_at
 from .loop import Budget, Rate, resume, train
 from .optimizer import Optimizer
@@ -68,7 +68,7 @@ def clip_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
         subject_B, place_B = names_at(scenes, index)
         texts, named_subject_T, named_place_T = captions(rng, subject_B, place_B)
         right_BT = fits(named_subject_T, subject_B) & fits(named_place_T, place_B)
-        yield (painted(images_BCHW) - mean) / std, tokenize(texts), right_BT.float()
+        yield (roughen(images_BCHW) - mean) / std, tokenize(texts), right_BT.float()
 
 
 def clip_loss(clip: open_clip.CLIP, images_BCHW, ids_BT, right_BT):

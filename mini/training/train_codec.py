@@ -79,6 +79,7 @@ def set_statistics(codec: Codec, scenes: SceneArrays, count: int = 1024) -> None
     """
     slices = [slice(i, i + 64) for i in range(0, min(count, len(scenes)), 64)]
     mean_BCHW = torch.cat([codec.moments(pictures(scenes, part))[0] for part in slices])
-    deviation_C, center_C = mean_BCHW.std((0, 2, 3)), mean_BCHW.mean((0, 2, 3))
+    deviation_C = mean_BCHW.std((0, 2, 3))
+    center_C = mean_BCHW.mean((0, 2, 3))
     codec.latent_scale.copy_(1 / (deviation_C * FLUX_SCALE))
     codec.latent_shift.copy_(FLUX_SHIFT - center_C * codec.latent_scale)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..sam import build_mini_sam
 from ..size import SIZE
-from .augment import painted, scenes_at
+from .augment import roughen, scenes_at
 from .dataset import SceneArrays, draw_index
 from .loop import Budget, Rate, resume, train
 from .optimizer import Optimizer
@@ -89,14 +89,14 @@ def predictions(sam: Sam, images_BCHW, points_BP2, boxes_B4):
     # The decoder takes many prompts of one picture; vmap makes that many prompts of many pictures.
     decode = torch.vmap(decode_one, in_dims=(None, 0, 0, None, None))
     logits, iou = decode(sam.mask_decoder, embeddings, prompts, positions, no_mask)
-    return answered(logits), answered(iou)
+    return pick_answers(logits), pick_answers(iou)
 
 
 def decode_one(decoder: MaskDecoder, embedding_CHW, prompts, positions, no_mask):
     return decoder.predict_masks(embedding_CHW[None], positions, prompts, no_mask)
 
 
-def answered(outputs):
+def pick_answers(outputs):
     """Of the decoder's outputs, on axis 2, the one that answers each prompt; the last is a box."""
     return torch.cat([outputs[:, :-1, MULTIMASK], outputs[:, -1:, SINGLE]], 1).float()
 
@@ -135,7 +135,7 @@ def sam_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
     while True:
         index = draw_index(rng, scenes, batch)
         images_BCHW, masks_B1HW = move(*scenes_at(scenes, index))
-        yield painted(images_BCHW), masks_B1HW
+        yield roughen(images_BCHW), masks_B1HW
 
 
 def is_matrix(name: str) -> bool:

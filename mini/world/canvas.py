@@ -94,7 +94,7 @@ class Canvas:
             .filter(ImageFilter.GaussianBlur(radius * 24))
             .resize(self.image.size)
         )
-        self._replace(ImageChops.screen(self.image, light))
+        self.replace_image(ImageChops.screen(self.image, light))
 
     def veil(self, top, bottom, color, opacity: float) -> None:
         """Mist: a translucent band that is thickest in its middle."""
@@ -104,5 +104,5 @@ class Canvas:
         mask = Image.fromarray(np.repeat(weight[:, None], PIXELS, 1).astype(np.uint8))
         self.image.paste(Image.new("RGB", self.image.size, color), mask=mask)
 
-    def _replace(self, image: Image.Image) -> None:
+    def replace_image(self, image: Image.Image) -> None:
         self.image, self.draw = image, ImageDraw.Draw(image)

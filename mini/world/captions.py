@@ -24,7 +24,7 @@ def sentence(text: str) -> str:
 
 def caption(rng: np.random.Generator, subject: Subject | None, place: Place | None) -> Caption:
     """A random caption; `subject` or `place` may be left out, not both."""
-    where = _where(rng, place) if place else ""
+    where = place_words(rng, place) if place else ""
     if subject is None:
         article = where.split(" ", 1)[1] if rng.random() < 0.75 else where
         return Caption(sentence(article), None, place.name)
@@ -37,7 +37,7 @@ def caption(rng: np.random.Generator, subject: Subject | None, place: Place | No
     return Caption(sentence(f"{who} {where}"), subject.name, place.name)
 
 
-def _where(rng: np.random.Generator, place: Place) -> str:
+def place_words(rng: np.random.Generator, place: Place) -> str:
     phrase = place.phrases[rng.integers(len(place.phrases))]
     if rng.random() < 0.4:
         return phrase

@@ -22,7 +22,7 @@ def tokyo(c: Canvas, horizon: float) -> None:
         for side in (0, 1):
             near, far = 0.13 * i - 0.02, 0.13 * (i + 1)
             left, right = (near, far) if side == 0 else (1 - far, 1 - near)
-            _tower(
+            draw_tower(
                 c,
                 left,
                 right,
@@ -41,7 +41,7 @@ def tokyo(c: Canvas, horizon: float) -> None:
             y = c.uniform(0.03 + 0.06 * i, 0.12 + 0.06 * i)
             height = c.uniform(0.17, 0.24) - 0.03 * i
             c.glow(x + width / 2, y + height / 2, 0.11, color, 0.5)
-            _sign(c, x, y, width, height, color)
+            draw_sign(c, x, y, width, height, color)
             c.polygon(
                 [(x, street + 0.12), (x + width, street + 0.12), (x + width, 1), (x, 1)],
                 mix((42, 38, 64), color, 0.22),
@@ -51,7 +51,7 @@ def tokyo(c: Canvas, horizon: float) -> None:
     )
 
 
-def _tower(c: Canvas, left, right, top, base) -> None:
+def draw_tower(c: Canvas, left, right, top, base) -> None:
     wall = shade((78, 66, 118), c.uniform(0.6, 1.15))
     c.rectangle(left, top, right, base, wall)
     lit = c.choice([(255, 226, 150), (150, 214, 250)])
@@ -64,7 +64,7 @@ def _tower(c: Canvas, left, right, top, base) -> None:
         y += 0.055
 
 
-def _sign(c: Canvas, x, y, width, height, color) -> None:
+def draw_sign(c: Canvas, x, y, width, height, color) -> None:
     c.rectangle(x, y, x + width, y + height, shade(color, 0.35))
     c.rectangle(x + 0.008, y + 0.008, x + width - 0.008, y + height - 0.008, color)
     rows = 3
@@ -109,10 +109,10 @@ def forest(c: Canvas, horizon: float) -> None:
             shade((70, 104, 56), c.uniform(0.8, 1.2)),
         )
     x = c.uniform(-0.1, 0.6)
-    c.image.paste((255, 244, 206), mask=_ray(c, x))
+    c.image.paste((255, 244, 206), mask=ray_mask(c, x))
 
 
-def _ray(c: Canvas, x: float):
+def ray_mask(c: Canvas, x: float):
     mask = Image.new("L", (64, 64))
     draw = ImageDraw.Draw(mask)
     for i in range(3):
