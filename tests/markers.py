@@ -1,0 +1,45 @@
+"""The marks that choose tests: what a test starts, and the oldest ComfyUI that it can run on.
+
+conftest.py takes the hook from here, so that it can be tried without a host.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from devtools.environment import host_version
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
+# Whoever asks for one of these fixtures has started what it stands for.
+STARTS = {
+    "host_server": "server",
+    "postgres": "server",
+    "served": "server",
+    "chromium": "browser",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which chooses by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    version = host_version(HOST)
+    for item in items:
+        _mark_what_starts(item)
+        _leave_out(item, version)
+
+
+def _mark_what_starts(item: pytest.Item) -> None:
+    for fixture in getattr(item, "fixturenames", []):
+        if fixture in STARTS:
+            item.add_marker(STARTS[fixture])
+
+
+def _leave_out(item: pytest.Item, version: tuple[int, ...]) -> None:
+    """Skips a test that needs a newer ComfyUI, with the reason in pytest's summary."""
+    for mark in item.iter_markers("needs_host"):
+        oldest, why = mark.args
+        if version < tuple(map(int, oldest.split("."))):
+            this = ".".join(map(str, version))
+            reason = f"needs ComfyUI {oldest} or newer, this is {this}: {why}"
+            item.add_marker(pytest.mark.skip(reason=reason))
