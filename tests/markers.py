@@ -1,4 +1,4 @@
-"""The marks that choose tests: what a test starts, and the oldest ComfyUI that it can run on.
+"""The marks that choose tests: what a test needs, and the oldest ComfyUI that it can run on.
 
 conftest.py takes the hook from here, so that it can be tried without a host.
 """
@@ -12,12 +12,13 @@ from devtools.environment import host_version
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
-# Whoever asks for one of these fixtures has started what it stands for.
-STARTS = {
+# What asks for one of these fixtures needs what it stands for.
+NEEDS = {
     "host_server": "server",
     "postgres": "server",
     "served": "server",
     "chromium": "browser",
+    "scenes": "font",
 }
 
 
@@ -25,14 +26,14 @@ STARTS = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     version = host_version(HOST)
     for item in items:
-        _mark_what_starts(item)
+        _mark_needs(item)
         _leave_out(item, version)
 
 
-def _mark_what_starts(item: pytest.Item) -> None:
+def _mark_needs(item: pytest.Item) -> None:
     for fixture in getattr(item, "fixturenames", []):
-        if fixture in STARTS:
-            item.add_marker(STARTS[fixture])
+        if fixture in NEEDS:
+            item.add_marker(NEEDS[fixture])
 
 
 def _leave_out(item: pytest.Item, version: tuple[int, ...]) -> None:

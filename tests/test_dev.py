@@ -190,6 +190,7 @@ def test_every_test_tool_has_one_exact_version():
     assert len(lines) > 5 and all(re.fullmatch(r"[\w\[\]-]+==[\d.]+(;.*)?", one) for one in lines)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for Python")
 @pytest.mark.parametrize("style, tests, code", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 2, 2)])
 def test_tests_run_whatever_the_style_check_says(tmp_path, style, tests, code):
     python = tmp_path / "python"

@@ -78,6 +78,7 @@ def test_loss_is_least_where_the_right_texts_score_highest():
     assert contrastive_loss(20 * right.flip(0), right) > 10
 
 
+@pytest.mark.font
 def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     arrays = SceneArrays(tmp_path, 8)
     for i in range(8):
@@ -92,6 +93,7 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     assert after["logit_scale"].exp().item() == pytest.approx(100)
 
 
+@pytest.mark.font
 @trained
 def test_it_ranks_the_right_subject_and_place_first():
     module, tokenize = load_mini_clip()
@@ -106,6 +108,7 @@ def test_it_ranks_the_right_subject_and_place_first():
     )
 
 
+@pytest.mark.font
 @trained
 def test_the_node_with_mini():
     scene = draw_scene(np.random.default_rng(0), SUBJECTS[0], PLACES[0])

@@ -155,6 +155,7 @@ def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
     )
 
 
+@pytest.mark.font
 @trained
 def test_it_finds_the_subjects_of_scenes_it_never_saw():
     segmenter = Segmenter(load_mini_sam())
@@ -162,6 +163,7 @@ def test_it_finds_the_subjects_of_scenes_it_never_saw():
     assert result["iou"] > 0.86 and result["found"] == 1 and result["left_empty"] >= 0.8, result
 
 
+@pytest.mark.font
 @trained
 def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
     segmenter, rng = Segmenter(load_mini_sam()), np.random.default_rng(5)
