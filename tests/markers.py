@@ -20,6 +20,10 @@ NEEDS = {
     "chromium": "browser",
     "scenes": "font",
 }
+# Templates with nodes of the host that came after the oldest host.
+NEWER_TEMPLATES = {
+    "coupled_measure_flux_dev": pytest.mark.needs_host("0.24", "the node Remove Background"),
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own, which chooses by marks

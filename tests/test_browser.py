@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markers import NEWER_TEMPLATES
 from PIL import Image
 
 from coupled.devtools.browser import ADVICE, find_browser
@@ -29,7 +30,9 @@ FIRST = ("coupled_mini", "coupled_flux_dev")  # the workflows that people open f
 # the zoom below which the classic canvas hides all text; the page fits a template into its window
 READABLE = 0.571
 
-each_template = pytest.mark.parametrize("name", TEMPLATES)
+each_template = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEWER_TEMPLATES.get(name, ())) for name in TEMPLATES]
+)
 
 
 @pytest.fixture(scope="module")

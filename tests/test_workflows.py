@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from markers import NEWER_TEMPLATES
 
 from coupled.devtools.workflow import NOTES, to_prompt
 
@@ -145,9 +146,8 @@ def value_fault(value, kind, options=None) -> str | None:
     return None
 
 
-NEWER = {
+NEWER = NEWER_TEMPLATES | {
     "coupled_first_last_frame_wan": pytest.mark.needs_host("0.26", "bit_depth of Create Video"),
-    "coupled_measure_flux_dev": pytest.mark.needs_host("0.24", "the node Remove Background"),
 }
 
 
