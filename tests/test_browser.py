@@ -270,6 +270,7 @@ def test_a_node_says_and_shows_what_it_found(canvas):
     )  # a view: not saved
 
 
+@pytest.mark.needs_host("0.24", "Nodes 2.0 shows all pictures of a batch", only="nodes2")
 def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     """From the template to a saved set, by way of a page in Japanese, and from one of its files to
     the same pixels.

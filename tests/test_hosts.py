@@ -102,6 +102,10 @@ def test_newer(): pass
 @pytest.mark.needs_host("0.20.1", "the node Y")
 def test_as_old(): pass
 
+@pytest.mark.parametrize("page", ["old", "new"])
+@pytest.mark.needs_host("0.24", "the page Z", only="new")
+def test_on_pages(page): pass
+
 @pytest.fixture
 def host_server(): pass
 
@@ -131,12 +135,13 @@ def try_marks(tmp_path):
 
 def test_a_test_that_needs_a_newer_host_is_left_out_and_named(try_marks):
     said = try_marks()
-    assert "2 passed, 1 skipped" in said
+    assert "3 passed, 2 skipped" in said
     assert "needs ComfyUI 0.24 or newer, this is 0.20.1: the node X" in said
+    assert "needs ComfyUI 0.24 or newer, this is 0.20.1: the page Z" in said
 
 
 def test_what_asks_for_the_server_bears_its_mark(try_marks):
-    assert "1 passed, 2 deselected" in try_marks("-m", "server")
+    assert "1 passed, 4 deselected" in try_marks("-m", "server")
 
 
 # ---- the workflow that runs on push
