@@ -310,9 +310,8 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     host_server.client.post(
         "/free", {"unload_models": True, "free_memory": True}
     )  # or all would come from its cache
-    canvas.page.wait_for_timeout(
-        2000
-    )  # the server's worker frees in its own time; its answer does not wait for that
+    # The server's worker frees in its own time, and its answer does not wait for that.
+    canvas.page.wait_for_timeout(10_000)
     entry = next(made[0] for made in saved.values() if made[0]["filename"].startswith("coupled"))
     canvas.drop(host_server.client.file(entry))
     canvas.page.wait_for_function("app.graph._nodes.some((node) => node.type === 'CoupledSampler')")
