@@ -7,6 +7,7 @@ into it.
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -21,9 +22,11 @@ if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
 from devtools.browser import provide_browser
 from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
 from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
+from devtools.hosts import RELEASES, Site, find_site
 from devtools.install import announce, prepare
 from devtools.system import provide_packages, require_packages, will_install
 
+FAST = "not browser and not server and not font"
 STYLE = """
 The lines above are from the check of code style (ruff). They matter only if you changed the code;
 `ruff check --fix` mends some. The tests run all the same.
@@ -47,12 +50,16 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
             f" {ROOT / 'requirements-dev.txt'}"
         )
         raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
-    provide_browser(environment)
-    require_packages("test")
+    if not options.fast:
+        provide_browser(environment)
+        require_packages("test")
     style = hand_over([environment.python, "-m", "ruff", "check", ROOT])
     if style:
         print(STYLE, file=sys.stderr, flush=True)
-    tests = hand_over([environment.python, "-m", "pytest", "-q", "-rfEs", *rest])
+    chosen = ["-m", FAST, *rest] if options.fast else rest
+    variables = {"COMFYUI_PATH": str(environment.host)} if options.host else {}
+    command = [environment.python, "-m", "pytest", "-q", "-rfEs", *chosen]
+    tests = hand_over(command, **variables)
     if style and not tests:
         print(
             "The tests passed, the code style check did not: see its lines at the top.",
@@ -111,13 +118,15 @@ def optimise(environment: Environment, options: argparse.Namespace, rest: list[s
     )
 
 
-def hand_over(command: list) -> int:
+def hand_over(command: list, **variables: str) -> int:
     """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time
     to clean up.
     """
     ignored = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        child = subprocess.Popen([str(part) for part in command], cwd=ROOT)
+        child = subprocess.Popen(
+            [str(part) for part in command], cwd=ROOT, env=os.environ | variables
+        )
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         return child.wait()
     finally:
@@ -141,6 +150,35 @@ COMMANDS = {
 }
 
 
+def add_test_options(parser: argparse.ArgumentParser) -> None:
+    versions = ", ".join(release.version for release in RELEASES)
+    parser.add_argument(
+        "--host",
+        metavar="VERSION",
+        help=f"test against this ComfyUI, fetched into .host/VERSION (2.3 GB): {versions}",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="leave out what needs a browser, a server or a package of the system",
+    )
+
+
+def provide(options: argparse.Namespace) -> Environment:
+    """Everything that the command needs, got where it is missing."""
+    command, site = options.command, chosen_site(options)
+    system = not getattr(options, "fast", False)
+    announce(command, system and will_install(command), site)
+    if system:
+        provide_packages(command)
+    return prepare(command, site)
+
+
+def chosen_site(options: argparse.Namespace) -> Site | None:
+    version = getattr(options, "host", None)  # only `test` takes one
+    return find_site(version) if version else None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -152,11 +190,10 @@ def main() -> int:
         "--port", type=int, default=8188, help="8188, or a free one if it is taken"
     )
     commands.choices["bench"].add_argument("what", choices=["mini", "quality", "speed"])
+    add_test_options(commands.choices["test"])
     options, rest = parser.parse_known_args()
     try:
-        announce(options.command, will_install(options.command))
-        provide_packages(options.command)
-        environment = prepare(options.command)
+        environment = provide(options)
         return COMMANDS[options.command][0](environment, options, rest)
     except SetupError as error:
         print(

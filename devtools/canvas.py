@@ -36,6 +36,10 @@ FRAME = """([ids, most]) => {
   app.canvas.ds.offset = [(w + 60) / 2 / scale - middle[0], (h + 60) / 2 / scale - middle[1]];
   app.canvas.setDirty(true, true);
 }"""
+# Has the undo history take the graph as it is; the page of ComfyUI 0.20 calls that checkState.
+TAKE_NOTE = """() => {
+    const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker;
+    tracker.captureCanvasState ? tracker.captureCanvasState() : tracker.checkState() }"""
 ONLY = """async (types) => {
   const empty = { version: 0.4, last_node_id: 0, last_link_id: 0, nodes: [], links: [] };
   await app.loadGraphData({ id: crypto.randomUUID(), ...empty });
@@ -104,9 +108,7 @@ class Canvas:
     def only(self, *types: str) -> list[int]:
         """A graph of new nodes of these types, in a row; their ids."""
         ids = self.run(ONLY, types)
-        self.page.evaluate(
-            "app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()"
-        )
+        self.page.evaluate(TAKE_NOTE)
         return ids
 
     def inputs(self, kind: str) -> dict:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 HOST = ROOT / ".host" / "ComfyUI"
 OUTPUT = ROOT / "output"
-OLDEST_HOST = (0, 19, 0)
+OLDEST_HOST = (0, 20, 1)
 NEEDED = ("torch", "aiohttp", "PIL")
 
 

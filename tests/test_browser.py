@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markers import NEWER_TEMPLATES
 from PIL import Image
 
 from coupled.devtools.browser import ADVICE, find_browser
@@ -29,7 +30,9 @@ FIRST = ("coupled_mini", "coupled_flux_dev")  # the workflows that people open f
 # the zoom below which the classic canvas hides all text; the page fits a template into its window
 READABLE = 0.571
 
-each_template = pytest.mark.parametrize("name", TEMPLATES)
+each_template = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEWER_TEMPLATES.get(name, ())) for name in TEMPLATES]
+)
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +270,7 @@ def test_a_node_says_and_shows_what_it_found(canvas):
     )  # a view: not saved
 
 
+@pytest.mark.needs_host("0.24", "Nodes 2.0 shows all pictures of a batch", only="nodes2")
 def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     """From the template to a saved set, by way of a page in Japanese, and from one of its files to
     the same pixels.
@@ -306,9 +310,8 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     host_server.client.post(
         "/free", {"unload_models": True, "free_memory": True}
     )  # or all would come from its cache
-    canvas.page.wait_for_timeout(
-        2000
-    )  # the server's worker frees in its own time; its answer does not wait for that
+    # The server's worker frees in its own time, and its answer does not wait for that.
+    canvas.page.wait_for_timeout(10_000)
     entry = next(made[0] for made in saved.values() if made[0]["filename"].startswith("coupled"))
     canvas.drop(host_server.client.file(entry))
     canvas.page.wait_for_function("app.graph._nodes.some((node) => node.type === 'CoupledSampler')")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -35,12 +36,12 @@ def dev(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
 
 
 def test_second_setup_is_quick_and_changes_nothing():
-    before = install.STAMP.stat().st_mtime if install.STAMP.exists() else None
+    before = install.OWN.stamp.stat().st_mtime if install.OWN.stamp.exists() else None
     started = time.monotonic()
     done = dev("setup")
     assert done.returncode == 0 and time.monotonic() - started < 3
     assert done.stdout.startswith("Ready:") and len(done.stdout.splitlines()) == 1
-    assert before == (install.STAMP.stat().st_mtime if install.STAMP.exists() else None)
+    assert before == (install.OWN.stamp.stat().st_mtime if install.OWN.stamp.exists() else None)
 
 
 def test_comfyui_path_that_is_no_comfyui(tmp_path):
@@ -82,23 +83,27 @@ def plan_of(tmp_path: Path, log: list[str], **keys: str) -> list[install.Step]:
 def test_only_changed_steps_run_again(tmp_path, monkeypatch):
     log: list[str] = []
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(install, "OWN", replace(install.OWN, venv=tmp_path))
     for keys in ({"a": "1", "b": "1"}, {"a": "1", "b": "1"}, {"a": "1", "b": "2"}):
-        monkeypatch.setattr(install, "steps", lambda keys=keys: plan_of(tmp_path, log, **keys))
+        monkeypatch.setattr(
+            install, "steps", lambda site, keys=keys: plan_of(tmp_path, log, **keys)
+        )
         install.prepare()
     assert log == ["a", "b", "b"]
 
 
 def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
     def fail():
-        install._stream([sys.executable, "-c", "import sys; print('no space left'); sys.exit(3)"])
+        stream.stream([sys.executable, "-c", "import sys; print('no space left'); sys.exit(3)"])
 
     log: list[str] = []
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(install, "OWN", replace(install.OWN, venv=tmp_path))
     good = plan_of(tmp_path, log, first="1")
     monkeypatch.setattr(
-        install, "steps", lambda: [*good, install.Step("second", "1", tmp_path, fail, "free some")]
+        install,
+        "steps",
+        lambda site: [*good, install.Step("second", "1", tmp_path, fail, "free some")],
     )
     for _ in range(2):
         with pytest.raises(SetupError) as caught:
@@ -111,10 +116,10 @@ def test_failed_step_says_which_why_and_what_to_do(tmp_path, monkeypatch):
 def test_each_command_runs_its_own_steps(tmp_path, monkeypatch):
     log: list[str] = []
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(install, "OWN", replace(install.OWN, venv=tmp_path))
     step = install.Step("tools", "1", tmp_path, lambda: log.append("tools"), commands=("test",))
     plan = [*plan_of(tmp_path, log, host="1"), step]
-    monkeypatch.setattr(install, "steps", lambda: plan)
+    monkeypatch.setattr(install, "steps", lambda site: plan)
     install.prepare("demo")
     assert log == ["host"]
     install.prepare("test")
@@ -132,29 +137,29 @@ def test_only_what_needs_them_installs_test_tools_and_templates():
         "optimise": {"test tools"},
         "train-mini": {"test tools"},
     }
-    common = {step.name for step in install._plan("demo")}
+    common = {step.name for step in install._plan("demo", install.OWN)}
     assert "ComfyUI's requirements" in common and "torch" in common
     for command, more in wanted.items():
-        assert {step.name for step in install._plan(command)} - common == more
+        assert {step.name for step in install._plan(command, install.OWN)} - common == more
 
 
 def test_before_the_first_setup_its_cost_is_told_and_never_again(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(install, "OWN", replace(install.OWN, venv=tmp_path))
     install.announce("demo", False)
     said = capsys.readouterr().out
     assert all(word in said for word in (str(ROOT), "GB on disk", "to download", "minutes"))
     assert "about 2.0 GB" in said and "system packages" not in said
     install.announce("test", True)
     assert "and the system packages named below" in capsys.readouterr().out
-    install.STAMP.touch()
+    install.OWN.stamp.touch()
     install.announce("demo", False)
     assert capsys.readouterr().out == ""
 
 
 def test_nothing_is_announced_for_a_users_own_comfyui(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COMFYUI_PATH", str(HOST))
-    monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(install, "OWN", replace(install.OWN, venv=tmp_path))
     install.announce("demo", False)
     assert capsys.readouterr().out == ""
 
@@ -185,6 +190,7 @@ def test_every_test_tool_has_one_exact_version():
     assert len(lines) > 5 and all(re.fullmatch(r"[\w\[\]-]+==[\d.]+(;.*)?", one) for one in lines)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for Python")
 @pytest.mark.parametrize("style, tests, code", [(0, 0, 0), (1, 0, 1), (0, 2, 2), (1, 2, 2)])
 def test_tests_run_whatever_the_style_check_says(tmp_path, style, tests, code):
     python = tmp_path / "python"
@@ -199,7 +205,7 @@ def test_tests_run_whatever_the_style_check_says(tmp_path, style, tests, code):
 
 
 def test_output_in_another_encoding_stops_nothing():
-    said = install._stream(
+    said = stream.stream(
         [sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'caf\xe9\n')"]
     )
     assert said.startswith("caf")
@@ -256,12 +262,14 @@ def test_taken_port_is_avoided():
         assert free_port(taken) not in (0, taken)
 
 
+@pytest.mark.server
 def test_server_that_dies_early_shows_its_log(tmp_path):
     environment = Environment(Path(sys.executable), HOST)
     with pytest.raises(HostError, match="(?s)ended while starting.*--no-such-option"):
         HostServer(environment, tmp_path, "--no-such-option").start()
 
 
+@pytest.mark.server
 def test_terminated_demo_leaves_no_server_behind():
     command = [
         sys.executable,

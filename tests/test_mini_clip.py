@@ -72,6 +72,7 @@ def test_loss_is_least_where_the_right_texts_score_highest():
     assert contrastive_loss(20 * right.flip(0), right) > 10
 
 
+@pytest.mark.font
 def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     arrays = SceneArrays(tmp_path, 8)
     for i in range(8):
@@ -86,6 +87,7 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     assert after["logit_scale"].exp().item() == pytest.approx(100)
 
 
+@pytest.mark.font
 @trained
 def test_it_ranks_the_right_subject_and_place_first():
     clip = load_mini_clip()
@@ -99,6 +101,7 @@ def test_it_ranks_the_right_subject_and_place_first():
     )
 
 
+@pytest.mark.font
 @trained
 def test_the_node_with_mini():
     scene = draw_scene(np.random.default_rng(0), SUBJECTS[0], PLACES[0])

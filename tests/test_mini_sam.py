@@ -157,6 +157,7 @@ def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
     )
 
 
+@pytest.mark.font
 @trained
 def test_it_finds_the_subjects_of_scenes_it_never_saw():
     segmenter = load_mini_sam()
@@ -164,6 +165,7 @@ def test_it_finds_the_subjects_of_scenes_it_never_saw():
     assert result["iou"] > 0.86 and result["found"] == 1 and result["left_empty"] >= 0.8, result
 
 
+@pytest.mark.font
 @trained
 def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
     segmenter, rng = load_mini_sam(), np.random.default_rng(5)

@@ -62,7 +62,7 @@ def share_a_study(place: str, folder: Path) -> None:
     killed = collections.Counter(m[0] for m in measured(log)).most_common(1)[0][
         0
     ]  # by now in its second candidate
-    workers[killed].send_signal(signal.SIGKILL)
+    workers[killed].kill()
     workers.pop(killed).communicate()
     errors = [worker.communicate(timeout=120)[1] for worker in workers.values()]
     assert [worker.returncode for worker in workers.values()] == [0, 0], errors

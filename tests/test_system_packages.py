@@ -2,12 +2,15 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from coupled.devtools import system
 from coupled.devtools.environment import SetupError
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts stand for apt-get")
 
 
 class Machine:

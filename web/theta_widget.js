@@ -14,6 +14,7 @@ const NODE = "CoupledThetaSchedule";
 const PAPER = { center: 12 }; // where it differs from the node's own defaults
 const WIDTH = 340, HEIGHT = 190; // the least, in pixels; the height with the row of presets
 const GRIP = 3; // pixels that the pointer must move before it draws: a click only chooses a step
+const FOCUS = 500; // ms in which the page of ComfyUI 0.20, in Nodes 2.0, puts changed widgets in anew, without the focus
 const TURNS = { ArrowLeft: -1, ArrowRight: 1 }; // keys that choose a step
 const MOVES = { // keys that move it
     ArrowUp: (theta, shift) => theta + (shift ? 0.1 : 0.01), ArrowDown: (theta, shift) => theta - (shift ? 0.1 : 0.01),
@@ -43,6 +44,7 @@ class ThetaWidget {
     draft = null; // the values while they are being drawn
     grip = null; // the hand on the curve
     size = [0, 0]; // of the plot
+    focusUntil = 0; // when it need no longer be given back
 
     constructor(node) {
         this.node = node;
@@ -162,6 +164,8 @@ class ThetaWidget {
     look() {
         const present = WIDGETS.has(this.node), shown = this.element.isConnected;
         if (present && shown) this.draw();
+        if (shown && performance.now() < this.focusUntil && document.activeElement === document.body)
+            this.plot.focus();
         // Nodes 2.0 still shows the element of a node that undo has replaced by a new one of the same id.
         const heir = !present && WIDGETS.get(app.canvas.graph?.getNodeById(this.node.id));
         if (heir && !heir.element.isConnected) this.element.replaceWith(heir.element);
@@ -211,9 +215,11 @@ class ThetaWidget {
 
     /** The hand lets go: what it drew becomes the node's. */
     release() {
-        const { draft } = this;
+        const { draft } = this, focused = document.activeElement === this.plot;
         this.draft = this.grip = null;
-        if (draft) this.commitValues(draft);
+        if (!draft) return;
+        this.commitValues(draft);
+        if (focused) this.focusUntil = performance.now() + FOCUS;
     }
 
     // ---- what is seen
