@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from coupled.benchmarks import quality, quality_run
-from coupled.benchmarks.quality_docs import Page, curve_of
-from coupled.benchmarks.quality_methods import (
+from coupled.benchmarks.quality import __main__ as quality
+from coupled.benchmarks.quality import run as quality_run
+from coupled.benchmarks.quality.methods import (
     BASELINES,
     CURVES,
     MAIN,
@@ -23,8 +23,10 @@ from coupled.benchmarks.quality_methods import (
     TABLE_4,
     Coupled,
 )
-from coupled.benchmarks.quality_pictures import round_numbers, trade_off
-from coupled.benchmarks.quality_report import (
+from coupled.benchmarks.quality.page import Page, curve_of
+from coupled.benchmarks.quality.pictures import round_numbers, trade_off
+from coupled.benchmarks.quality.run import Job, Meter, Painter, outside_all_regions, planned, run
+from coupled.benchmarks.quality.tables import (
     MEASURES,
     enriched,
     failures,
@@ -34,9 +36,8 @@ from coupled.benchmarks.quality_report import (
     rows,
     wins,
 )
-from coupled.benchmarks.quality_run import Job, Meter, Painter, outside_all_regions, planned, run
-from coupled.benchmarks.quality_sets import ABLATED, HELD_OUT, held_out_sets, paper_sets
-from coupled.benchmarks.quality_store import Store
+from coupled.benchmarks.sets import ABLATED, HELD_OUT, held_out_sets, paper_sets
+from coupled.benchmarks.store import Store
 from coupled.metrics.background import background_similarity
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from test_segment import tiny_sam
 from tiny import fill, tiny_flux
 
-from coupled.benchmarks import quality
-from coupled.benchmarks.quality_models import FluxFiles, flux_bench, located
-from coupled.benchmarks.quality_run import planned, run
-from coupled.benchmarks.quality_sets import paper_sets
-from coupled.benchmarks.quality_store import Store
+from coupled.benchmarks.models import FluxFiles, flux_bench, located
+from coupled.benchmarks.quality import __main__ as quality
+from coupled.benchmarks.quality.run import planned, run
+from coupled.benchmarks.sets import paper_sets
+from coupled.benchmarks.store import Store
 
 WIDTH = 64  # of both text encoders
 CLIP_L = {

@@ -9,9 +9,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from coupled.benchmarks import speed
-from coupled.benchmarks.speed_docs import write
-from coupled.benchmarks.speed_models import FLUX_DEV, QUICK, Bench, ratio
+from coupled.benchmarks.speed import __main__ as speed
+from coupled.benchmarks.speed.bench import FLUX_DEV, QUICK, Bench, ratio
+from coupled.benchmarks.speed.page import write
 
 
 @pytest.fixture(scope="module")

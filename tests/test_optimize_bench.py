@@ -7,19 +7,19 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import torch
-from optimise_toy import STEPS, toy_task
+from optimize_toy import STEPS, toy_task
 
-from coupled.benchmarks import optimise as program
-from coupled.benchmarks import optimise_trial
-from coupled.benchmarks.optimise_docs import Page
-from coupled.benchmarks.optimise_sets import HELD_OUT_SEED, TRAINING_SEED, training_sets
-from coupled.benchmarks.optimise_trial import LEARNED, Trial, contenders
-from coupled.benchmarks.quality_sets import held_out_sets
-from coupled.benchmarks.quality_store import Store
+from coupled.benchmarks.learn import __main__ as program
+from coupled.benchmarks.learn import trial as trial_module
+from coupled.benchmarks.learn.page import Page
+from coupled.benchmarks.learn.task import HELD_OUT_SEED, TRAINING_SEED, training_sets
+from coupled.benchmarks.learn.trial import LEARNED, Trial, contenders
+from coupled.benchmarks.sets import held_out_sets
+from coupled.benchmarks.store import Store
 from coupled.mini.world import PLACES, SUBJECTS, held_out
-from coupled.optimise import Learning, open_storage
-from coupled.optimise.meter import Measured
-from coupled.optimise.painter import Calls
+from coupled.optimize import Learning, open_storage
+from coupled.optimize.meter import Measured
+from coupled.optimize.painter import Calls
 from coupled.schedules import read_schedule
 
 
@@ -86,7 +86,7 @@ def learning(tmp_path_factory):
 
 @pytest.fixture
 def trial(learning, tmp_path, monkeypatch):
-    monkeypatch.setattr(optimise_trial, "Painter", ToyHeldOut)
+    monkeypatch.setattr(trial_module, "Painter", ToyHeldOut)
     meter = learning.task.meter
 
     def lists(images, prompts):

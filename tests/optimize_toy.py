@@ -20,9 +20,9 @@ def toy_task(sets=6, candidates=40, log=None, pause=0.0, **settings):
     """A Task whose "images" are theta itself; each measurement adds a line to the file `log`."""
     import torch
 
-    from coupled.optimise import PromptSet, Task
-    from coupled.optimise.meter import Measured
-    from coupled.optimise.painter import Calls
+    from coupled.optimize import PromptSet, Task
+    from coupled.optimize.meter import Measured
+    from coupled.optimize.painter import Calls
 
     class ToyPainter:
         def __init__(self):
@@ -57,7 +57,7 @@ def toy_task(sets=6, candidates=40, log=None, pause=0.0, **settings):
 
 
 def work(place: str, worker: int, log: str, pause: float, heartbeat: int, grace: int) -> None:
-    from coupled.optimise import Learning, open_storage
+    from coupled.optimize import Learning, open_storage
 
     task = toy_task(sets=4, candidates=11, log=log, pause=pause)
     Learning(task, open_storage(place, heartbeat, grace), "shared", worker).run()

@@ -226,8 +226,8 @@ class CoupledOptimizeTheta(io.ComfyNode):
         clip_model: dict | None = None,
         **settings,
     ) -> io.NodeOutput:
-        from ..optimise import STUDY_URL, Learning, open_storage
-        from ..optimise.report import learned, report
+        from ..optimize import STUDY_URL, Learning, open_storage
+        from ..optimize.report import learned, report
 
         checked_prefix(study, schedule_root())
         if not minutes >= 0:  # NaN passes the host's own minimum
@@ -254,7 +254,7 @@ class CoupledOptimizeTheta(io.ComfyNode):
 
 def meter_of(segmenter: dict | None, clip_model: dict | None):
     """The meter that the two combos choose."""
-    from ..optimise import ModelMeter
+    from ..optimize import ModelMeter
 
     finder, clip = dict(segmenter or {}), dict(clip_model or {})
     identity = f"{sorted(finder.items())} {sorted(clip.items())}"
@@ -288,7 +288,7 @@ def task_of(
 
     ValueError when something is unfit, before the measuring models are loaded.
     """
-    from ..optimise import Painter, Settings, Task, parse_sets
+    from ..optimize import Painter, Settings, Task, parse_sets
 
     seeds = [(seed + i) % (MAX_SEED + 1) for i in range(seeds_per_set)]
     painter = Painter(
@@ -303,7 +303,7 @@ def progress_of(task):
     """Shows how far a learning is, with a picture whenever its best schedule has changed."""
     import comfy.utils
 
-    from .optimise_plot import draw_learning
+    from ..plots.learning import draw_learning
 
     pairs = len(task.painter.instances)
     bar, shown = comfy.utils.ProgressBar(task.candidates * pairs), []
@@ -323,7 +323,7 @@ def as_image(learning):
     import numpy as np
     import torch
 
-    from .optimise_plot import draw_learning
+    from ..plots.learning import draw_learning
 
     pixels_HWC = np.asarray(draw_learning(learning), dtype=np.float32) / 255
     return torch.from_numpy(pixels_HWC)[None]

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ..schedules import from_values
-from .theta_plot import PAGE, WIDTH, draw_theta
+from .theta import PAGE, WIDTH, draw_theta
 
 MARGIN, TALLEST = 20, 480
 

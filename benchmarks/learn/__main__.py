@@ -1,8 +1,8 @@
-"""Learns theta on Mini Flux and shows what it is worth on held-out sets: `python3 dev.py optimise
+"""Learns theta on Mini Flux and shows what it is worth on held-out sets: `python3 dev.py optimize
 --minutes 20`.
 
 Writes docs/learned.md, .json and two .svg, and the schedule into schedules/learned/. Everything is
-kept in .work/optimise: a run that was stopped goes on where it stopped. `--worker` helps such a run
+kept in .work/optimize: a run that was stopped goes on where it stopped. `--worker` helps such a run
 from another process or machine, and writes nothing itself; `--study` (or COUPLED_STUDY_URL) names
 the database or journal that they share.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from devtools.environment import ROOT
 from devtools.pack import load_pack
 
-WORK = ROOT / ".work" / "optimise"
+WORK = ROOT / ".work" / "optimize"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,13 +44,13 @@ def run(options: argparse.Namespace) -> None:
     """Learns for so many minutes; then, but for a worker, measures on held-out sets and writes the
     page.
     """
-    from coupled.optimise import Learning, open_storage
-    from coupled.optimise.report import report
+    from coupled.optimize import Learning, open_storage
+    from coupled.optimize.report import report
 
-    from .optimise_docs import Page
-    from .optimise_sets import mini_task
-    from .optimise_trial import Trial
-    from .quality_store import Store
+    from ..store import Store
+    from .page import Page
+    from .task import mini_task
+    from .trial import Trial
 
     task = mini_task(options.sets, options.seeds, options.steps, options.candidates)
     learning = Learning(
@@ -86,7 +86,7 @@ class Lines:
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="dev.py optimise", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dev.py optimize", description=__doc__)
     parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
     parser.add_argument(
         "--minutes",

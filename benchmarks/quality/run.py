@@ -15,9 +15,9 @@ from coupled.metrics.background import background_similarity
 from coupled.metrics.visible import psnr, ssim
 from coupled.sampling import sample_set
 
-from .quality_methods import FULL_PROMPT, MAIN, MODES, SWEEP, TABLE_4, Baseline, Method
-from .quality_sets import PromptSet, sweep_sets
-from .quality_store import Key, Record, Store
+from ..sets import PromptSet, sweep_sets
+from ..store import Key, Record, Store
+from .methods import FULL_PROMPT, MAIN, MODES, SWEEP, TABLE_4, Baseline, Method
 
 MOST_DB = 100.0  # the PSNR of backgrounds that are the same, where it would be infinite
 GUIDANCE = 3.5

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from coupled.mini.model import load_mini
-from coupled.nodes import optimise as node_file
-from coupled.nodes.optimise import CoupledOptimizeTheta
-from coupled.nodes.optimise_plot import draw_strip
+from coupled.nodes import optimize as node_file
+from coupled.nodes.optimize import CoupledOptimizeTheta
 from coupled.nodes.theta import CoupledThetaLoad, list_schedules
-from coupled.optimise.meter import Measured
+from coupled.optimize.meter import Measured
+from coupled.plots.learning import draw_strip
 from coupled.schedules import from_values, read_schedule
 
 STEPS = 4

@@ -8,12 +8,12 @@ import numpy as np
 
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.captions import sentence
-from coupled.optimise import ModelMeter, Painter, PromptSet, Settings, Task
-from coupled.optimise.sets import split_set
+from coupled.optimize import ModelMeter, Painter, PromptSet, Settings, Task
+from coupled.optimize.sets import split_set
 
-from .quality_models import MINI_POINTS, empty_latent, mini_bench
-from .quality_run import GUIDANCE
-from .quality_sets import pick
+from ..models import MINI_POINTS, empty_latent, mini_bench
+from ..quality.run import GUIDANCE
+from ..sets import pick
 
 TRAINING_SEED, HELD_OUT_SEED = 1001, 2001  # the first noise of the one and of the other
 MODE, ENTITY_TEXT = "local", "full prompt"

@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .quality_methods import BASELINES, CURVES, MAIN, MODES, SWEEP, TABLE_4, Coupled, Method
-from .quality_pictures import contact_sheet, point, trade_off
-from .quality_report import MEASURES, enriched, failures, losses, method_table, rows, sweep_table
-from .quality_run import GUIDANCE, outside_all_regions
-from .quality_sets import ABLATED, HELD_OUT, PAPER, PromptSet, sweep_sets
-from .quality_store import Record, Store
+from ..sets import ABLATED, HELD_OUT, PAPER, PromptSet, sweep_sets
+from ..store import Record, Store
+from .methods import BASELINES, CURVES, MAIN, MODES, SWEEP, TABLE_4, Coupled, Method
+from .pictures import contact_sheet, point, trade_off
+from .run import GUIDANCE, outside_all_regions
+from .tables import MEASURES, enriched, failures, losses, method_table, rows, sweep_table
 
 SWEPT = {method.key: method for method in SWEEP}
 

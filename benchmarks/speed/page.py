@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .optimise_pictures import Axes, legend, svg
-from .quality_pictures import HUES, QUIET
+from ..learn.pictures import Axes, legend, svg
+from ..quality.pictures import HUES, QUIET
 
 BARS = {
     "mixed, exact, batch 1": 1.07,

@@ -37,10 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> None:
     """Makes what is missing, then writes the tables of all that there is."""
-    from .quality_docs import Page
-    from .quality_run import planned, run
-    from .quality_sets import held_out_sets, paper_sets
-    from .quality_store import Store
+    from ..sets import held_out_sets, paper_sets
+    from ..store import Store
+    from .page import Page
+    from .run import planned, run
 
     bench = bench_of(options)
     sets = paper_sets() + ([] if options.flux else held_out_sets()[: options.sets])
@@ -101,7 +101,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def bench_of(options: argparse.Namespace):
-    from .quality_models import FluxFiles, flux_bench, mini_bench
+    from ..models import FluxFiles, flux_bench, mini_bench
 
     if not options.flux:
         return mini_bench(options.steps or 30)

@@ -6,16 +6,16 @@ import comfy.model_management
 import numpy as np
 import pytest
 import torch
-from optimise_toy import STEPS, TARGET, toy_task
+from optimize_toy import STEPS, TARGET, toy_task
 from optuna.trial import FixedTrial, TrialState
 
 from coupled.metrics.score import PRESETS
-from coupled.optimise import Learning, open_storage
-from coupled.optimise.ladder import PAPERS, family_stage, knots_stage, moved, steps_stage
-from coupled.optimise.learn import FAMILIES
-from coupled.optimise.meter import LOST_F_BG, WEIGHTS, Measured, ModelMeter
-from coupled.optimise.report import front, learned, report
-from coupled.optimise.study import estimate
+from coupled.optimize import Learning, open_storage
+from coupled.optimize.ladder import PAPERS, family_stage, knots_stage, moved, steps_stage
+from coupled.optimize.learn import FAMILIES
+from coupled.optimize.meter import LOST_F_BG, WEIGHTS, Measured, ModelMeter
+from coupled.optimize.report import front, learned, report
+from coupled.optimize.study import estimate
 from coupled.schedules import from_json, sin, to_json
 
 

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.child:
         print(json.dumps(peak_bytes(size_of(options), options.child)))
         return 0
-    from .speed_docs import write
+    from .page import write
 
     write(report(options), options.docs)
     print(f"Page: {options.docs / 'performance.md'}")
@@ -62,14 +62,14 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 def size_of(options: argparse.Namespace):
     import torch
 
-    from .speed_models import FLUX_DEV, ON_CPU, QUICK
+    from .bench import FLUX_DEV, ON_CPU, QUICK
 
     return QUICK if options.quick else FLUX_DEV if torch.cuda.is_available() else ON_CPU
 
 
 def report(options: argparse.Namespace) -> dict:
     """All that is measured."""
-    from .speed_models import Bench
+    from .bench import Bench
 
     bench = Bench(size_of(options))
     found = {"machine": machine(bench)}
@@ -87,7 +87,7 @@ def steps(bench) -> dict:
     """One step at every kind of theta, one image and four."""
     from coupled.schedules import constant
 
-    from .speed_models import interleaved, ratio
+    from .bench import interleaved, ratio
 
     size, found = bench.size, {}
     for n in (1, min(4, max(size.growth_images))):
@@ -113,7 +113,7 @@ def runs(bench) -> dict:
     """Whole runs of a set against the same images in a batch of the stock model."""
     from coupled.schedules import family
 
-    from .speed_models import interleaved, ratio
+    from .bench import interleaved, ratio
 
     # arctan is mixed at every step: the most that a run can cost.
     schedules = {"sin 12": family("sin"), "arctan 12": family("arctan")}
@@ -138,7 +138,7 @@ def growth(bench) -> dict:
     """
     from coupled.schedules import constant
 
-    from .speed_models import interleaved, ratio
+    from .bench import interleaved, ratio
 
     size, found = bench.size, {"tokens": [], "images": []}
     for n, tokens, where in [(1, t, "tokens") for t in size.growth_tokens] + [
@@ -216,7 +216,7 @@ def peak_bytes(size, mode: str) -> int:
 
     from coupled.schedules import constant
 
-    from .speed_models import Bench
+    from .bench import Bench
 
     bench = Bench(size)
     forget_peak()

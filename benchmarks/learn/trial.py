@@ -7,17 +7,17 @@ import math
 from dataclasses import dataclass
 
 from coupled.metrics.score import PRESETS
-from coupled.optimise import Learning, Painter
-from coupled.optimise.learn import FAMILIES
-from coupled.optimise.meter import Measured
-from coupled.optimise.painter import Prefixes
-from coupled.optimise.report import parameters
-from coupled.optimise.study import Candidate
+from coupled.optimize import Learning, Painter
+from coupled.optimize.learn import FAMILIES
+from coupled.optimize.meter import Measured
+from coupled.optimize.painter import Prefixes
+from coupled.optimize.report import parameters
+from coupled.optimize.study import Candidate
 from coupled.schedules import ThetaSchedule, family
 
-from .optimise_sets import HELD_OUT_SEED
-from .quality_sets import held_out_sets
-from .quality_store import Store
+from ..sets import held_out_sets
+from ..store import Store
+from .task import HELD_OUT_SEED
 
 LEARNED = "learned"
 

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from coupled.metrics.background import background_similarity, heat_map
 
-from .quality_methods import Method
-from .quality_report import Row
-from .quality_sets import PromptSet
-from .quality_store import Record, Store
+from ..sets import PromptSet
+from ..store import Record, Store
+from .methods import Method
+from .tables import Row
 
 CELL, GAP, HEAD, LINE = 144, 8, 54, 16  # pixels
 INK, PAPER, QUIET, GRID = "#1b1b1f", "#fbfaf7", "#5d5c66", "#dddad2"

@@ -8,8 +8,8 @@ from comfy.patcher_extension import WrappersMP
 
 from coupled.attention import couple
 from coupled.mini.model import load_mini
-from coupled.optimise.painter import Painter, Prefixes, Settings, fingerprint
-from coupled.optimise.sets import parse_sets
+from coupled.optimize.painter import Painter, Prefixes, Settings, fingerprint
+from coupled.optimize.sets import parse_sets
 from coupled.sampling import sample_set, share_noise
 from coupled.schedules import constant, from_values
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 from conftest import HOST
-from optimise_toy import toy_task
+from optimize_toy import toy_task
 from optuna.trial import TrialState, create_trial
 
-from coupled.optimise import Learning, open_storage
-from coupled.optimise.storage import address, last_sign, without_password
+from coupled.optimize import Learning, open_storage
+from coupled.optimize.storage import address, last_sign, without_password
 
-PROGRAM = Path(__file__).with_name("optimise_toy.py")
+PROGRAM = Path(__file__).with_name("optimize_toy.py")
 SETS, HEARTBEAT, GRACE, PAUSE = 4, 1, 2, 0.1
 BINARIES = [Path(p) for p in (os.environ.get("PATH") or "").split(os.pathsep)] + sorted(
     Path("/usr/lib/postgresql").glob("*/bin"), reverse=True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from .quality_run import Meter, Painter
+from .quality.run import Meter, Painter
 
 # per side, for Segment Entities: on 128 × 128 pixels it finds what 16 find, in a quarter of the
 # time

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from coupled.metrics.score import PRESETS, combined
 
-from .quality_methods import BASELINES, SAME_SEED, Coupled, Method
-from .quality_store import Key, Record
+from ..store import Key, Record
+from .methods import BASELINES, SAME_SEED, Coupled, Method
 
 Row = dict
 WORST = {"mean": -math.inf}

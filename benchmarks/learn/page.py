@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 
 from coupled.metrics.score import PRESETS
-from coupled.optimise import Learning
-from coupled.optimise.learn import FAMILIES
-from coupled.optimise.report import cost, guards, learned
+from coupled.optimize import Learning
+from coupled.optimize.learn import FAMILIES
+from coupled.optimize.report import cost, guards, learned
 from coupled.schedules import to_json
 
-from .optimise_pictures import curves, front_picture
-from .optimise_trial import LEARNED, Contender, Trial, mean, spread
+from .pictures import curves, front_picture
+from .trial import LEARNED, Contender, Trial, mean, spread
 
 NAME = "mini-flux"
 HOW_TO_READ = """\
@@ -93,7 +93,7 @@ class Page:
         painter = task.painter
         state = "" if self.learning.finished else " The learning was stopped before its end."
         return (
-            f"Made by `python3 dev.py optimise` on Mini Flux, {self.trial.steps} steps, mode"
+            f"Made by `python3 dev.py optimize` on Mini Flux, {self.trial.steps} steps, mode"
             f" *{painter.settings.mode}*, entity text *{painter.settings.entity_text}*: learnt on"
             f" {len(painter.sets)} sets × {len(painter.seeds)} seeds, measured on {sets} held-out"
             f" sets × {len(self.trial.painter.seeds)} other seeds. No pair of a subject and a place"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coupled.optimise import Learning
-from coupled.optimise.report import front
-from coupled.optimise.study import Candidate
+from coupled.optimize import Learning
+from coupled.optimize.report import front
+from coupled.optimize.study import Candidate
 
-from .optimise_trial import Contender
-from .quality_pictures import GRID, HUES, INK, PAPER, QUIET, round_numbers, text
+from ..quality.pictures import GRID, HUES, INK, PAPER, QUIET, round_numbers, text
+from .trial import Contender
 
 WIDTH, HEIGHT = 860, 480
 LEFT, RIGHT, TOP, BOTTOM = 80, 800, 70, 410  # the plot's frame
