@@ -1,15 +1,19 @@
-"""The prompt sets that the methods are compared on: the paper's own, and held-out ones of the mini
-world.
+"""The prompt sets of the benchmarks: the paper's own, held-out ones of the mini world, and those
+that theta is learned on.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.captions import sentence
+from coupled.optimize.sets import split_set
 from coupled.prompts.rules import rules
+from coupled.prompts.split import SplitPrompts
 
 PAPER, HELD_OUT = "paper", "held out"
 PAPER_PROMPTS = {
@@ -33,39 +37,30 @@ PAPER_PROMPTS = {
     ),
 }
 ABLATED = "stag-squirrel-forest"  # the pair of the paper's Table 4 and Figures 7 to 10
-CHOICES = (
-    (0, 1),
-    (2, 3),
-    (0, 3),
-    (0, 1, 2),
-)  # of the held-out subjects of a place: three pairs and a triple
+# Of the held-out subjects of a place: three pairs and a triple.
+CHOICES = ((0, 1), (2, 3), (0, 3), (0, 1, 2))
 
 
 @dataclass(frozen=True)
-class PromptSet:
-    """n prompts and their two halves, as Split Prompts gives them by rules.
-
-    `name` serves as a file name.
-    """
+class NamedSet(SplitPrompts):
+    """A split set with a name, which serves as a file name, and the group that it belongs to."""
 
     name: str
     group: str
-    prompts: tuple[str, ...]
-    background: str
-    entities: tuple[str, ...]
 
 
-def split_set(name: str, group: str, prompts: tuple[str, ...]) -> PromptSet:
+def name_set(name: str, group: str, prompts: tuple[str, ...]) -> NamedSet:
+    """The prompts, split by rules."""
     split = rules(prompts)
-    return PromptSet(name, group, split.prompts, split.background, split.entities)
+    return NamedSet(split.background, split.entities, split.prompts, name, group)
 
 
-def paper_sets() -> list[PromptSet]:
+def paper_sets() -> list[NamedSet]:
     """The three pairs of the paper's Figures 3 to 5."""
-    return [split_set(name, PAPER, prompts) for name, prompts in PAPER_PROMPTS.items()]
+    return [name_set(name, PAPER, prompts) for name, prompts in PAPER_PROMPTS.items()]
 
 
-def held_out_sets() -> list[PromptSet]:
+def held_out_sets() -> list[NamedSet]:
     """27 pairs and 9 triples of subjects in places that they were never trained in, in all their
     phrasings.
     """
@@ -74,22 +69,37 @@ def held_out_sets() -> list[PromptSet]:
         subjects = [s for s in SUBJECTS if held_out(s.name, place.name)]
         for turn, choice in enumerate(CHOICES):
             some = [subjects[i] for i in choice]
-            where = f"{pick(place.phrases, turn)}, {pick(place.tails, turn)}"
-            prompts = tuple(
-                sentence(f"{pick(s.nouns, turn)} {pick(s.verbs, turn)} {where}") for s in some
-            )
-            sets.append(
-                split_set("-".join([*(s.name for s in some), place.name]), HELD_OUT, prompts)
-            )
+            name = "-".join([*(s.name for s in some), place.name])
+            sets.append(name_set(name, HELD_OUT, write_prompts(some, place, turn)))
     return sets
+
+
+def training_sets(count: int) -> list[SplitPrompts]:
+    """Three pairs and a triple, and so on, of subjects in places where Mini Flux has seen them;
+    each place in turn.
+    """
+    rng = np.random.default_rng(4)
+    sets = []
+    for turn in range(count):
+        place = PLACES[turn % len(PLACES)]
+        subjects = [s for s in SUBJECTS if not held_out(s.name, place.name)]
+        size = 3 if turn % 4 == 3 else 2
+        some = [subjects[i] for i in rng.choice(len(subjects), size, replace=False)]
+        sets.append(split_set(write_prompts(some, place, turn // len(PLACES))))
+    return sets
+
+
+def write_prompts(subjects: Sequence, place, turn: int) -> tuple[str, ...]:
+    """A prompt for each subject in one place; every turn takes other phrasings."""
+    where = f"{pick(place.phrases, turn)}, {pick(place.tails, turn)}"
+    return tuple(sentence(f"{pick(s.nouns, turn)} {pick(s.verbs, turn)} {where}") for s in subjects)
 
 
 def pick(options: tuple[str, ...], turn: int) -> str:
     return options[turn % len(options)]
 
 
-def sweep_sets(sets: list[PromptSet]) -> list[PromptSet]:
+def select_sweep_sets(sets: list[NamedSet]) -> list[NamedSet]:
     """The sets whose centers are swept: the paper's, and every ninth of the held-out ones."""
-    return [one for one in sets if one.group == PAPER] + list(
-        itertools.islice((one for one in sets if one.group == HELD_OUT), 0, None, 9)
-    )
+    held_out_ones = [one for one in sets if one.group == HELD_OUT]
+    return [one for one in sets if one.group == PAPER] + held_out_ones[::9]

@@ -15,36 +15,34 @@ Key = tuple[str, int, str]  # (set, seed, method)
 Record = dict
 
 
-def key_of(record: Record) -> Key:
-    return record["set"], record["seed"], record["method"]
-
-
 class Store:
     """A folder with `records.jsonl` and, for each result, its images and masks as PNG strips, side
     by side.
     """
 
     def __init__(self, folder: Path):
-        self.folder, self.file = folder, folder / "records.jsonl"
+        self.folder = folder
+        self.file = folder / "records.jsonl"
 
     def records(self) -> dict[Key, Record]:
         """The last record of each key; a line that an interrupted run tore is passed over."""
         found = {}
-        for line in (
-            self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else ()
-        ):
+        lines = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
+        for line in lines:
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
-            found[key_of(record)] = record
+            found[record["set"], record["seed"], record["method"]] = record
         return found
 
     def append(self, record: Record) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         torn = self.file.exists() and not self.file.read_bytes().endswith(b"\n")
         with self.file.open("a", encoding="utf-8") as file:
-            file.write(torn * "\n" + json.dumps(record, allow_nan=False) + "\n")
+            if torn:
+                file.write("\n")
+            file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def path(self, key: Key, kind: str) -> Path:
         name, seed, method = key
@@ -54,9 +52,8 @@ class Store:
         """Pictures [N, H, W, 3] or masks [N, H, W] in [0, 1], at 8 bits."""
         path = self.path(key, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        strip = np.concatenate(
-            list((pictures_NHWC.cpu().float() * 255).round().clamp(0, 255).byte().numpy()), 1
-        )
+        pixels_NHWC = (pictures_NHWC.cpu().float() * 255).round().clamp(0, 255).byte().numpy()
+        strip = np.concatenate(list(pixels_NHWC), 1)
         Image.fromarray(strip).save(path, compress_level=1)
 
     def load(self, key: Key, kind: str, n: int) -> torch.Tensor:

@@ -227,7 +227,7 @@ class CoupledOptimizeTheta(io.ComfyNode):
         **settings,
     ) -> io.NodeOutput:
         from ..optimize import STUDY_URL, Learning, open_storage
-        from ..optimize.report import learned, report
+        from ..optimize.report import learned_schedule, report
 
         checked_prefix(study, schedule_root())
         if not minutes >= 0:  # NaN passes the host's own minimum
@@ -237,16 +237,15 @@ class CoupledOptimizeTheta(io.ComfyNode):
             shared or os.path.join(folder_paths.get_user_directory(), "coupled", "studies.db")
         )
         task = task_of(budget, segmenter, clip_model, **settings)
-        learning = Learning(task, storage, study, os.getpid() if shared else 0, progress_of(task))
+        learning = Learning(task, storage, study, os.getpid() if shared else 0, NodeProgress(task))
         try:
             learning.run(minutes or float("inf"))
         finally:  # an interruption too leaves the best schedule behind
-            saved = (
-                "nothing"
-                if learning.best() is None
-                else save_schedule(learned(learning, study), study)
-            )
-        theta, text = learned(learning, study), f"{report(learning)}\nSaved {saved}"
+            saved = "nothing"
+            if learning.best() is not None:
+                saved = save_schedule(learned_schedule(learning, study), study)
+        theta = learned_schedule(learning, study)
+        text = f"{report(learning)}\nSaved {saved}"
         image_1HWC = as_image(learning)
         shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(image_1HWC, cls=cls).as_dict()
         return io.NodeOutput(theta, image_1HWC, text, ui=shown)
@@ -299,23 +298,26 @@ def task_of(
     )
 
 
-def progress_of(task):
+class NodeProgress:
     """Shows how far a learning is, with a picture whenever its best schedule has changed."""
-    import comfy.utils
 
-    from ..plots.learning import draw_learning
+    def __init__(self, task):
+        import comfy.utils
 
-    pairs = len(task.painter.instances)
-    bar, shown = comfy.utils.ProgressBar(task.candidates * pairs), []
+        self.pairs = task.pairs
+        self.bar = comfy.utils.ProgressBar(task.candidates * task.pairs)
+        self.shown: tuple[float, ...] | None = None  # theta of the picture
 
-    def progress(learning) -> None:
-        best, done = learning.best(), len(learning.candidates())
-        news = best is not None and shown != [best.thetas]
-        shown[:] = [best.thetas] if best else []
-        picture = ("JPEG", draw_learning(learning), 1024) if news else None
-        bar.update_absolute(min(done * pairs + learning.measuring, bar.total), preview=picture)
+    def __call__(self, learning) -> None:
+        from ..plots.learning import draw_learning
 
-    return progress
+        picture = None
+        best = learning.best()
+        if best is not None and best.thetas != self.shown:
+            self.shown = best.thetas
+            picture = ("JPEG", draw_learning(learning), 1024)
+        done = len(learning.candidates()) * self.pairs + learning.measuring
+        self.bar.update_absolute(min(done, self.bar.total), preview=picture)
 
 
 def as_image(learning):

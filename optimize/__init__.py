@@ -2,11 +2,12 @@
 (Eq. 12).
 """
 
-from .learn import Learning, Task
+from .learn import Learning
 from .meter import Meter, ModelMeter
 from .painter import Painter, Settings
-from .sets import PromptSet, parse_sets
+from .sets import parse_sets
 from .storage import STUDY_URL, open_storage
+from .task import Task
 
 __all__ = [
     "STUDY_URL",
@@ -14,7 +15,6 @@ __all__ = [
     "Meter",
     "ModelMeter",
     "Painter",
-    "PromptSet",
     "Settings",
     "Task",
     "open_storage",

@@ -1,22 +1,13 @@
 """The training sets: prompts of one background each, split into the background and the entities."""
 
-import dataclasses
 import re
 
 from ..prompts.rules import rules
+from ..prompts.split import SplitPrompts
 
 
-@dataclasses.dataclass(frozen=True)
-class PromptSet:
-    """n prompts and their two halves."""
-
-    prompts: tuple[str, ...]
-    background: str
-    entities: tuple[str, ...]
-
-
-def parse_sets(text: str) -> list[PromptSet]:
-    """Sets parted by blank lines, one prompt per line, split by rules.
+def parse_sets(text: str) -> list[SplitPrompts]:
+    """Sets separated by blank lines, one prompt per line, split by rules.
 
     ValueError tells which set is unfit, and why.
     """
@@ -32,7 +23,7 @@ def parse_sets(text: str) -> list[PromptSet]:
     ]
 
 
-def split_set(prompts: tuple[str, ...], number: int = 1) -> PromptSet:
+def split_set(prompts: tuple[str, ...], number: int = 1) -> SplitPrompts:
     """The set of some prompts.
 
     ValueError when there are fewer than two, or they share no background.
@@ -43,7 +34,6 @@ def split_set(prompts: tuple[str, ...], number: int = 1) -> PromptSet:
             " lines that follow one another, and a blank line only between sets."
         )
     try:
-        split = rules(prompts)
+        return rules(prompts)
     except ValueError as error:
         raise ValueError(f"Set {number}: {error}") from error
-    return PromptSet(split.prompts, split.background, split.entities)

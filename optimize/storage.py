@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 # the environment variable; never a widget, for it may hold a password
 STUDY_URL = "COUPLED_STUDY_URL"
 JOURNALS = (".journal", ".log")
-HEARTBEAT, GRACE = (
-    20,
-    90,
-)  # seconds between signs of life, and of silence until a worker counts as gone
+HEARTBEAT = 20  # seconds between signs of life
+GRACE = 90  # seconds of silence until a worker counts as gone
 RETRIES = 3
 WAITS = (0.5, 1, 2)  # seconds
-DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
+PACKAGES = {"postgresql": "psycopg", "mysql": "pymysql"}
+# psycopg 3 and PyMySQL are the drivers that pip installs ready for use.
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+}
 
 
-def imported():
+def import_optuna():
     """The package optuna, quiet; ImportError that says what to install."""
     try:
         import optuna
@@ -43,9 +47,8 @@ def imported():
         )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    warnings.filterwarnings(
-        "ignore", "Constraints have been set, but CmaEsSampler", UserWarning
-    )  # the value has them
+    # Constraints are already part of the score.
+    warnings.filterwarnings("ignore", "Constraints have been set, but CmaEsSampler", UserWarning)
     return optuna
 
 
@@ -58,55 +61,47 @@ def open_storage(
     Files are made where they are not there yet. ValueError when it cannot be opened, without the
     URL's password.
     """
-    imported()
-    url = address(place)
+    import_optuna()
+    url = find_address(place)
+    open_place = open_journal if url.endswith(JOURNALS) else open_database
     try:
-        return (
-            journal(url, heartbeat, grace)
-            if url.endswith(JOURNALS)
-            else database(url, heartbeat, grace)
-        )
+        return open_place(url, heartbeat, grace)
     except ImportError as error:
         kind = url.split("+")[0].split(":")[0]
         raise ImportError(
-            f"A study on {kind} needs the package {DRIVERS.get(kind, error.name)}: pip install "
-            f"{DRIVERS.get(kind, error.name)} in ComfyUI's environment."
+            f"A study on {kind} needs the package {PACKAGES.get(kind, error.name)}: pip install "
+            f"{PACKAGES.get(kind, error.name)} in ComfyUI's environment."
         ) from error
     except Exception as error:  # each driver raises its own
         raise ValueError(
-            f"The study's storage {without_password(url)} cannot be opened: "
-            f"{without_password(str(error))[:300]}"
+            f"The study's storage {hide_password(url)} cannot be opened: "
+            f"{hide_password(str(error))[:300]}"
         ) from None  # its own words may hold the password
 
 
-def address(place: str | Path) -> str:
+def find_address(place: str | Path) -> str:
     """A URL, or the path of a journal, whose folder is made."""
     text = str(place)
     if "://" not in text:
         Path(text).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
         return text if text.endswith(JOURNALS) else f"sqlite:///{Path(text).expanduser().resolve()}"
-    # psycopg 3 and PyMySQL are the drivers that pip installs ready for use.
-    return re.sub(
-        r"^(postgres(?:ql)?|mysql)://",
-        lambda found: {"m": "mysql+pymysql://"}.get(found[1][0], "postgresql+psycopg://"),
-        text,
-    )
+    kind, rest = text.split("://", 1)
+    return f"{DRIVERS.get(kind, kind)}://{rest}"
 
 
-def without_password(text: str) -> str:
-    return re.sub(
-        r"(//[^:/@\s]*):\S*@", r"\1:…@", text
-    )  # up to the last @: a password may hold one
+def hide_password(text: str) -> str:
+    # Up to the last @: a password may hold one.
+    return re.sub(r"(//[^:/@\s]*):\S*@", r"\1:…@", text)
 
 
-def retry() -> Callable:
+def make_retry() -> Callable:
     """Puts a failed candidate back in line, with what is measured already."""
     from optuna.storages import RetryHeartbeatStaleTrialCallback
 
     return RetryHeartbeatStaleTrialCallback(RETRIES, inherit_intermediate_values=True)
 
 
-def database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorage":
+def open_database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -114,7 +109,7 @@ def database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorag
     options = {
         "heartbeat_interval": heartbeat,
         "grace_period": grace,
-        "heartbeat_stale_trial_callback": retry(),
+        "heartbeat_stale_trial_callback": make_retry(),
     }
     for wait in (*WAITS, None):
         try:
@@ -126,7 +121,7 @@ def database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorag
             time.sleep(wait)  # another worker makes the tables of a new study at this moment
 
 
-def journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalStorage":
+def open_journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalStorage":
     """A journal file.
 
     Optuna has signs of life for databases only; here they are written to the journal.
@@ -148,7 +143,7 @@ def journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalSt
             return heartbeat
 
         def get_heartbeat_stale_trial_callback(self) -> Callable:
-            return retry()
+            return make_retry()
 
     return LiveJournal(JournalFileBackend(path, JournalFileOpenLock(path)))
 

@@ -20,14 +20,16 @@ def toy_task(sets=6, candidates=40, log=None, pause=0.0, **settings):
     """A Task whose "images" are theta itself; each measurement adds a line to the file `log`."""
     import torch
 
-    from coupled.optimize import PromptSet, Task
+    from coupled.optimize import Task
     from coupled.optimize.meter import Measured
     from coupled.optimize.painter import Calls
+    from coupled.prompts.split import SplitPrompts
 
     class ToyPainter:
         def __init__(self):
             self.sets = [
-                PromptSet((f"A {i}", f"B {i}"), "there", (f"A {i}", f"B {i}")) for i in range(sets)
+                SplitPrompts("there", (f"A {i}", f"B {i}"), (f"A {i}", f"B {i}"))
+                for i in range(sets)
             ]
             self.seeds, self.settings, self.calls = [1], SimpleNamespace(steps=STEPS), Calls()
             self.identity = f"toy {sets}"

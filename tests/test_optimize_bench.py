@@ -12,9 +12,9 @@ from optimize_toy import STEPS, toy_task
 from coupled.benchmarks.learn import __main__ as program
 from coupled.benchmarks.learn import trial as trial_module
 from coupled.benchmarks.learn.page import Page
-from coupled.benchmarks.learn.task import HELD_OUT_SEED, TRAINING_SEED, training_sets
-from coupled.benchmarks.learn.trial import LEARNED, Trial, contenders
-from coupled.benchmarks.sets import held_out_sets
+from coupled.benchmarks.learn.task import HELD_OUT_SEED, TRAINING_SEED
+from coupled.benchmarks.learn.trial import LEARNED, Trial, find_contenders
+from coupled.benchmarks.sets import held_out_sets, training_sets
 from coupled.benchmarks.store import Store
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.optimize import Learning, open_storage
@@ -109,7 +109,7 @@ def test_each_contender_is_measured_once_on_each_set_and_seed(trial):
 
 
 def test_families_bring_their_best_of_each_preset(learning):
-    found = contenders(learning)
+    found = find_contenders(learning)
     assert found[0].label == LEARNED and found[-1].presets == ()
     for shape in ("sin", "arctan", "01"):
         presets = [preset for one in found if one.shape == shape for preset in one.presets]
@@ -117,13 +117,14 @@ def test_families_bring_their_best_of_each_preset(learning):
 
 
 def test_the_page_says_what_the_numbers_say(learning, trial, tmp_path):
-    page = Page(learning, trial, tmp_path / "docs", tmp_path / "schedules")
+    folders = (tmp_path / name for name in ("docs", "output", "schedules"))
+    page = Page(learning, trial, *folders)
     page.write()
     text, numbers = (
         (tmp_path / "docs" / "learned.md").read_text(),
-        json.loads((tmp_path / "docs" / "learned.json").read_text()),
+        json.loads((tmp_path / "output" / "learned.json").read_text()),
     )
-    assert "the learned schedule beats the best family" in text and "model calls made" in text
+    assert "the learned schedule beats the best shape" in text and "model calls made" in text
     for preset, rival in numbers["rivals"].items():
         ours, theirs = (
             numbers["contenders"][name]["held out"][preset]["mean"] for name in (LEARNED, rival)
@@ -141,10 +142,12 @@ def test_the_page_says_what_the_numbers_say(learning, trial, tmp_path):
 
 def test_a_loss_is_called_a_loss(learning, trial, tmp_path):
     trial.results[LEARNED] = [Measured(-0.5, 1.0, 0.8)] * 8
-    text = Page(learning, trial, tmp_path / "docs", tmp_path / "schedules").markdown()
-    assert "does not beat the best family" in text and "beats the best family" not in text
+    text = Page(learning, trial, tmp_path, tmp_path, tmp_path).markdown()
+    assert "does not beat the best shape" in text and "beats the best shape" not in text
 
 
 def test_the_programs_options():
-    options = program.parsed(["--host", "x", "--minutes", "2", "--worker", "--study", "a.journal"])
+    options = program.parse_options(
+        ["--host", "x", "--minutes", "2", "--worker", "--study", "a.journal"]
+    )
     assert (options.minutes, options.worker, options.study) == (2, True, "a.journal")

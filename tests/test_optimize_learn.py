@@ -11,11 +11,18 @@ from optuna.trial import FixedTrial, TrialState
 
 from coupled.metrics.score import PRESETS
 from coupled.optimize import Learning, open_storage
-from coupled.optimize.ladder import PAPERS, family_stage, knots_stage, moved, steps_stage
-from coupled.optimize.learn import FAMILIES
+from coupled.optimize.candidate import estimate
 from coupled.optimize.meter import LOST_F_BG, WEIGHTS, Measured, ModelMeter
-from coupled.optimize.report import front, learned, report
-from coupled.optimize.study import estimate
+from coupled.optimize.report import find_front, learned_schedule, report
+from coupled.optimize.stages import (
+    PAPER_PARAMETERS,
+    SHAPES,
+    STAGES,
+    KnotsStage,
+    ShapeStage,
+    StepsStage,
+    move,
+)
 from coupled.schedules import from_json, sin, to_json
 
 
@@ -39,8 +46,8 @@ def log_of(folder):
 
 def test_it_learns_a_course_that_no_family_has(done):
     learning, _ = done
-    best, families = learning.best(), [learning.best(shape) for shape in FAMILIES]
-    assert learning.finished and best.stage not in FAMILIES
+    best, families = learning.best(), [learning.best(shape) for shape in SHAPES]
+    assert learning.finished and best.stage not in SHAPES
     distance = math.dist(best.thetas, TARGET)
     assert distance < 0.75 * min(math.dist(one.thetas, TARGET) for one in families)
     for weights in PRESETS.values():
@@ -54,11 +61,15 @@ def test_every_candidate_never_falls_and_stays_within_0_and_1(done):
 
 def test_each_stage_gets_its_share_of_the_candidates(done):
     counts = [len(done[0].candidates(name)) for name in done[0].stages]
-    assert counts == [7, 7, 4, 14, 8] and list(done[0].stages) == [*FAMILIES, "knots", "steps"]
+    assert counts == [7, 7, 4, 14, 8] and list(done[0].stages) == [
+        *SHAPES,
+        "knots",
+        "steps",
+    ] == list(STAGES)
 
 
 def test_the_papers_figures_are_among_the_candidates(done):
-    for shape, parameters in PAPERS.items():
+    for shape, parameters in PAPER_PARAMETERS.items():
         assert any(one.params == pytest.approx(parameters) for one in done[0].candidates(shape))
 
 
@@ -73,7 +84,7 @@ def test_no_rung_ends_below_its_start(done):
         for name in ("knots", "steps")
     ]
     assert (
-        max(one.value for shape in FAMILIES for one in done[0].candidates(shape))
+        max(one.value for shape in SHAPES for one in done[0].candidates(shape))
         <= values[0]
         <= values[1]
     )
@@ -112,7 +123,9 @@ def test_the_same_seed_finds_the_same(tmp_path):
 def test_another_task_has_a_study_of_its_own(storage):
     Learning(toy_task(sets=1, candidates=1), storage).run()
     other = Learning(toy_task(sets=1, candidates=1, max_lost=0.2), storage)
-    assert other.left("sin") == other.budget("sin") and other.best() is None
+    sin_stage = other.open_stage("sin")
+    assert other.ladder.remaining(sin_stage) == other.ladder.budget(sin_stage)
+    assert other.best() is None
 
 
 def test_the_clock_stops_it_between_candidates(storage):
@@ -123,7 +136,7 @@ def test_the_clock_stops_it_between_candidates(storage):
         and report(learning) == "Nothing was tried yet."
     )
     with pytest.raises(ValueError, match="more time"):
-        learned(learning)
+        learned_schedule(learning)
 
 
 class Interrupted:
@@ -144,7 +157,7 @@ def test_an_interruption_loses_nothing(tmp_path, kind):
     learning = Learning(toy_task(3, 2, log=log), open_storage(path), progress=Interrupted(11))
     with torch.inference_mode(), pytest.raises(comfy.model_management.InterruptProcessingException):
         learning.run()
-    study, _ = learning.study("sin")
+    study = learning.open_stage("sin").study
     assert not study.get_trials(states=(TrialState.RUNNING,)) and learning.best() is not None
     before = log_of(tmp_path)
     resumed = Learning(toy_task(3, 2, log=log), open_storage(path)).run()
@@ -199,8 +212,8 @@ def test_schedules_that_erase_the_entity_never_win(storage):
     object.__setattr__(task, "meter", tempting)
     learning = Learning(task, storage).run()
     erased = [one for one in learning.candidates() if one.lost]
-    assert erased and not any(learning.feasible(one) for one in erased)
-    assert learning.feasible(learning.best()) and gone <= sum(learning.best().thetas) < sum(
+    assert erased and not any(learning.is_feasible(one) for one in erased)
+    assert learning.is_feasible(learning.best()) and gone <= sum(learning.best().thetas) < sum(
         sin().values(STEPS)
     )
     assert f"{len(erased)} kept out because more than 0 sets lost" in report(learning)
@@ -226,7 +239,7 @@ def test_if_all_lose_their_entities_the_report_says_so(storage):
     ],
 )
 def test_what_makes_a_set_lost(ratio, cosines, words):
-    reason = ModelMeter(None, None, "toy").why_lost(ratio, torch.tensor(cosines))
+    reason = ModelMeter(None, None, "toy").explain_loss(ratio, torch.tensor(cosines))
     assert reason is None if words is None else words in reason
 
 
@@ -249,22 +262,22 @@ def test_unfit_numbers_are_told():
 
 def test_a_move_of_zero_is_the_start_itself():
     start = sin().values(30)
-    for stage in (knots_stage(start), steps_stage(start)):
+    for stage in (KnotsStage(start), StepsStage(start)):
         assert stage.suggest(FixedTrial(stage.starts[0])).values(30) == start
 
 
 def test_moves_are_projected():
-    assert moved([0, 0.5, 1], [0.2, -0.4, 0.3]).values(3) == [0.15, 0.15, 1.0]
+    assert move([0, 0.5, 1], [0.2, -0.4, 0.3]).values(3) == [0.15, 0.15, 1.0]
 
 
 def test_knots_move_the_course_between_them():
-    start, stage = [0.2] * 10, knots_stage([0.2] * 10)
+    start, stage = [0.2] * 10, KnotsStage([0.2] * 10)
     params = {name: 0.2 * (int(name.split()[1]) >= 5) for name in stage.starts[0]}
     assert stage.suggest(FixedTrial(params)).values(10) == [0.2] * 5 + [0.4] * 5 != start
 
 
 def test_a_family_is_its_own_schedule():
-    assert family_stage("sin").suggest(FixedTrial({"center": 12.0, "k": 0.8})) == sin()
+    assert ShapeStage("sin").suggest(FixedTrial({"center": 12.0, "k": 0.8})) == sin()
 
 
 def test_what_was_given_up_is_guessed_from_the_sets_it_has_seen():
@@ -275,7 +288,7 @@ def test_what_was_given_up_is_guessed_from_the_sets_it_has_seen():
 
 def test_the_front_is_what_no_other_beats(done):
     everyone = [one for one in done[0].candidates() if one.complete]
-    found = front(everyone)
+    found = find_front(everyone)
     assert found and all(
         not any(a.f_bg > b.f_bg and a.f_ti > b.f_ti for a in everyone) for b in found
     )
@@ -292,6 +305,6 @@ def test_the_learned_schedule_makes_a_file_that_says_where_it_comes_from(done, m
     vars(painter.settings).update(
         sampler_name="euler", scheduler="simple", mode="exact", entity_text="entity"
     )
-    again = from_json(to_json(learned(learning, "toy", "a toy")))
+    again = from_json(to_json(learned_schedule(learning, "toy", "a toy")))
     assert again.values(STEPS) == list(learning.best().thetas) and again.name == "toy"
     assert "learned on a toy: 128 × 128, 8 steps" in again.origin and "8 sets" in again.origin

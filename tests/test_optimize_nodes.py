@@ -108,14 +108,14 @@ def test_it_learns_saves_and_goes_on(mini, host):
 
 
 def test_an_interruption_saves_the_best_and_ends_the_node(mini, host, monkeypatch):
-    def progress_of(task):
+    def interrupt_in_the_fourth(task):
         return lambda learning: (
             len(learning.candidates()) == 3
             and learning.measuring == 1
             and comfy.model_management.interrupt_current_processing()
         )
 
-    monkeypatch.setattr(node_file, "progress_of", progress_of)
+    monkeypatch.setattr(node_file, "NodeProgress", interrupt_in_the_fourth)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         execute(mini)
     (saved,) = (host / "output" / "theta").glob("*.json")

@@ -8,7 +8,9 @@ from comfy.patcher_extension import WrappersMP
 
 from coupled.attention import couple
 from coupled.mini.model import load_mini
-from coupled.optimize.painter import Painter, Prefixes, Settings, fingerprint
+from coupled.optimize.fingerprint import fingerprint
+from coupled.optimize.painter import Painter, Settings
+from coupled.optimize.prefixes import Prefixes
 from coupled.optimize.sets import parse_sets
 from coupled.sampling import sample_set, share_noise
 from coupled.schedules import constant, from_values

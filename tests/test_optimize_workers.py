@@ -20,7 +20,7 @@ from optimize_toy import toy_task
 from optuna.trial import TrialState, create_trial
 
 from coupled.optimize import Learning, open_storage
-from coupled.optimize.storage import address, last_sign, without_password
+from coupled.optimize.storage import find_address, hide_password, last_sign
 
 PROGRAM = Path(__file__).with_name("optimize_toy.py")
 SETS, HEARTBEAT, GRACE, PAUSE = 4, 1, 2, 0.1
@@ -69,13 +69,15 @@ def share_a_study(place: str, folder: Path) -> None:
 
     learning = Learning(toy_task(sets=SETS, candidates=11), open_storage(place), "shared")
     trials = {
-        name: learning.study(name)[0].get_trials()
+        name: learning.open_stage(name).study.get_trials()
         for name in ("sin", "arctan", "01", "knots", "steps")
     }
     for name, found in trials.items():
         done = [t for t in found if t.state == TrialState.COMPLETE]
         assert not [t for t in found if t.state in (TrialState.RUNNING, TrialState.WAITING)]
-        assert len(done) >= learning.budget(name) and all("theta" in t.user_attrs for t in done)
+        assert len(done) >= learning.ladder.budget(learning.open_stage(name)) and all(
+            "theta" in t.user_attrs for t in done
+        )
     ((name, lost),) = [
         (name, t) for name, found in trials.items() for t in found if t.state == TrialState.FAIL
     ]
@@ -111,19 +113,21 @@ def test_a_silent_worker_is_replaced_on_a_journal(tmp_path):
     gone = Learning(
         toy_task(sets=SETS, candidates=11), open_storage(path, HEARTBEAT, grace=1), "shared"
     )
-    study, stage = gone.study("sin")
-    trial = study.ask()  # and then nothing more is heard of it
+    stage = gone.open_stage("sin")
+    trial = stage.study.ask()  # and then nothing more is heard of it
     theta = stage.suggest(trial)
     images = gone.task.painter.paint((0, 0), theta, callback=int)
     trial.set_user_attr("set 0", gone.task.meter(images, None).as_list())
-    assert gone.left("sin") == gone.budget("sin") - 1 and gone.count("sin", "RUNNING") == 1
+    assert gone.ladder.remaining(stage) == gone.ladder.budget(stage) - 1
+    assert stage.count("RUNNING") == 1
     time.sleep(1.2)
     other = Learning(
         toy_task(sets=SETS, candidates=11, log=log),
         open_storage(path, HEARTBEAT, grace=1),
         "shared",
     )
-    assert other.left("sin") == other.budget("sin") and other.count("sin", "RUNNING") == 0
+    seen = other.open_stage("sin")
+    assert other.ladder.remaining(seen) == other.ladder.budget(seen) and seen.count("RUNNING") == 0
     other.run()
     places = [
         place
@@ -188,24 +192,24 @@ def test_workers_on_a_real_postgresql(postgres, tmp_path):
 
 def test_addresses(tmp_path):
     assert (
-        address("postgresql://a:b@c/d")
-        == address("postgres://a:b@c/d")
+        find_address("postgresql://a:b@c/d")
+        == find_address("postgres://a:b@c/d")
         == "postgresql+psycopg://a:b@c/d"
     )
-    assert address("mysql://a:b@c/d") == "mysql+pymysql://a:b@c/d"
-    assert address("postgresql+pg8000://c/d") == "postgresql+pg8000://c/d"
+    assert find_address("mysql://a:b@c/d") == "mysql+pymysql://a:b@c/d"
+    assert find_address("postgresql+pg8000://c/d") == "postgresql+pg8000://c/d"
     assert (
-        address(tmp_path / "new" / "x.db") == f"sqlite:///{tmp_path}/new/x.db"
+        find_address(tmp_path / "new" / "x.db") == f"sqlite:///{tmp_path}/new/x.db"
         and (tmp_path / "new").is_dir()
     )
-    assert address(tmp_path / "x.journal") == f"{tmp_path}/x.journal"
+    assert find_address(tmp_path / "x.journal") == f"{tmp_path}/x.journal"
 
 
 def test_a_password_is_never_shown():
     with pytest.raises(ValueError, match="cannot be opened") as caught:
         open_storage("postgresql://me:hunter2@127.0.0.1:9/nothing")
-    assert "hunter2" not in str(caught.value) and without_password("x://me:p@h") == "x://me:…@h"
-    assert without_password("x://me:p@ss@h") == "x://me:…@h" and caught.value.__suppress_context__
+    assert "hunter2" not in str(caught.value) and hide_password("x://me:p@h") == "x://me:…@h"
+    assert hide_password("x://me:p@ss@h") == "x://me:…@h" and caught.value.__suppress_context__
 
 
 def test_an_unknown_kind_of_address_is_told():

@@ -1,10 +1,11 @@
 """Learns theta on Mini Flux and shows what it is worth on held-out sets: `python3 dev.py optimize
 --minutes 20`.
 
-Writes docs/learned.md, .json and two .svg, and the schedule into schedules/learned/. Everything is
-kept in .work/optimize: a run that was stopped goes on where it stopped. `--worker` helps such a run
-from another process or machine, and writes nothing itself; `--study` (or COUPLED_STUDY_URL) names
-the database or journal that they share.
+Writes learned.md with its pictures and numbers to output/, and the schedule to output/theta, where
+Load Theta finds it; --update-docs writes the page to docs/. Everything is kept in .work/optimize: a
+run that was stopped goes on where it stopped. `--worker` helps such a run from another process or
+machine, and writes nothing itself; `--study` (or COUPLED_STUDY_URL) names the database or journal
+that they share.
 """
 
 import argparse
@@ -14,14 +15,16 @@ import sys
 import time
 from pathlib import Path
 
-from devtools.environment import ROOT
+from devtools.environment import OUTPUT, ROOT
 from devtools.pack import load_pack
+
+from ..command import add_page_options, choose_page_folder
 
 WORK = ROOT / ".work" / "optimize"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parsed(arguments)
+    options = parse_options(arguments)
     load_pack(options.host)
     import comfy.utils
 
@@ -49,45 +52,45 @@ def run(options: argparse.Namespace) -> None:
 
     from ..store import Store
     from .page import Page
-    from .task import mini_task
+    from .task import make_mini_task
     from .trial import Trial
 
-    task = mini_task(options.sets, options.seeds, options.steps, options.candidates)
-    learning = Learning(
-        task, open_storage(options.study), "mini", os.getpid() if options.worker else 0, Lines()
-    )
+    task = make_mini_task(options.sets, options.seeds, options.steps, options.candidates)
+    worker = os.getpid() if options.worker else 0
+    learning = Learning(task, open_storage(options.study), "mini", worker, CandidateLines())
     learning.run(options.minutes)
     print(report(learning), flush=True)
     if options.worker:
         return
-    trial = Trial(
-        learning, Store(options.work / "held-out"), options.held_out, options.held_out_seeds
-    )
+    store = Store(options.work / "held-out")
+    trial = Trial(learning, store, options.held_out, options.held_out_seeds)
     trial.run()
-    Page(learning, trial, options.docs, options.schedules).write()
-    print(f"Page: {options.docs / 'learned.md'}")
+    folder = choose_page_folder(options)
+    Page(learning, trial, folder, options.output, options.schedules).write()
+    print(f"Page: {folder / 'learned.md'}")
 
 
-class Lines:
+class CandidateLines:
     """A line on the terminal for each candidate."""
 
     def __init__(self):
-        self.count, self.started = 0, time.monotonic()
+        self.started = time.monotonic()
 
     def __call__(self, learning) -> None:
         if learning.measuring:
             return
-        best, self.count = learning.best(), self.count + 1
+        best = learning.best()
+        minutes = (time.monotonic() - self.started) / 60
         print(
-            f"{(time.monotonic() - self.started) / 60:5.1f} min, {len(learning.candidates())}"
-            f" candidates, best {best.score(learning.weights):.4f} ({best.stage})",
+            f"{minutes:5.1f} min, {len(learning.candidates())} candidates, best"
+            f" {best.score(learning.weights):.4f} ({best.stage})",
             flush=True,
         )
 
 
-def parsed(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py optimize", description=__doc__)
-    parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    add_page_options(parser)
     parser.add_argument(
         "--minutes",
         type=float,
@@ -109,9 +112,11 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--held-out", type=int, default=None, help="how many held-out sets (all)")
     parser.add_argument("--held-out-seeds", type=int, default=3, help="how many seeds of each")
     parser.add_argument("--work", type=Path, default=WORK, help="where results are kept")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the page goes")
     parser.add_argument(
-        "--schedules", type=Path, default=ROOT / "schedules" / "learned", help="and the schedule"
+        "--schedules",
+        type=Path,
+        default=OUTPUT / "theta",
+        help="where the schedule goes; schedules/learned ships with the pack",
     )
     return parser.parse_args(arguments)
 

@@ -1,22 +1,23 @@
-"""The learned schedule and the best of each family, measured on sets that no candidate has seen."""
+"""The learned schedule and the best of each shape, measured on sets that no candidate has seen."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 from dataclasses import dataclass
 
 from coupled.metrics.score import PRESETS
 from coupled.optimize import Learning, Painter
-from coupled.optimize.learn import FAMILIES
+from coupled.optimize.candidate import Candidate
 from coupled.optimize.meter import Measured
-from coupled.optimize.painter import Prefixes
-from coupled.optimize.report import parameters
-from coupled.optimize.study import Candidate
+from coupled.optimize.prefixes import Prefixes
+from coupled.optimize.report import describe_parameters
+from coupled.optimize.stages import SHAPES
 from coupled.schedules import ThetaSchedule, family
 
 from ..sets import held_out_sets
-from ..store import Store
+from ..store import Key, Store
 from .task import HELD_OUT_SEED
 
 LEARNED = "learned"
@@ -24,7 +25,7 @@ LEARNED = "learned"
 
 @dataclass(frozen=True)
 class Contender:
-    """A schedule, and which presets it is the best of its family for, on the training sets."""
+    """A schedule, and which presets it is the best of its shape for, on the training sets."""
 
     label: str
     shape: str
@@ -37,27 +38,29 @@ class Contender:
         return hashlib.sha256(repr(self.schedule.values(steps)).encode()).hexdigest()[:12]
 
 
-def contenders(learning: Learning) -> list[Contender]:
-    """The learned schedule; of each family the best by either preset; and the paper's own
+def find_contenders(learning: Learning) -> list[Contender]:
+    """The learned schedule; of each shape the best by either preset; and the paper's own
     figures.
     """
     best = learning.best()
     found = [Contender(LEARNED, LEARNED, learning.schedule_of(best), training=best)]
-    for shape in FAMILIES:
-        chosen: dict[str, list[str]] = {}
-        candidates = {
-            preset: learning.best(shape, weights=weights) for preset, weights in PRESETS.items()
-        }
-        for preset, one in candidates.items():
-            chosen.setdefault(parameters(one), []).append(preset)
-        for words, presets in chosen.items():
-            one = candidates[presets[0]]
-            found.append(
-                Contender(
-                    f"{shape}, {words}", shape, learning.schedule_of(one), tuple(presets), one
-                )
-            )
+    for shape in SHAPES:
+        found += find_shape_contenders(learning, shape)
     return [*found, Contender("paper's: sin, center 12, k 0.8", "paper", family("sin"), ())]
+
+
+def find_shape_contenders(learning: Learning, shape: str) -> list[Contender]:
+    """The best of a shape by each preset; one that is the best by both comes once."""
+    best = {preset: learning.best(shape, weights=weights) for preset, weights in PRESETS.items()}
+    presets: dict[str, list[str]] = {}
+    for preset, one in best.items():
+        presets.setdefault(describe_parameters(one), []).append(preset)
+    found = []
+    for words, names in presets.items():
+        one = best[names[0]]
+        schedule = learning.schedule_of(one)
+        found.append(Contender(f"{shape}, {words}", shape, schedule, tuple(names), one))
+    return found
 
 
 class Trial:
@@ -76,71 +79,59 @@ class Trial:
             task.painter.settings,
             Prefixes(),
         )
-        self.meter, self.store, self.contenders = task.meter, store, contenders(learning)
-        self.steps, self.models = task.painter.settings.steps, task.key
+        self.meter = task.meter
+        self.store = store
+        self.contenders = find_contenders(learning)
+        self.steps = task.painter.settings.steps
+        self.models = task.key
         self.results: dict[str, list[Measured]] = {}
 
     def run(self) -> None:
         """What is in the store already is not made again."""
         done = self.store.records()
-        for place, seed in self.painter.instances:
+        for pair in self.painter.instances:
             for contender in self.contenders:
-                key = (
-                    self.sets[place].name,
-                    self.painter.seeds[seed],
-                    f"{self.models} {contender.key(self.steps)}",
-                )
+                key = self.make_key(pair, contender)
                 if key not in done:
-                    measured = self.measure(place, seed, contender)
-                    done[key] = {
-                        "set": key[0],
-                        "seed": key[1],
-                        "method": key[2],
-                        "measured": measured.as_list(),
-                    }
+                    done[key] = self.make_record(key, pair, contender)
                     self.store.append(done[key])
-                self.results.setdefault(contender.label, []).append(
-                    Measured.from_list(done[key]["measured"])
-                )
-            print(f"held out: {self.sets[place].name}, seed {self.painter.seeds[seed]}", flush=True)
+                measured = Measured.from_list(done[key]["measured"])
+                self.results.setdefault(contender.label, []).append(measured)
+            name, seed = key[:2]
+            print(f"held out: {name}, seed {seed}", flush=True)
 
-    def measure(self, place: int, seed: int, contender: Contender) -> Measured:
-        images_NHWC = self.painter.paint((place, seed), contender.schedule)
-        return self.meter(images_NHWC, self.sets[place])
+    def make_key(self, pair: tuple[int, int], contender: Contender) -> Key:
+        place, seed = pair
+        method = f"{self.models} {contender.key(self.steps)}"
+        return self.sets[place].name, self.painter.seeds[seed], method
+
+    def make_record(self, key: Key, pair: tuple[int, int], contender: Contender) -> dict:
+        images_NHWC = self.painter.paint(pair, contender.schedule)
+        measured = self.meter(images_NHWC, self.sets[pair[0]])
+        name, seed, method = key
+        return {"set": name, "seed": seed, "method": method, "measured": measured.as_list()}
 
     def scores(self, label: str, preset: str) -> list[float]:
         """The combined score of each set and seed."""
         return [one.score(PRESETS[preset]) for one in self.results[label]]
 
-    def rival(self, preset: str) -> Contender:
-        """The best of the families' best, chosen on the held-out sets themselves: the hardest
+    def find_rival(self, preset: str) -> Contender:
+        """The best of the shapes' best, chosen on the held-out sets themselves: the hardest
         rival.
         """
-        families = [
-            one for one in self.contenders if one.shape in FAMILIES and preset in one.presets
-        ]
-        return max(families, key=lambda one: mean(self.scores(one.label, preset)))
+        shapes = [one for one in self.contenders if one.shape in SHAPES and preset in one.presets]
+        return max(shapes, key=lambda one: statistics.fmean(self.scores(one.label, preset)))
 
-    def difference(self, label: str, other: str, preset: str) -> dict:
-        """How much better one is than another, set by set: mean, standard error, and the share of
+    def compare(self, label: str, other: str, preset: str) -> dict:
+        """How much better one is than another, set by set: mean, standard error, and the number of
         sets it wins.
         """
-        pairs = list(zip(self.scores(label, preset), self.scores(other, preset), strict=True))
+        pairs = zip(self.scores(label, preset), self.scores(other, preset), strict=True)
         gaps = [a - b for a, b in pairs]
         return {
-            "mean": mean(gaps),
-            "error": spread(gaps) / math.sqrt(max(1, len(gaps) - 1)),
+            "mean": statistics.fmean(gaps),
+            "error": statistics.pstdev(gaps) / math.sqrt(max(1, len(gaps) - 1)),
             "wins": sum(gap > 0 for gap in gaps),
             "ties": sum(gap == 0 for gap in gaps),
             "count": len(gaps),
         }
-
-
-def mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def spread(numbers: list[float]) -> float:
-    """The standard deviation."""
-    middle = mean(numbers)
-    return math.sqrt(mean([(number - middle) ** 2 for number in numbers]))

@@ -1,9 +1,9 @@
-"""The paper's tables: `python3 dev.py bench quality`, written to docs/quality.md, docs/quality.json
-and docs/quality/.
+"""The paper's tables: `python3 dev.py bench quality`, written to output/quality.md, its pictures to
+output/quality/ and its numbers to output/quality.json.
 
 On the mini models, or with --flux on your own Flux.1-dev, Segment Anything and CLIP files at the
 paper's own settings. Every result is kept in .work/quality: a run that was stopped goes on where it
-stopped.
+stopped. --update-docs writes page and pictures to docs/, but not when the run is interrupted.
 """
 
 import argparse
@@ -12,55 +12,61 @@ import math
 import sys
 from pathlib import Path
 
-from devtools.environment import OUTPUT, ROOT
+from devtools.environment import ROOT
 from devtools.pack import load_pack
+
+from ..command import add_page_options, choose_page_folder
 
 FILES = ("unet", "clip-l", "t5", "vae", "sam", "clip-weights")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parsed(arguments)
+    options = parse_options(arguments)
     load_pack(options.host)
     import comfy.utils
 
     comfy.utils.set_progress_bar_enabled(False)
     try:
-        measure(options)
-    except (
-        FileNotFoundError,
-        ValueError,
-    ) as error:  # a file that is missing or of another kind; nothing to tell
+        run(options)
+    except (FileNotFoundError, ValueError) as error:
+        # A file that is missing or of another kind; no results to write of.
         print(f"The benchmark stopped: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def measure(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Makes what is missing, then writes the tables of all that there is."""
     from ..sets import held_out_sets, paper_sets
     from ..store import Store
     from .page import Page
-    from .run import planned, run
+    from .paint import JobPainter
+    from .run import make_results, plan_jobs
 
-    bench = bench_of(options)
+    bench = load_bench(options)
+    painter = JobPainter(bench.model, bench.clip, bench.vae, bench.latent, bench.steps)
     sets = paper_sets() + ([] if options.flux else held_out_sets()[: options.sets])
+    jobs = plan_jobs(sets, options.seeds)
     store = Store(options.work / bench.name)
-    stem = "quality-flux" if options.flux else "quality"
+    interrupted = False
     try:
-        run(planned(sets, options.seeds), bench.painter, bench.meter, store, options.minutes)
+        make_results(jobs, painter, bench.meter, store, options.minutes)
     except KeyboardInterrupt:
+        interrupted = True
         print(
             "\nStopped; the tables hold what there is, and the next run goes on from here.",
             file=sys.stderr,
         )
-    Page(bench.title, stem, sets, store, options.docs, options.output / stem).write()
-    print(f"Tables: {options.docs / stem}.md")
+    stem = "quality-flux" if options.flux else "quality"
+    folder = choose_page_folder(options, interrupted)
+    Page(bench.title, stem, sets, store, folder, options.output).write()
+    print(f"Tables: {folder / stem}.md")
 
 
-def parsed(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options, checked; argparse ends the program with advice when something is missing."""
-    parser = argparse.ArgumentParser(prog="benchmarks.quality", description=__doc__)
-    parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__)
+    add_page_options(parser)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", type=int, default=None, help="how many held-out sets (all)")
     parser.add_argument("--steps", type=int, default=None, help="30; with --flux 50")
@@ -72,10 +78,6 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".work" / "quality", help="where results are kept"
-    )
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the tables go")
-    parser.add_argument(
-        "--output", type=Path, default=OUTPUT, help="where the other contact sheets go"
     )
     parser.add_argument(
         "--flux", action="store_true", help="your own models in place of the mini ones"
@@ -90,24 +92,20 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weight-dtype", default="default", help="as in Load Diffusion Model")
     parser.add_argument("--size", type=int, default=1024, help="with --flux: pixels")
     options = parser.parse_args(arguments)
-    missing = [
-        f"--{name}"
-        for name in FILES
-        if options.flux and not getattr(options, name.replace("-", "_"))
-    ]
-    if missing:
+    missing = [f"--{name}" for name in FILES if not getattr(options, name.replace("-", "_"))]
+    if options.flux and missing:
         parser.error(f"--flux needs your own files: {' '.join(missing)}")
     return options
 
 
-def bench_of(options: argparse.Namespace):
-    from ..models import FluxFiles, flux_bench, mini_bench
+def load_bench(options: argparse.Namespace):
+    from ..models import FluxFiles, load_flux_bench, load_mini_bench
 
     if not options.flux:
-        return mini_bench(options.steps or 30)
+        return load_mini_bench(options.steps or 30)
     fields = [field.name for field in dataclasses.fields(FluxFiles)]
     files = FluxFiles(**{name: getattr(options, name) for name in fields})
-    return flux_bench(files, options.size, options.steps or 50)
+    return load_flux_bench(files, options.size, options.steps or 50)
 
 
 if __name__ == "__main__":

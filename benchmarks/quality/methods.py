@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from coupled import baselines
+from coupled.optimize.painter import ENTITY, FULL_PROMPT
 from coupled.schedules import ThetaSchedule, family
 
 K = {"sin": 0.8, "arctan": 0.5}  # the paper's, for 50 steps
-ENTITY, FULL_PROMPT = "entity", "full prompt"
 
 
 @dataclass(frozen=True)
 class Baseline:
     """A function of the pack's `baselines`."""
 
-    function: str
+    key: str
     label: str
-
-    @property
-    def key(self) -> str:
-        return self.function.replace("_", "-")
+    make: Callable[..., dict]
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,8 @@ class Coupled:
 
     @property
     def key(self) -> str:
-        return (
-            f"coupled-{self.mode}-{self.entity_text.replace(' ', '-')}-{self.shape}-{self.center:g}"
-        )
+        text = self.entity_text.replace(" ", "-")
+        return f"coupled-{self.mode}-{text}-{self.shape}-{self.center:g}"
 
     @property
     def label(self) -> str:
@@ -53,30 +51,33 @@ class Coupled:
 
 Method = Baseline | Coupled
 
-SAME_SEED = Baseline("random_seed", "Same seed")
-BASELINES = (SAME_SEED, Baseline("p2p", "P2P"), Baseline("rf_inversion", "RF-inversion"))
+TEXTS = (ENTITY, FULL_PROMPT)
+SAME_SEED = Baseline("random-seed", "Same seed", baselines.random_seed)
+BASELINES = (
+    SAME_SEED,
+    Baseline("p2p", "P2P", baselines.p2p),
+    Baseline("rf-inversion", "RF-inversion", baselines.rf_inversion),
+)
 PAPERS = Coupled(12, mode="paper")  # Eq. 5 to the letter, the entity alone, sin at center 12
 
 MAIN: tuple[Method, ...] = (
     *BASELINES,
     PAPERS,
-    *(Coupled(12, mode="exact", entity_text=text) for text in (ENTITY, FULL_PROMPT)),
-    *(Coupled(center, entity_text=text) for center in (4, 12) for text in (ENTITY, FULL_PROMPT)),
+    *(Coupled(12, mode="exact", entity_text=text) for text in TEXTS),
+    *(Coupled(center, entity_text=text) for center in (4, 12) for text in TEXTS),
 )
 TABLE_4 = tuple(replace(PAPERS, shape=shape) for shape in ("01", "arctan", "sin"))
 MODES = tuple(
     Coupled(center, "sin", mode, text)
     for center in (4, 12)
     for mode in ("local", "exact", "paper")
-    for text in (ENTITY, FULL_PROMPT)
+    for text in TEXTS
 )
 CENTERS = (2, 4, 8, 12, 18, 28)
+# The first three are the paper's Figures 10, 9 and 8.
 CURVES = (
     *TABLE_4,
-    *(
-        Coupled(mode=mode, entity_text=text)
-        for mode in ("exact", "local")
-        for text in (ENTITY, FULL_PROMPT)
-    ),
-)  # the first three are the paper's Figures 10, 9 and 8
+    *(Coupled(mode=mode, entity_text=text) for mode in ("exact", "local") for text in TEXTS),
+)
 SWEEP = tuple(replace(curve, center=center) for curve in CURVES for center in CENTERS)
+SWEPT = {method.key: method for method in SWEEP}

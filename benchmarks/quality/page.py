@@ -1,21 +1,29 @@
-"""Writes what was found: a Markdown page, the same as JSON, contact sheets and the trade-off
-curve.
+"""Writes what was found: a Markdown page with contact sheets and the trade-off curve, and its
+numbers as JSON.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..sets import ABLATED, HELD_OUT, PAPER, PromptSet, sweep_sets
+import torch
+from PIL import Image
+
+from coupled.metrics.background import background_similarity, heat_map
+from devtools.sheet import contact_sheet
+
+from ..command import write_json, write_text
+from ..models import GUIDANCE
+from ..sets import ABLATED, HELD_OUT, PAPER, NamedSet, select_sweep_sets
 from ..store import Record, Store
-from .methods import BASELINES, CURVES, MAIN, MODES, SWEEP, TABLE_4, Coupled, Method
-from .pictures import contact_sheet, point, trade_off
-from .run import GUIDANCE, outside_all_regions
-from .tables import MEASURES, enriched, failures, losses, method_table, rows, sweep_table
+from .methods import BASELINES, CURVES, MAIN, MODES, SWEEP, SWEPT, TABLE_4, Method
+from .run import measure_outside_all_regions
+from .scores import MEASURES, add_scores, make_rows
+from .tables import describe_failures, describe_losses, format_method_table, format_sweep_table
+from .trade_off import draw_trade_off, find_point
 
-SWEPT = {method.key: method for method in SWEEP}
-
+CELL = 144  # pixels of a picture on a contact sheet
 HOW_TO_READ = f"""\
 Numbers are mean ± standard deviation over sets and seeds; the best mean of a column is bold.
 
@@ -38,39 +46,36 @@ at 8 bits, as saved. Prompts are split by rules. Centers are in steps of 50."""
 class Page:
     """The tables of one benchmark.
 
-    `docs` takes the page and the paper's pairs, `output` all other sheets.
+    folder: takes the page, and the sheets of the paper's pairs under `stem`. output: takes all
+    other sheets, and the numbers.
     """
 
     def __init__(
-        self, title: str, stem: str, sets: list[PromptSet], store: Store, docs: Path, output: Path
+        self, title: str, stem: str, sets: list[NamedSet], store: Store, folder: Path, output: Path
     ):
-        self.title, self.stem, self.sets, self.store, self.docs, self.output = (
-            title,
-            stem,
-            sets,
-            store,
-            docs,
-            output,
-        )
+        self.title = title
+        self.stem = stem
+        self.sets = sets
+        self.store = store
+        self.folder = folder
+        self.output = output
         names = {one.name for one in sets}
         self.by_key = {key: record for key, record in store.records().items() if key[0] in names}
-        self.records = enriched(self.by_key, outside_all_regions(self.by_key, store))
+        self.records = add_scores(self.by_key, measure_outside_all_regions(self.by_key, store))
+        self.swept = make_rows(self.select_swept(), SWEEP)
 
     def write(self) -> None:
         """All files. ValueError when there is nothing to tell."""
         if not self.records:
             raise ValueError(
                 "There are no results yet, so there are no tables to write. "
-                + failures(self.by_key.values())
+                + describe_failures(self.by_key.values())
             )
-        self.docs.mkdir(parents=True, exist_ok=True)
         self.draw()
-        (self.docs / f"{self.stem}.json").write_text(
-            json.dumps(self.numbers(), indent=1) + "\n", encoding="utf-8"
-        )
-        (self.docs / f"{self.stem}.md").write_text(self.markdown(), encoding="utf-8")
+        write_json(self.output / f"{self.stem}.json", self.numbers())
+        write_text(self.folder / f"{self.stem}.md", self.markdown())
 
-    def of(self, *names: str, group: str | None = None, seed: int | None = None) -> list[Record]:
+    def select(self, *names: str, group: str | None = None, seed: int | None = None):
         """The records of some sets, or of a group, or of one seed."""
         return [
             r
@@ -81,70 +86,70 @@ class Page:
         ]
 
     def groups(self) -> list[str]:
-        return [group for group in (HELD_OUT, PAPER) if self.of(group=group)]
-
-    # --- the page ---
+        return [group for group in (HELD_OUT, PAPER) if self.select(group=group)]
 
     def markdown(self) -> str:
         parts = [f"# Quality: {self.title}", self.summary(), HOW_TO_READ]
         for group in self.groups():
-            parts += [
-                f"## All methods, {group} sets",
-                method_table(rows(self.of(group=group), MAIN)),
-                losses(rows(self.of(group=group), MAIN)),
-            ]
-        for one in (s for s in self.sets if s.group == PAPER and self.of(s.name)):
-            sheet = f"![Methods side by side]({self.stem}/{one.name}.jpg)"
-            parts += [
-                f"### {one.name}",
-                "\n".join(f"- {prompt}" for prompt in one.prompts),
-                sheet,
-                method_table(rows(self.of(one.name), MAIN)),
-            ]
-        parts += self.ablations() + ["## What failed", failures(self.by_key.values())]
+            rows = make_rows(self.select(group=group), MAIN)
+            title = f"## All methods, {group} sets"
+            parts += [title, format_method_table(rows), describe_losses(rows)]
+        for one in self.sets:
+            if one.group == PAPER and self.select(one.name):
+                parts += self.paper_pair(one)
+        parts += self.ablation("Table 4: shapes of theta", TABLE_4)
+        parts += self.ablation("Modes and entity texts", MODES)
+        parts += self.sweep()
+        parts += ["## What failed", describe_failures(self.by_key.values())]
         return "\n\n".join(parts) + "\n"
 
     def summary(self) -> str:
         seeds = len({r["seed"] for r in self.records})
         counts = ", ".join(
-            f"{len({r['set'] for r in self.of(group=group)})} {group}" for group in self.groups()
+            f"{len({r['set'] for r in self.select(group=group)})} {group}"
+            for group in self.groups()
         )
         return (
             f"Made by `python3 dev.py bench quality`: {counts} sets, {seeds} seeds,"
             f" {len(self.records)} results."
         )
 
-    def ablations(self) -> list[str]:
-        """The paper's Table 4 and Figures 8 to 10, and modes and entity texts; what has no results
-        is left out.
-        """
-        swept = [
-            one.name for one in sweep_sets(self.sets)
-        ]  # all methods here have made these, so they compare
-        parts, where = [], [(f"the paper's pair {ABLATED}", self.of(ABLATED))]
-        where += [(f"{group} sets", self.of(*swept, group=group)) for group in self.groups()]
-        for title, methods in (
-            ("Table 4: shapes of theta", TABLE_4),
-            ("Modes and entity texts", MODES),
-        ):
-            found = [(name, rows(records, methods)) for name, records in where]
-            parts += [f"## {title}"] * any(table for _, table in found)
-            for name, table in found:
-                parts += [f"On {name}:", method_table(table)] if table else []
-        swept = rows(self.swept(), SWEEP)
-        if any(point(row) for row in swept):
-            parts += [
-                "## Figures 8 to 10: the center swept",
-                f"![Trade-off]({self.stem}/trade-off.svg)",
-                *(
-                    f"![{curve.curve}]({self.stem}/centers-{curve.key}.jpg)"
-                    for curve in self.drawn_curves()
-                ),
-                sweep_table(swept, curve_of),
-            ]
-        return parts
+    def paper_pair(self, one: NamedSet) -> list[str]:
+        return [
+            f"### {one.name}",
+            "\n".join(f"- {prompt}" for prompt in one.prompts),
+            f"![Methods side by side]({self.stem}/{one.name}.jpg)",
+            format_method_table(make_rows(self.select(one.name), MAIN)),
+        ]
 
-    def swept(self) -> list[Record]:
+    def ablation(self, title: str, methods: Sequence[Method]) -> list[str]:
+        """Some methods on the paper's pair and on the swept sets, which all of them have made;
+        nothing without results.
+        """
+        swept = [one.name for one in select_sweep_sets(self.sets)]
+        where = {f"the paper's pair {ABLATED}": self.select(ABLATED)}
+        for group in self.groups():
+            where[f"{group} sets"] = self.select(*swept, group=group)
+        parts = []
+        for name, records in where.items():
+            rows = make_rows(records, methods)
+            if rows:
+                parts += [f"On {name}:", format_method_table(rows)]
+        return [f"## {title}", *parts] if parts else []
+
+    def sweep(self) -> list[str]:
+        """Figures 8 to 10, when their results are there."""
+        if not any(find_point(row) for row in self.swept):
+            return []
+        sheets = [(c.curve, f"{self.stem}/centers-{c.key}.jpg") for c in CURVES]
+        return [
+            "## Figures 8 to 10: the center swept",
+            f"![Trade-off]({self.stem}/trade-off.svg)",
+            *(f"![{name}]({path})" for name, path in sheets if (self.folder / path).is_file()),
+            format_sweep_table(self.swept),
+        ]
+
+    def select_swept(self) -> list[Record]:
         """What the curves are drawn from: the runs that have all that any swept center has, so that
         all are alike.
         """
@@ -152,75 +157,84 @@ class Page:
         for r in self.records:
             if r["method"] in SWEPT:
                 made.setdefault(r["method"], set()).add((r["set"], r["seed"]))
-        common = set.intersection(*made.values()) if len(made) == len(SWEPT) else set()
-        rivals = {baseline.key for baseline in BASELINES}
-        return [
-            r
-            for r in self.records
-            if (r["set"], r["seed"]) in common and (r["method"] in SWEPT or r["method"] in rivals)
-        ]
-
-    def drawn_curves(self) -> list[Coupled]:
-        return [
-            curve
-            for curve in CURVES
-            if (self.docs / self.stem / f"centers-{curve.key}.jpg").is_file()
-        ]
-
-    # --- the numbers ---
+        if len(made) < len(SWEPT):
+            return []
+        common = set.intersection(*made.values())
+        shown = {*SWEPT, *(baseline.key for baseline in BASELINES)}
+        return [r for r in self.records if (r["set"], r["seed"]) in common and r["method"] in shown]
 
     def numbers(self) -> dict:
         """All tables as JSON, and the main table of each set."""
-        groups = {group: self.of(group=group) for group in self.groups()}
+        groups = {group: self.select(group=group) for group in self.groups()}
         tables = (("methods", MAIN), ("table 4", TABLE_4), ("modes", MODES))
         return {
             "title": self.title,
             "guidance": GUIDANCE,
             "measures": [measure.name for measure in MEASURES],
             **{
-                name: {group: rows(records, methods) for group, records in groups.items()}
+                name: {group: make_rows(records, methods) for group, records in groups.items()}
                 for name, methods in tables
             },
-            "sweep": rows(self.swept(), SWEEP),
+            "sweep": self.swept,
             "sets": {
-                one.name: {"prompts": one.prompts, "methods": rows(self.of(one.name), MAIN)}
+                one.name: {
+                    "prompts": one.prompts,
+                    "methods": make_rows(self.select(one.name), MAIN),
+                }
                 for one in self.sets
-                if self.of(one.name)
+                if self.select(one.name)
             },
             "failed": [r for r in self.by_key.values() if "error" in r],
         }
 
-    # --- the pictures ---
-
     def draw(self) -> None:
-        pictures = self.docs / self.stem
+        pictures = self.folder / self.stem
         for one in self.sets:
-            folder = pictures if one.group == PAPER else self.output
-            self.sheet(one, MAIN, folder / f"{one.name}.jpg")
+            folder = pictures if one.group == PAPER else self.output / self.stem
+            self.draw_sheet(one, MAIN, folder / f"{one.name}.jpg")
             if one.name == ABLATED:
                 for curve in CURVES:
                     centers = [method for method in SWEEP if method.curve == curve.curve]
-                    self.sheet(one, centers, pictures / f"centers-{curve.key}.jpg")
-        swept = rows(self.swept(), SWEEP)
-        if any(point(row) for row in swept):
-            pictures.mkdir(exist_ok=True)
-            (pictures / "trade-off.svg").write_text(self.curves(), encoding="utf-8")
+                    self.draw_sheet(one, centers, pictures / f"centers-{curve.key}.jpg")
+        if any(find_point(row) for row in self.swept):
+            write_text(pictures / "trade-off.svg", self.draw_curves())
 
-    def sheet(self, one: PromptSet, methods: list[Method] | tuple[Method, ...], path: Path) -> None:
-        """The set at its first seed, with the methods that have made it."""
-        records = {r["method"]: r for r in self.of(one.name, seed=1)}
-        columns = [(method, records[method.key]) for method in methods if method.key in records]
-        if columns:
-            contact_sheet(self.store, one, 1, columns, path)
+    def draw_sheet(self, one: NamedSet, methods: Sequence[Method], path: Path) -> None:
+        """The set at its first seed: a column for each method that has made it, a row for each
+        prompt, and below them where the backgrounds differ.
+        """
+        records = {r["method"]: r for r in self.select(one.name, seed=1)}
+        columns = [method for method in methods if method.key in records]
+        if not columns:
+            return
+        pictures = [self.load_pictures(one, method) for method in columns]
+        headings = [*one.prompts, "Where the backgrounds differ"]
+        rows = [(heading, [column[i] for column in pictures]) for i, heading in enumerate(headings)]
+        captions = [f"{m.label}\n{describe_numbers(records[m.key])}" for m in columns]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(rows, captions, path, CELL)
 
-    def curves(self) -> str:
-        records, lines = self.swept(), {}
-        for row in rows(records, SWEEP):
-            curve, center = curve_of(row["method"])
-            lines.setdefault(curve, []).append((center, row))
-        return trade_off(lines, rows(records, BASELINES))
+    def load_pictures(self, one: NamedSet, method: Method) -> list[Image.Image]:
+        """The images of a result, and where their backgrounds differ."""
+        key = (one.name, 1, method.key)
+        n = len(one.prompts)
+        images_NHWC = self.store.load(key, "images", n)
+        found = background_similarity(images_NHWC, self.store.load(key, "masks", n))
+        difference_1HWC = heat_map(images_NHWC, found.joint_region_HW)
+        return [to_picture(pixels_HWC) for pixels_HWC in [*images_NHWC, *difference_1HWC]]
+
+    def draw_curves(self) -> str:
+        curves: dict[str, list] = {}
+        for row in self.swept:
+            method = SWEPT[row["method"]]
+            curves.setdefault(method.curve, []).append((method.center, row))
+        return draw_trade_off(curves, make_rows(self.select_swept(), BASELINES))
 
 
-def curve_of(key: str) -> tuple[str, float]:
-    """The curve and center of a swept method."""
-    return SWEPT[key].curve, SWEPT[key].center
+def describe_numbers(record: Record) -> str:
+    f_bg = "no number" if record["f_bg"] is None else f"{1e4 * record['f_bg']:.1f}e-4"
+    return f"f_bg {f_bg}\nf_ti {record['f_ti']:.1f}"
+
+
+def to_picture(pixels_HWC: torch.Tensor) -> Image.Image:
+    return Image.fromarray((pixels_HWC * 255).round().byte().numpy())

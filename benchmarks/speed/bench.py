@@ -20,7 +20,11 @@ from coupled.attention import couple, couple_conditioning
 from coupled.sampling import sample_set
 from coupled.schedules import ThetaSchedule
 
-T5_WIDTH, POOLED_WIDTH, CHANNELS, HEAD_WIDTH = 4096, 768, 16, 128  # as in Flux.1
+# As in Flux.1.
+T5_WIDTH = 4096
+POOLED_WIDTH = 768
+CHANNELS = 16
+HEAD_WIDTH = 128
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Size:
         """Of one step: matrices over all tokens, attention of all tokens but one text over the
         other.
         """
-        text, blocks = self.text * texts, self.double + self.single
+        text = self.text * texts
+        blocks = self.double + self.single
         linear = 24 * self.width**2 * (image_tokens + text)
         pairs = (image_tokens + text) ** 2 - (2 * self.text**2 if texts == 2 else 0)
         return n * blocks * (linear + 4 * self.width * pairs)
@@ -61,21 +66,12 @@ class Bench:
     """The model, random texts, and runs of it that give seconds."""
 
     def __init__(self, size: Size):
-        self.size, self.device = size, comfy.model_management.get_torch_device()
-        self.model = random_flux(size, self.device)
+        self.size = size
+        self.device = comfy.model_management.get_torch_device()
+        self.model = make_random_flux(size, self.device)
         generator = torch.Generator().manual_seed(0)
-        self.texts = [
-            [
-                [
-                    torch.randn(1, size.text, T5_WIDTH, generator=generator),
-                    {
-                        "pooled_output": torch.randn(1, POOLED_WIDTH, generator=generator),
-                        "guidance": 3.5,
-                    },
-                ]
-            ]
-            for _ in range(max(size.growth_images) + 1)
-        ]
+        count = max(size.growth_images) + 1
+        self.texts = [make_random_text(size, generator) for _ in range(count)]
 
     def stock(self, n: int, image_tokens: int, steps: int = 1) -> None:
         """n images of n texts in one batch, as the host's KSampler makes them."""
@@ -87,7 +83,7 @@ class Bench:
                 {"pooled_output": pooled, "guidance": 3.5},
             ]
         ]
-        latent = latent_of(n, image_tokens)
+        latent = make_latent(n, image_tokens)
         comfy.sample.sample(
             self.model,
             torch.randn_like(latent),
@@ -106,7 +102,7 @@ class Bench:
         self, n: int, image_tokens: int, theta: ThetaSchedule, mode: str, steps: int = 1
     ) -> None:
         positive = couple_conditioning(self.texts[0], self.texts[1 : n + 1], guidance=3.5)
-        latent = {"samples": latent_of(1, image_tokens)}
+        latent = {"samples": make_latent(1, image_tokens)}
         sample_set(couple(self.model, theta, mode), positive, latent, 1, steps, images_per_pass=n)
 
     def seconds(self, run: Callable[[], None]) -> float:
@@ -117,7 +113,14 @@ class Bench:
         return time.perf_counter() - started
 
 
-def random_flux(size: Size, device: torch.device) -> comfy.model_patcher.ModelPatcher:
+def make_random_text(size: Size, generator: torch.Generator) -> list:
+    """A conditioning of one text."""
+    context_BLC = torch.randn(1, size.text, T5_WIDTH, generator=generator)
+    pooled_BC = torch.randn(1, POOLED_WIDTH, generator=generator)
+    return [[context_BLC, {"pooled_output": pooled_BC, "guidance": 3.5}]]
+
+
+def make_random_flux(size: Size, device: torch.device) -> comfy.model_patcher.ModelPatcher:
     """Flux.1's architecture at a size, its weights small random numbers."""
     config = comfy.supported_models.Flux(
         {
@@ -146,24 +149,25 @@ def random_flux(size: Size, device: torch.device) -> comfy.model_patcher.ModelPa
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
 
 
-def latent_of(n: int, image_tokens: int) -> torch.Tensor:
+def make_latent(n: int, image_tokens: int) -> torch.Tensor:
     """A square of 2 × 2 patches."""
     side = 2 * round(image_tokens**0.5)
     return torch.zeros(n, CHANNELS, side, side)
 
 
-def interleaved(
+def time_in_turn(
     bench: Bench, runs: dict[str, Callable[[], None]], repeats: int
 ) -> dict[str, list[float]]:
     """Seconds of each run, in turn: what slows the machine slows all alike. Where there are several
     turns, one that does not count comes first."""
-    for run in runs.values() if repeats > 1 else ():
-        run()
+    if repeats > 1:
+        for run in runs.values():
+            run()
     turns = [{name: bench.seconds(run) for name, run in runs.items()} for _ in range(repeats)]
     return {name: [turn[name] for turn in turns] for name in runs}
 
 
-def ratio(seconds: list[float], stock: list[float]) -> dict:
+def compare(seconds: list[float], stock: list[float]) -> dict:
     """Median, least and greatest of the ratios turn by turn, and the median of the seconds."""
     ratios = [a / b for a, b in zip(seconds, stock, strict=True)]
     return {

@@ -1,12 +1,13 @@
-"""docs/performance.md: the table of bars, whole runs, and how the cost grows."""
+"""The page performance.md: the table of bars, whole runs, and how the cost grows."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from ..learn.pictures import Axes, legend, svg
-from ..quality.pictures import HUES, QUIET
+from devtools.sheet import QUIET
+
+from ..command import write_json, write_text
+from ..svg import HUES, LEFT, Axes, draw_legend
 
 BARS = {
     "mixed, exact, batch 1": 1.07,
@@ -15,28 +16,28 @@ BARS = {
     "theta 1, exact, batch 1": 1.01,
     "sin 12, exact, n = 4": 0.90,
 }
-MEMORY_BAR, IMPORT_BAR = 1.08, 0.2
+MEMORY_BAR = 1.08
+IMPORT_BAR = 0.2
 
 
-def write(report: dict, docs: Path) -> None:
-    (docs / "performance").mkdir(parents=True, exist_ok=True)
-    (docs / "performance.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (docs / "performance.md").write_text(page(report), encoding="utf-8")
-    for name, title, words in (
-        ("tokens", "One mixed step against a stock step", "image tokens"),
-        ("images", "One mixed step of a set against a stock step of one image", "images"),
-    ):
-        (docs / "performance" / f"{name}.svg").write_text(
-            plot(report["growth"][name], title, words), encoding="utf-8"
-        )
+def write_page(report: dict, folder: Path, output: Path) -> None:
+    """The page and its pictures into one folder, the numbers into another."""
+    pictures = folder / "performance"
+    growth = report["growth"]
+    title = "One mixed step against a stock step"
+    write_text(pictures / "tokens.svg", draw_growth(growth["tokens"], title, "image tokens"))
+    title = "One mixed step of a set against a stock step of one image"
+    write_text(pictures / "images.svg", draw_growth(growth["images"], title, "images"))
+    write_json(output / "performance.json", report)
+    write_text(folder / "performance.md", format_page(report))
 
 
-def page(report: dict) -> str:
+def format_page(report: dict) -> str:
     return (
         "\n\n".join(
             [
                 "# Performance",
-                machine(report["machine"]),
+                describe_machine(report["machine"]),
                 (
                     "Ratios against the unpatched model in the same process, the two in turn:"
                     " median (least to greatest of the turns). *mixed* is a step with 0 < theta <"
@@ -46,11 +47,11 @@ def page(report: dict) -> str:
                     " than the flash kernel of coupled calls: hence ratios far below 1."
                 ),
                 "## One step",
-                table(report["steps"]),
+                format_table(report["steps"]),
                 "## Whole runs, against the same images in one batch of the stock model",
-                table(report["runs"]),
+                format_table(report["runs"]),
                 "## Memory and import",
-                others(report),
+                format_others(report),
                 "## How the cost grows",
                 "![Over the image tokens](performance/tokens.svg)",
                 "![Over the images of a set](performance/images.svg)",
@@ -64,7 +65,7 @@ def page(report: dict) -> str:
     )
 
 
-def machine(m: dict) -> str:
+def describe_machine(m: dict) -> str:
     tokens, steps = m["run"]
     load = f" Load average when it began: {m['load']}." if m["load"] is not None else ""
     return (
@@ -76,10 +77,10 @@ def machine(m: dict) -> str:
     )
 
 
-def table(rows: dict) -> str:
+def format_table(rows: dict) -> str:
     body = [
         f"| {name} | {r['ratio']:.3f} ({r['least']:.3f} to {r['greatest']:.3f}) |"
-        f" {bar(BARS.get(name))} | {r['seconds']:.2f} | {r['stock_seconds']:.2f} |"
+        f" {format_bar(BARS.get(name))} | {r['seconds']:.2f} | {r['stock_seconds']:.2f} |"
         for name, r in rows.items()
     ]
     return "\n".join(
@@ -87,11 +88,11 @@ def table(rows: dict) -> str:
     )
 
 
-def bar(limit: float | None) -> str:
+def format_bar(limit: float | None) -> str:
     return f"≤ {limit:.2f}" if limit else "–"
 
 
-def others(report: dict) -> str:
+def format_others(report: dict) -> str:
     rows = [
         f"| peak memory of a mixed step, {mode}, weights included | {value:.3f} | ≤ {MEMORY_BAR} |"
         for mode, value in report["memory"].items()
@@ -103,13 +104,12 @@ def others(report: dict) -> str:
     return "\n".join(["| what | measured | bar |", "|---|---|---|", *rows])
 
 
-def plot(points: list[dict], title: str, words: str) -> str:
+def draw_growth(points: list[dict], title: str, words: str) -> str:
     """The measured ratios as dots, the expected ones as a line."""
     highest = 1.05 * max(max(p["expected"], p["ratio"]) for p in points)
     axes = Axes((0, 1.02 * points[-1]["at"]), (0, highest))
-    parts = [
-        *axes.frame(title, words, "ratio"),
-        axes.line([(p["at"], p["expected"]) for p in points], QUIET, 1.5),
-    ]
-    parts += [axes.dot(p["at"], p["ratio"], HUES[0], 5) for p in points]
-    return svg([*parts, *legend([("measured (dots)", HUES[0]), ("expected", QUIET)], 380)])
+    parts = axes.draw_frame(title, words, "ratio")
+    parts.append(axes.draw_line([(p["at"], p["expected"]) for p in points], QUIET, 1.5))
+    parts += [axes.draw_dot(p["at"], p["ratio"], HUES[0], 5) for p in points]
+    hues = {"measured (dots)": HUES[0], "expected": QUIET}
+    return axes.join([*parts, *draw_legend(hues, LEFT + 430, 380)])
