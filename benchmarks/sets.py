@@ -15,7 +15,8 @@ from coupled.optimize.sets import split_set
 from coupled.prompts.rules import rules
 from coupled.prompts.split import SplitPrompts
 
-PAPER, HELD_OUT = "paper", "held out"
+PAPER = "paper"
+HELD_OUT = "held out"
 PAPER_PROMPTS = {
     "eagle-fox-meadow": (
         "An eagle soars gracefully in a vibrant meadow under a clear blue sky, bathed in sunlight.",

@@ -12,7 +12,9 @@ from devtools.sheet import INK, PAPER, QUIET
 GRID = "#dddad2"
 # Okabe and Ito, for the color-blind.
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-WIDTH, LEFT, TOP = 860, 80, 70
+WIDTH = 860
+LEFT = 80
+TOP = 70
 BELOW = 70  # under the frame, for the numbers and the name of the axis
 
 

@@ -162,11 +162,12 @@ class Painter:
         steps = len(run.sigmas) - 1
         thetas = theta.values(steps)
         owner = (steps, instance, images, run.latent_NCHW.shape)
+        start = 0
+        latent = None
+        keep = ignore
         if self.shares:
             start, latent = self.prefixes.longest(owner, thetas)
             keep = functools.partial(self.prefixes.keep_step, owner, thetas)
-        else:
-            start, latent, keep = 0, None, ignore
         samples = resume(run, images, start, latent, keep, callback)
         self.calls.made += steps - start
         self.calls.saved += start
@@ -174,8 +175,10 @@ class Painter:
 
     def run(self, instance: Instance, theta: ThetaSchedule) -> Run:
         """All that the host's sampling needs, but for where it begins."""
-        place, seed = instance[0], self.seeds[instance[1]]
-        n, settings = len(self.sets[place].prompts), self.settings
+        place = instance[0]
+        seed = self.seeds[instance[1]]
+        settings = self.settings
+        n = len(self.sets[place].prompts)
         model = share_noise(couple(self.model, theta, settings.mode))
         images = prepared(model, self.latent, n)
         sigmas = comfy.samplers.KSampler(

@@ -22,7 +22,8 @@ def learned_schedule(learning: Learning, name: str = "learned", model: str = "")
 
 def describe_origin(learning: Learning, best: Candidate, model: str = "") -> str:
     """Where a schedule comes from, in a line."""
-    task, settings = learning.task, learning.task.painter.settings
+    task = learning.task
+    settings = task.painter.settings
     pixels = task.painter.vae.spacial_compression_decode()
     height, width = (pixels * length for length in task.painter.latent["samples"].shape[-2:])
     return (
@@ -35,8 +36,9 @@ def describe_origin(learning: Learning, best: Candidate, model: str = "") -> str
 
 
 def report(learning: Learning) -> str:
-    """The result, the shapes beside it, what the guards kept out, and the cost."""
-    best, everyone = learning.best(), learning.candidates()
+    """The result, the shapes for comparison, what the guards kept out, and the cost."""
+    best = learning.best()
+    everyone = learning.candidates()
     if best is None:
         return "Nothing was tried yet."
     lines = [f"{describe('learned', best)} (by {best.stage})"]

@@ -13,7 +13,8 @@ MARGIN, TALLEST = 20, 480
 
 def draw_learning(learning) -> Image.Image:
     """An RGB picture, 1152 pixels wide. ValueError before the first candidate."""
-    best, steps = learning.best(), learning.task.painter.settings.steps
+    best = learning.best()
+    steps = learning.task.painter.settings.steps
     if best is None:
         raise ValueError("Nothing was tried yet, so there is nothing to show. Give it more time.")
     values = learning.schedule_of(best).values(steps)

@@ -1,10 +1,11 @@
-"""Draws a theta-schedule with Pillow alone: a picture for people, in the host's dark colours."""
+"""Draws a theta-schedule with Pillow alone: a picture for people, in the host's dark colors."""
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from ..schedules import ThetaSchedule
 
-WIDTH, HEIGHT = 1152, 648
+WIDTH = 1152
+HEIGHT = 648
 SCALE = 3  # drawn three times as large, then averaged down: smooth edges
 LEFT, RIGHT, TOP, BOTTOM = 96, 1104, 146, 556  # the plot's frame, in pixels of the finished picture
 
@@ -46,10 +47,10 @@ def _place(progress: float, theta: float) -> tuple[float, float]:
 
 
 def _write(
-    pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: float, colour: tuple, anchor: str
+    pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: float, color: tuple, anchor: str
 ) -> None:
     font = ImageFont.load_default(size * SCALE)  # the font inside Pillow: the same on every machine
-    pen.text(_scaled(x, y), text, fill=colour, font=font, anchor=anchor)
+    pen.text(_scaled(x, y), text, fill=color, font=font, anchor=anchor)
 
 
 def _draw_axes(pen: ImageDraw.ImageDraw, steps: int) -> None:
@@ -82,14 +83,15 @@ def _draw_sign(pen: ImageDraw.ImageDraw, x: float, y: float) -> None:
 
 def _fitted(text: str, size: float) -> str:
     """`text`, cut with an ellipsis to the width of the plot (less the place of the step count)."""
-    font, room = ImageFont.load_default(size), RIGHT - LEFT - 140
+    font = ImageFont.load_default(size)
+    room = RIGHT - LEFT - 140
     while font.getlength(text) > room:
         text = text.rstrip("…")[:-1] + "…"
     return text
 
 
 def _hues() -> Image.Image:
-    """The enlarged picture's size, coloured by height: amber where theta = 1 down to teal where
+    """The enlarged picture's size, colored by height: amber where theta = 1 down to teal where
     theta = 0.
     """
     ramp = Image.new("RGB", (1, 256))
@@ -112,10 +114,11 @@ def _hues() -> Image.Image:
 
 
 def _draw_course(page: Image.Image, schedule: ThetaSchedule) -> None:
-    """The line of theta, coloured by its height, over a glow that fades downwards."""
+    """The line of theta, colored by its height, over a glow that fades downwards."""
     columns = (RIGHT - LEFT) // 2
     course = [_place(i / columns, schedule.at(i / columns)) for i in range(columns + 1)]
-    hues, line = _hues(), Image.new("L", page.size)
+    hues = _hues()
+    line = Image.new("L", page.size)
     ImageDraw.Draw(line).line(course, fill=255, width=4 * SCALE, joint="curve")
     below, fade = Image.new("L", page.size), Image.new("L", page.size)
     ImageDraw.Draw(below).polygon([*course, _place(1, 0), _place(0, 0)], fill=255)

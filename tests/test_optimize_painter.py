@@ -90,6 +90,23 @@ def test_a_model_that_others_have_wrapped_shares_nothing(mini):
     assert not painter((model, *mini[1:])).shares and painter(mini).shares
 
 
+def test_a_pass_that_finds_no_memory_is_halved(mini):
+    seen = []
+
+    def take_one_row(executor, x, *args, **kwargs):
+        seen.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("not enough memory")
+        return executor(x, *args, **kwargs)
+
+    model = mini[0].clone()
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "small", take_one_row)
+    theta = constant(0.5)
+    found = painter((model, *mini[1:]), mode="exact").sample((0, 0), theta)
+    assert seen == [2, *[1] * 2 * STEPS]
+    assert torch.allclose(found, painter(mini, mode="exact").sample((0, 0), theta), atol=1e-4)
+
+
 def test_callback_counts_steps_of_the_whole_run(mini):
     one, seen = painter(mini), []
     one.sample((0, 0), table(0, 0, 0, 0, 1, 1))

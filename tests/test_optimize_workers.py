@@ -40,7 +40,7 @@ def measured(log: Path) -> list[tuple[int, int, tuple]]:
     return [(pid, place, tuple(theta)) for pid, place, theta in map(json.loads, lines)]
 
 
-def wait_until(what, seconds: float = 60) -> None:
+def wait_until(what, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""The learned curve beside the shapes (as the paper's Figure 6), and the front, as small SVGs."""
+"""The learned curve with the shapes (as the paper's Figure 6), and the front, as small SVGs."""
 
 from __future__ import annotations
 

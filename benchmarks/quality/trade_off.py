@@ -10,7 +10,7 @@ from ..svg import HUES, TOP, Axes, draw_legend, draw_text
 from .scores import Row
 
 FEW = 0.8  # a dot is hollow where fewer of the sets than this could be scored
-RIGHT = 620  # of the frame; the names of the curves stand beside it
+RIGHT = 620  # of the frame; the names of the curves stand to its right
 BOTTOM = 490
 
 Dots = list[tuple[float, Row]]  # (center, row)

@@ -62,7 +62,7 @@ def measure_run(bench: Bench, n: int, schedules: dict, repeats: int) -> dict:
 
 
 def measure_growth(bench: Bench) -> dict:
-    """A mixed step over the number of image tokens, and over the number of images; beside what the
+    """A mixed step over the number of image tokens, and over the number of images; with what the
     FLOPs tell.
     """
     size = bench.size
