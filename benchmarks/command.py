@@ -1,4 +1,4 @@
-"""What the commands share: where their pages go.
+"""What the commands share: the host, and where their pages go.
 
 A command writes into output/. docs/, which git keeps, is written only when asked for.
 """
@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from devtools.environment import OUTPUT, ROOT
+from devtools.pack import load_pack
 
 
 def add_page_options(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,14 @@ def add_page_options(parser: argparse.ArgumentParser) -> None:
         help="write the page and its pictures into docs/ instead; numbers stay in output/",
     )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help=argparse.SUPPRESS)
+
+
+def load_host(options: argparse.Namespace) -> None:
+    """Makes the host and the pack importable, without the host's progress bars."""
+    load_pack(options.host)
+    import comfy.utils
+
+    comfy.utils.set_progress_bar_enabled(False)
 
 
 def choose_page_folder(options: argparse.Namespace, interrupted: bool = False) -> Path:

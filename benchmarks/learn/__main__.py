@@ -16,19 +16,15 @@ import time
 from pathlib import Path
 
 from devtools.environment import OUTPUT, ROOT
-from devtools.pack import load_pack
 
-from ..command import add_page_options, choose_page_folder
+from ..command import add_page_options, choose_page_folder, load_host
 
 WORK = ROOT / ".work" / "optimize"
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
-    load_pack(options.host)
-    import comfy.utils
-
-    comfy.utils.set_progress_bar_enabled(False)
+    load_host(options)
     try:
         run(options)
     except (FileNotFoundError, ImportError, ValueError) as error:

@@ -13,19 +13,15 @@ import sys
 from pathlib import Path
 
 from devtools.environment import ROOT
-from devtools.pack import load_pack
 
-from ..command import add_page_options, choose_page_folder
+from ..command import add_page_options, choose_page_folder, load_host
 
 FILES = ("unet", "clip-l", "t5", "vae", "sam", "clip-weights")
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
-    load_pack(options.host)
-    import comfy.utils
-
-    comfy.utils.set_progress_bar_enabled(False)
+    load_host(options)
     try:
         run(options)
     except (FileNotFoundError, ValueError) as error:

@@ -11,9 +11,7 @@ import json
 import statistics
 import sys
 
-from devtools.pack import load_pack
-
-from ..command import add_page_options, choose_page_folder
+from ..command import add_page_options, choose_page_folder, load_host
 from .apart import measure_apart, measure_import_seconds, measure_peak_bytes
 
 IMPORTS = 5  # how often the import is measured
@@ -24,11 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.child == "import":
         print(json.dumps(measure_import_seconds(options.host)))
         return 0
-    load_pack(options.host)
-    import comfy.utils
+    load_host(options)
     import torch
 
-    comfy.utils.set_progress_bar_enabled(False)
     torch.set_grad_enabled(False)
     if options.child:
         print(json.dumps(measure_peak_bytes(choose_size(options), options.child)))

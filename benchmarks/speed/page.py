@@ -18,6 +18,15 @@ BARS = {
 }
 MEMORY_BAR = 1.08
 IMPORT_BAR = 0.2
+HOW_TO_READ = """\
+Ratios against the unpatched model in the same process, the two in turn: median (least to greatest
+of the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper* are Coupled
+Attention's modes. *local* samples the background plate as one row more: 2 in place of 1, 5 in place
+of 4. On a CPU the host takes its sub-quadratic attention, slower and larger than the flash kernel
+of coupled calls: hence ratios far below 1."""
+EXPECTED = """\
+Expected: the floating-point operations of the matrices and of the attention; the two texts do not
+see each other."""
 
 
 def write_page(report: dict, folder: Path, output: Path) -> None:
@@ -33,36 +42,22 @@ def write_page(report: dict, folder: Path, output: Path) -> None:
 
 
 def format_page(report: dict) -> str:
-    return (
-        "\n\n".join(
-            [
-                "# Performance",
-                describe_machine(report["machine"]),
-                (
-                    "Ratios against the unpatched model in the same process, the two in turn:"
-                    " median (least to greatest of the turns). *mixed* is a step with 0 < theta <"
-                    " 1; *exact*, *local* and *paper* are Coupled Attention's modes. *local*"
-                    " samples the background plate as one row more: 2 in place of 1, 5 in place of"
-                    " 4. On a CPU the host takes its sub-quadratic attention, slower and larger"
-                    " than the flash kernel of coupled calls: hence ratios far below 1."
-                ),
-                "## One step",
-                format_table(report["steps"]),
-                "## Whole runs, against the same images in one batch of the stock model",
-                format_table(report["runs"]),
-                "## Memory and import",
-                format_others(report),
-                "## How the cost grows",
-                "![Over the image tokens](performance/tokens.svg)",
-                "![Over the images of a set](performance/images.svg)",
-                (
-                    "Expected: the floating-point operations of the matrices and of the attention;"
-                    " the two texts do not see each other."
-                ),
-            ]
-        )
-        + "\n"
-    )
+    parts = [
+        "# Performance",
+        describe_machine(report["machine"]),
+        HOW_TO_READ,
+        "## One step",
+        format_table(report["steps"]),
+        "## Whole runs, against the same images in one batch of the stock model",
+        format_table(report["runs"]),
+        "## Memory and import",
+        format_others(report),
+        "## How the cost grows",
+        "![Over the image tokens](performance/tokens.svg)",
+        "![Over the images of a set](performance/images.svg)",
+        EXPECTED,
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def describe_machine(m: dict) -> str:
