@@ -116,6 +116,12 @@ def test_families_bring_their_best_of_each_preset(learning):
         assert sorted(presets) == ["stated", "tabulated"]
 
 
+def test_a_learning_that_has_only_begun_is_told_to_go_on(tmp_path):
+    begun = Learning(toy_task(), open_storage(tmp_path / "study.journal")).run(minutes=0)
+    with pytest.raises(ValueError, match="more --minutes.*sin, arctan, 01"):
+        find_contenders(begun)
+
+
 def test_the_page_says_what_the_numbers_say(learning, trial, tmp_path):
     folders = (tmp_path / name for name in ("docs", "output", "schedules"))
     page = Page(learning, trial, *folders)

@@ -40,8 +40,14 @@ class Contender:
 
 def find_contenders(learning: Learning) -> list[Contender]:
     """The learned schedule; of each shape the best by either preset; and the paper's own
-    figures.
+    figures. ValueError when a shape has not been tried yet.
     """
+    untried = [shape for shape in SHAPES if learning.best(shape) is None]
+    if untried:
+        raise ValueError(
+            f"Give it more --minutes: it has not tried {', '.join(untried)} yet, so there is"
+            " nothing to compare. The next run goes on from here."
+        )
     best = learning.best()
     found = [Contender(LEARNED, LEARNED, learning.schedule_of(best), training=best)]
     for shape in SHAPES:

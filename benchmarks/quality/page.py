@@ -75,7 +75,9 @@ class Page:
         write_json(self.output / f"{self.stem}.json", self.numbers())
         write_text(self.folder / f"{self.stem}.md", self.markdown())
 
-    def select(self, *names: str, group: str | None = None, seed: int | None = None):
+    def select(
+        self, *names: str, group: str | None = None, seed: int | None = None
+    ) -> list[Record]:
         """The records of some sets, or of a group, or of one seed."""
         return [
             r
