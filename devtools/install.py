@@ -108,7 +108,7 @@ def steps() -> list[Step]:
             _digest(TEST_TOOLS),
             python,
             lambda: _pip("install", "-r", TEST_TOOLS),
-            commands=("test", "bench", "optimise", "train-mini"),
+            commands=("test", "bench", "optimize", "train-mini"),
             megabytes=290,
         ),
     ]
