@@ -112,9 +112,9 @@ def bench(environment: Environment, options: argparse.Namespace, rest: list[str]
     )
 
 
-def optimise(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+def optimize(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
     return hand_over(
-        [environment.python, "-m", "benchmarks.optimise", "--host", environment.host, *rest]
+        [environment.python, "-m", "benchmarks.learn", "--host", environment.host, *rest]
     )
 
 
@@ -142,8 +142,8 @@ COMMANDS = {
         bench,
         "measure: `bench mini`, `bench quality` or `bench speed`; further options go to it",
     ),
-    "optimise": (
-        optimise,
+    "optimize": (
+        optimize,
         "learn theta on the mini model, or help to (--worker); further options go to it",
     ),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),

@@ -116,7 +116,7 @@ def steps(site: Site) -> list[Step]:
             _digest(TEST_TOOLS),
             site.python,
             partial(pip, site, "install", "-r", TEST_TOOLS),
-            commands=("test", "bench", "optimise", "train-mini"),
+            commands=("test", "bench", "optimize", "train-mini"),
             megabytes=290,
         ),
     ]

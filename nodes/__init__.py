@@ -9,7 +9,7 @@ from . import (
     coupling,
     images,
     loaders,
-    optimise,
+    optimize,
     prompts,
     sampling,
     segment,
@@ -30,6 +30,6 @@ class CoupledExtension(ComfyExtension):
             background,
             alignment,
             baselines,
-            optimise,
+            optimize,
         )
         return [node for room in rooms for node in room.NODES]

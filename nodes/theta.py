@@ -438,7 +438,7 @@ class CoupledThetaPlot(io.ComfyNode):
         import numpy as np
         import torch
 
-        from .theta_plot import draw_theta
+        from ..plots.theta import draw_theta
 
         values = checked_theta(theta).values(steps)
         pixels_HWC = np.asarray(draw_theta(theta, steps), dtype=np.float32) / 255

@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from coupled.benchmarks import quality, quality_run
-from coupled.benchmarks.quality_docs import Page, curve_of
-from coupled.benchmarks.quality_methods import (
+from coupled.benchmarks.models import Bench, empty_latent
+from coupled.benchmarks.quality import __main__ as quality
+from coupled.benchmarks.quality import paint
+from coupled.benchmarks.quality import run as quality_run
+from coupled.benchmarks.quality.methods import (
     BASELINES,
     CURVES,
     MAIN,
@@ -20,25 +22,36 @@ from coupled.benchmarks.quality_methods import (
     PAPERS,
     SAME_SEED,
     SWEEP,
+    SWEPT,
     TABLE_4,
     Coupled,
 )
-from coupled.benchmarks.quality_pictures import round_numbers, trade_off
-from coupled.benchmarks.quality_report import (
-    MEASURES,
-    enriched,
-    failures,
-    losses,
-    method_table,
-    nearer,
-    rows,
-    wins,
+from coupled.benchmarks.quality.page import Page
+from coupled.benchmarks.quality.paint import MOST_DB, Job, JobPainter, measure
+from coupled.benchmarks.quality.run import (
+    make_results,
+    measure_outside_all_regions,
+    plan_jobs,
 )
-from coupled.benchmarks.quality_run import Job, Meter, Painter, outside_all_regions, planned, run
-from coupled.benchmarks.quality_sets import ABLATED, HELD_OUT, held_out_sets, paper_sets
-from coupled.benchmarks.quality_store import Store
+from coupled.benchmarks.quality.scores import (
+    MEASURES,
+    add_scores,
+    count_wins,
+    make_rows,
+    times_nearer,
+)
+from coupled.benchmarks.quality.tables import (
+    describe_failures,
+    describe_losses,
+    format_method_table,
+)
+from coupled.benchmarks.quality.trade_off import draw_trade_off
+from coupled.benchmarks.sets import ABLATED, HELD_OUT, held_out_sets, paper_sets
+from coupled.benchmarks.store import Store
+from coupled.benchmarks.svg import round_numbers
 from coupled.metrics.background import background_similarity
 from coupled.mini.world import PLACES, SUBJECTS, held_out
+from coupled.optimize import ModelMeter
 
 SIZE = 32
 
@@ -68,7 +81,7 @@ def test_the_papers_pairs_are_split_as_the_paper_splits_them():
 
 def test_the_plan_makes_the_main_table_first_and_nothing_twice():
     sets = [*paper_sets(), *held_out_sets()]
-    jobs = planned(sets, seeds=2)
+    jobs = plan_jobs(sets, seeds=2)
     assert len({job.key for job in jobs}) == len(jobs)
     first = jobs[: 2 * len(sets) * len(MAIN)]
     assert {job.method for job in first} == set(MAIN) and {job.seed for job in first} == {1, 2}
@@ -89,7 +102,7 @@ def test_methods_have_keys_and_labels_of_their_own():
 # ---- running and resuming
 
 
-class Brush(Painter):
+class Brush(JobPainter):
     """Paints flat pictures: the baselines differ by 0.2 in the background, the coupled ones by
     less, the later the center. No model, so that only the machinery is tested."""
 
@@ -107,46 +120,38 @@ class Brush(Painter):
         return images
 
 
-class Ruler(Meter):
-    """Takes the bright square for the entity; text alignment is a number that falls with the
-    center.
+class Ruler(ModelMeter):
+    """Takes the bright square for the entity; text alignment, without a CLIP model, is 20 for every
+    image.
     """
 
     def __init__(self):
-        pass
+        super().__init__(None, None, "ruler")
 
-    def masks(self, images_NHWC, entities):
-        assert len(list(entities)) == len(images_NHWC)
+    def masks(self, images_NHWC):
         return (images_NHWC.mean(-1) > 0.8).float()
 
-
-@pytest.fixture
-def aligned(monkeypatch):
-    """Text alignment without a CLIP model: 20 for every image."""
-    from coupled.metrics import alignment
-
-    monkeypatch.setattr(Ruler, "clip_model", None, raising=False)
-    monkeypatch.setattr(
-        alignment, "text_alignment", lambda clip, images, prompts: [20.0] * len(images)
-    )
+    def compare(self, images_NHWC, prompts):
+        assert len(prompts) == len(images_NHWC)
+        return 0.2 * torch.eye(len(prompts), dtype=torch.float64)
 
 
 def jobs_of(sets, methods=MAIN, seeds=(1,)):
     return [Job(one, seed, method) for one in sets for seed in seeds for method in methods]
 
 
-def test_a_run_goes_on_where_it_stopped_and_one_failure_loses_nothing(tmp_path, aligned, capsys):
+def test_a_run_goes_on_where_it_stopped_and_one_failure_loses_nothing(tmp_path, capsys):
     sets, store = paper_sets()[:2], Store(tmp_path)
     jobs = jobs_of(sets)
     broken = jobs[3].key
-    run(jobs[:5], Brush(fails=[broken]), Ruler(), store)
+    make_results(jobs[:5], Brush(fails=[broken]), Ruler(), store)
     records = store.records()
     assert len(records) == 5 and records[broken]["error"] == "RuntimeError: the brush broke"
     assert "failed: RuntimeError" in capsys.readouterr().out
     with store.file.open("a") as file:
         file.write('{"set": "torn')  # as a run leaves it that is killed while it writes
     again = Brush()
-    run(jobs, again, Ruler(), Store(tmp_path))
+    make_results(jobs, again, Ruler(), Store(tmp_path))
     assert again.painted == [
         broken,
         *(job.key for job in jobs[5:]),
@@ -155,23 +160,23 @@ def test_a_run_goes_on_where_it_stopped_and_one_failure_loses_nothing(tmp_path, 
         "error" in r for r in store.records().values()
     )
     third = Brush()
-    run(jobs, third, Ruler(), store)
+    make_results(jobs, third, Ruler(), store)
     assert third.painted == []
 
 
-def test_a_run_keeps_to_its_time(tmp_path, aligned):
+def test_a_run_keeps_to_its_time(tmp_path):
     brush = Brush()
-    run(jobs_of(paper_sets()), brush, Ruler(), Store(tmp_path), minutes=0)
+    make_results(jobs_of(paper_sets()), brush, Ruler(), Store(tmp_path), minutes=0)
     assert brush.painted == [] and Store(tmp_path).records() == {}
 
 
-def test_an_interrupt_is_no_failure(tmp_path, aligned, monkeypatch):
+def test_an_interrupt_is_no_failure(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(quality_run, "result", stop)
+    monkeypatch.setattr(quality_run, "make_result", stop)
     with pytest.raises(KeyboardInterrupt):
-        run(jobs_of(paper_sets()), Brush(), Ruler(), Store(tmp_path))
+        make_results(jobs_of(paper_sets()), Brush(), Ruler(), Store(tmp_path))
     assert Store(tmp_path).records() == {}
 
 
@@ -185,7 +190,7 @@ def test_pictures_come_back_as_they_were_measured(tmp_path):
     assert torch.equal(store.load(key, "masks", 3), masks)
 
 
-def test_f_bg_outside_the_regions_of_all_methods(tmp_path, aligned):
+def test_f_bg_outside_the_regions_of_all_methods(tmp_path):
     class Wandering(Brush):
         """Each method puts its entity elsewhere."""
 
@@ -197,10 +202,10 @@ def test_f_bg_outside_the_regions_of_all_methods(tmp_path, aligned):
 
     store, sets = Store(tmp_path), paper_sets()[:1]
     jobs = jobs_of(sets)
-    run(jobs[:-1], Wandering(), Ruler(), store)
-    assert outside_all_regions(store.records(), store) == {}  # one method is missing still
-    run(jobs, Wandering(), Ruler(), store)
-    found = outside_all_regions(store.records(), store)
+    make_results(jobs[:-1], Wandering(), Ruler(), store)
+    assert measure_outside_all_regions(store.records(), store) == {}  # one method is missing still
+    make_results(jobs, Wandering(), Ruler(), store)
+    found = measure_outside_all_regions(store.records(), store)
     union = torch.cat([store.load(job.key, "masks", 2) for job in jobs]).amax(0)
     images, masks = (store.load(jobs[1].key, kind, 2) for kind in ("images", "masks"))
     assert union.sum() > masks.amax(0).sum() and set(found) == {job.key for job in jobs}
@@ -217,7 +222,7 @@ def record(name, seed, method, f_bg, f_ti, **more):
 
 
 def of(*records):
-    return enriched({(r["set"], r["seed"], r["method"]): r for r in records}, {})
+    return add_scores({(r["set"], r["seed"], r["method"]): r for r in records}, {})
 
 
 def test_a_row_holds_mean_spread_and_what_could_be_scored():
@@ -226,7 +231,7 @@ def test_a_row_holds_mean_spread_and_what_could_be_scored():
         record("a", 2, SAME_SEED, -0.03, 24),
         record("b", 1, SAME_SEED, None, 28),
     )
-    (row,) = rows(records, MAIN)
+    (row,) = make_rows(records, MAIN)
     assert row["f_bg"] == {"mean": pytest.approx(-0.02), "spread": pytest.approx(0.01), "count": 2}
     assert row["f_ti"]["mean"] == 24 and row["f_ti"]["count"] == 3
     assert (row["scored"], row["results"]) == (2, 3)
@@ -244,8 +249,8 @@ def test_how_many_times_nearer_counts_only_what_both_could_score():
         record("b", 1, c, None, 20),
         record("c", 1, c, -0.9, 20),
     )
-    assert nearer([r for r in records if r["method"] == c.key], records) == pytest.approx(5)
-    assert nearer([], records) is None
+    assert times_nearer([r for r in records if r["method"] == c.key], records) == pytest.approx(5)
+    assert times_nearer([], records) is None
 
 
 def test_a_set_is_won_against_all_baselines_or_lost():
@@ -261,13 +266,15 @@ def test_a_set_is_won_against_all_baselines_or_lost():
         record("d", 1, c, -0.001, 20),
     ]  # d: not all baselines have made it
     records = of(*baselines, *own)
-    assert wins([r for r in records if r["method"] == c.key], records, "stated") == {
+    assert count_wins([r for r in records if r["method"] == c.key], records, "stated") == {
         "sets": 3,
         "won": 2,
         "lost": ["b"],
     }
     unscored = of(*baselines, {**own[0], "f_bg": None})
-    assert wins([r for r in unscored if r["method"] == c.key], unscored, "stated")["lost"] == ["a"]
+    assert count_wins([r for r in unscored if r["method"] == c.key], unscored, "stated")[
+        "lost"
+    ] == ["a"]
 
 
 def test_the_table_marks_the_best_and_says_what_is_missing():
@@ -277,26 +284,26 @@ def test_the_table_marks_the_best_and_says_what_is_missing():
         record("a", 1, c, -0.0002, 19),
         record("b", 1, c, None, 19),
     )
-    head, _, same, coupled = method_table(rows(records, MAIN)).splitlines()
+    head, _, same, coupled = format_method_table(make_rows(records, MAIN)).splitlines()
     assert head.count("|") == same.count("|") == coupled.count("|") == len(MEASURES) + 5
     assert "| -67.0 ± 0.0 |" in same and "**-2.0 ± 0.0**" in coupled and "**20.50 ± 0.00**" in same
     assert "1 of 2" in coupled and "–" in same and "33.5" in coupled
-    assert "No set" in losses(rows(records, MAIN))
+    assert "No set" in describe_losses(make_rows(records, MAIN))
 
 
 def test_failures_are_told():
-    assert failures([]) == "None."
-    told = failures([{"set": "a", "seed": 1, "method": "m", "error": "ValueError: x"}])
+    assert describe_failures([]) == "None."
+    told = describe_failures([{"set": "a", "seed": 1, "method": "m", "error": "ValueError: x"}])
     assert told == "- a, seed 1, m: ValueError: x"
 
 
 # ---- the page
 
 
-def test_the_page_is_whole_when_all_is_made(tmp_path, aligned):
+def test_the_page_is_whole_when_all_is_made(tmp_path):
     sets, store = [*paper_sets()[1:], *held_out_sets()[:1]], Store(tmp_path / "work")
     broken = (sets[0].name, 1, "p2p")
-    run(planned(sets, seeds=1), Brush(fails=[broken]), Ruler(), store)
+    make_results(plan_jobs(sets, seeds=1), Brush(fails=[broken]), Ruler(), store)
     page = Page("a test", "quality", sets, store, tmp_path / "docs", tmp_path / "output")
     page.write()
     text = (tmp_path / "docs" / "quality.md").read_text()
@@ -313,8 +320,9 @@ def test_the_page_is_whole_when_all_is_made(tmp_path, aligned):
     assert len(linked) == 2 + 1 + len(CURVES) and all(
         (tmp_path / "docs" / link).is_file() for link in linked
     )
-    assert [p.name for p in (tmp_path / "output").iterdir()] == [f"{sets[2].name}.jpg"]
-    numbers = json.loads((tmp_path / "docs" / "quality.json").read_text())
+    others = tmp_path / "output" / "quality"
+    assert [p.name for p in others.iterdir()] == [f"{sets[2].name}.jpg"]
+    numbers = json.loads((tmp_path / "output" / "quality.json").read_text())
     assert (
         len(numbers["sweep"]) == len(SWEEP)
         and len(numbers["sets"]) == 3
@@ -326,12 +334,12 @@ def test_the_page_is_whole_when_all_is_made(tmp_path, aligned):
         assert sheet.width > len(MAIN) * 100
 
 
-def test_a_page_of_a_run_that_has_only_begun(tmp_path, aligned):
+def test_a_page_of_a_run_that_has_only_begun(tmp_path):
     sets, store = paper_sets(), Store(tmp_path / "work")
     page = Page("a test", "quality", sets, store, tmp_path / "docs", tmp_path / "output")
     with pytest.raises(ValueError, match="no results yet"):
         page.write()
-    run(planned(sets, 1)[:2], Brush(), Ruler(), store)
+    make_results(plan_jobs(sets, 1)[:2], Brush(), Ruler(), store)
     Page("a test", "quality", sets, store, tmp_path / "docs", tmp_path / "output").write()
     text = (tmp_path / "docs" / "quality.md").read_text()
     assert "Same seed" in text and "Figures 8" not in text and "Table 4" not in text
@@ -341,10 +349,10 @@ def test_the_trade_off_is_drawn_with_every_center(tmp_path):
     swept = [record("a", 1, m, -0.01 / m.center, 25 - m.center / 10) for m in SWEEP]
     records = of(*swept, record("a", 1, SAME_SEED, -0.02, 24))
     curves = {}
-    for row in rows(records, SWEEP):
-        curve, center = curve_of(row["method"])
-        curves.setdefault(curve, []).append((center, row))
-    picture = ElementTree.fromstring(trade_off(curves, rows(records, BASELINES)))
+    for row in make_rows(records, SWEEP):
+        method = SWEPT[row["method"]]
+        curves.setdefault(method.curve, []).append((method.center, row))
+    picture = ElementTree.fromstring(draw_trade_off(curves, make_rows(records, BASELINES)))
     tags = [element.tag.split("}")[1] for element in picture]
     assert tags.count("circle") == len(SWEEP) and tags.count("polyline") == len(CURVES)
     places = [float(e.get("cy")) for e in picture if e.tag.endswith("circle")][
@@ -371,7 +379,7 @@ def test_axes_have_round_numbers(low, high, expected):
 def test_every_kind_of_method_paints_with_the_mini_model():
     from coupled.mini.model import load_mini
 
-    painter = Painter(*load_mini(), {"samples": torch.zeros(1, 16, 16, 16)}, steps=2)
+    painter = JobPainter(*load_mini(), empty_latent(128), steps=2)
     one = paper_sets()[0]
     kinds = (*BASELINES, PAPERS, Coupled(entity_text="full prompt"))
     pictures = [painter.paint(Job(one, 1, method)) for method in kinds]
@@ -383,9 +391,9 @@ def test_every_kind_of_method_paints_with_the_mini_model():
     )  # P2P edits the same seed's first image
 
 
-def test_measures_that_are_no_numbers_become_none(aligned):
+def test_measures_that_are_no_numbers_become_none():
     images, masks = torch.rand(2, 24, 24, 3), torch.zeros(2, 24, 24)
-    found = Ruler().measures(images, masks, ["a", "b"])
+    found = measure(Ruler(), images, masks, ["a", "b"])
     assert (
         found["f_bg"] is None
         and found["psnr"] is None
@@ -393,23 +401,65 @@ def test_measures_that_are_no_numbers_become_none(aligned):
         and found["f_ti"] == 20
     )
     masks[:, 4:8, 4:8] = 1
-    alike = Ruler().measures(images[:1].expand(2, -1, -1, -1), masks, ["a", "b"])
-    assert alike["f_bg"] == 0 and alike["psnr"] == quality_run.MOST_DB
+    alike = measure(Ruler(), images[:1].expand(2, -1, -1, -1), masks, ["a", "b"])
+    assert alike["f_bg"] == 0 and alike["psnr"] == MOST_DB
     json.dumps({**found, **alike}, allow_nan=False)
 
 
 # ---- the command
 
 
+def run_command(tmp_path, monkeypatch, *more, paints=None):
+    """Runs the command on the toy, with one held-out set; Ctrl-C comes after so many paintings."""
+
+    class Stopped(Brush):
+        def __init__(self, *_):
+            super().__init__()
+
+        def paint(self, job):
+            if len(self.painted) == paints:
+                raise KeyboardInterrupt
+            return super().paint(job)
+
+    bench = Bench("toy", "a test", None, None, None, {}, 2, Ruler())
+    monkeypatch.setattr(quality, "load_bench", lambda options: bench)
+    monkeypatch.setattr(paint, "JobPainter", Stopped)
+    folders = [f"--{name}={tmp_path / name}" for name in ("docs", "output", "work")]
+    options = ["--host", ".", "--seeds", "1", "--sets", "0", *folders, *more]
+    quality.run(quality.parse_options(options))
+
+
+@pytest.mark.parametrize(
+    "more, paints", [([], None), ([], 3), (["--minutes", "0"], None), (["--update-docs"], 3)]
+)
+def test_a_run_that_nobody_asked_to_or_that_was_interrupted_leaves_the_docs_alone(
+    tmp_path, monkeypatch, more, paints
+):
+    if more == ["--minutes", "0"]:
+        run_command(tmp_path, monkeypatch, paints=3)
+    run_command(tmp_path, monkeypatch, *more, paints=paints)
+    assert not (tmp_path / "docs").exists()
+    text = (tmp_path / "output" / "quality.md").read_text()
+    assert f"{3 if paints or more else len(plan_jobs(paper_sets(), 1))} results" in text
+    links = re.findall(r"\]\((quality/[^)]+)\)", text)
+    assert links and all((tmp_path / "output" / link).is_file() for link in links)
+
+
+def test_the_docs_are_written_when_asked_for_and_numbers_never_go_there(tmp_path, monkeypatch):
+    run_command(tmp_path, monkeypatch, "--update-docs")
+    assert {path.name for path in (tmp_path / "docs").iterdir()} == {"quality.md", "quality"}
+    assert (tmp_path / "output" / "quality.json").is_file()
+
+
 def test_flux_asks_for_the_users_files(capsys):
     with pytest.raises(SystemExit):
-        quality.parsed(["--host", ".", "--flux", "--unet", "flux1-dev.safetensors"])
+        quality.parse_options(["--host", ".", "--flux", "--unet", "flux1-dev.safetensors"])
     told = capsys.readouterr().err
     assert all(f"--{name}" in told for name in ("clip-l", "t5", "vae", "sam", "clip-weights"))
 
 
 def test_defaults_of_the_command():
-    options = quality.parsed(["--host", "."])
+    options = quality.parse_options(["--host", "."])
     assert options.minutes == math.inf and options.seeds >= 2 and not options.flux
     assert dataclasses.asdict(Coupled()) == {
         "center": 4,

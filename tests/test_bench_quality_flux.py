@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 from test_segment import tiny_sam
 from tiny import fill, tiny_flux
 
-from coupled.benchmarks import quality
-from coupled.benchmarks.quality_models import FluxFiles, flux_bench, located
-from coupled.benchmarks.quality_run import planned, run
-from coupled.benchmarks.quality_sets import paper_sets
-from coupled.benchmarks.quality_store import Store
+from coupled.benchmarks.models import FluxFiles, find_file, load_flux_bench
+from coupled.benchmarks.quality import __main__ as quality
+from coupled.benchmarks.quality.paint import JobPainter
+from coupled.benchmarks.quality.run import make_results, plan_jobs
+from coupled.benchmarks.sets import paper_sets
+from coupled.benchmarks.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
@@ -105,15 +106,14 @@ def files(tmp_path, monkeypatch):
 
 
 def test_a_users_own_files_make_every_table(files, tmp_path, monkeypatch):
-    bench = flux_bench(files, size=64, steps=2)
-    flux = bench.painter.model.model.diffusion_model
-    assert (flux.hidden_size, flux.num_heads) == (128, 1) and bench.painter.clip.tokenize("a")[
-        "t5xxl"
-    ]
+    bench = load_flux_bench(files, size=64, steps=2)
+    flux = bench.model.model.diffusion_model
+    assert (flux.hidden_size, flux.num_heads) == (128, 1) and bench.clip.tokenize("a")["t5xxl"]
     assert bench.title == "flux.safetensors, 64 × 64, 2 steps"
     store, sets = Store(tmp_path / "work"), paper_sets()[:1]
-    jobs = planned(sets, 1)[:5]  # every baseline, and coupling in both modes
-    run(jobs, bench.painter, bench.meter, store)
+    jobs = plan_jobs(sets, 1)[:5]  # every baseline, and coupling in both modes
+    painter = JobPainter(bench.model, bench.clip, bench.vae, bench.latent, bench.steps)
+    make_results(jobs, painter, bench.meter, store)
     records = store.records()
     assert len(records) == 5 and not any("error" in record for record in records.values()), records
     assert all(math.isfinite(record["f_ti"]) for record in records.values())
@@ -124,7 +124,7 @@ def test_a_users_own_files_make_every_table(files, tmp_path, monkeypatch):
 
 def test_a_file_that_is_not_there_is_named(capsys, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.pth.*models/sams"):
-        located("sams", "nowhere.pth")
+        find_file("sams", "nowhere.pth")
     names = [f"--{name}=nowhere.pth" for name in quality.FILES]
     options = ["--host", str(HOST), "--flux", *names, "--work", str(tmp_path)]
     assert quality.main(options) == 1

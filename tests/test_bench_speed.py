@@ -9,19 +9,26 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from coupled.benchmarks import speed
-from coupled.benchmarks.speed_docs import write
-from coupled.benchmarks.speed_models import FLUX_DEV, QUICK, Bench, ratio
+from coupled.benchmarks.speed import __main__ as speed
+from coupled.benchmarks.speed.apart import measure_apart
+from coupled.benchmarks.speed.bench import FLUX_DEV, QUICK, Bench, compare
+from coupled.benchmarks.speed.measure import (
+    describe_machine,
+    measure_growth,
+    measure_runs,
+    measure_steps,
+)
+from coupled.benchmarks.speed.page import write_page
 
 
 @pytest.fixture(scope="module")
 def report():
     bench = Bench(QUICK)
     return {
-        "machine": speed.machine(bench),
-        "steps": speed.steps(bench),
-        "runs": speed.runs(bench),
-        "growth": speed.growth(bench),
+        "machine": describe_machine(bench),
+        "steps": measure_steps(bench),
+        "runs": measure_runs(bench),
+        "growth": measure_growth(bench),
         "memory": {"exact": 1.0, "local": 1.0},
         "import_seconds": 0.1,
     }
@@ -36,11 +43,11 @@ def test_every_row_is_a_ratio(report):
 
 
 def test_the_page_shows_what_was_measured(report, tmp_path):
-    write(report, tmp_path)
+    write_page(report, tmp_path, tmp_path / "output")
     page = (tmp_path / "performance.md").read_text()
     assert all(name in page for name in (*report["steps"], *report["runs"]))
     assert (
-        json.loads((tmp_path / "performance.json").read_text())["steps"].keys()
+        json.loads((tmp_path / "output" / "performance.json").read_text())["steps"].keys()
         == report["steps"].keys()
     )
     for name in ("tokens", "images"):
@@ -50,7 +57,7 @@ def test_the_page_shows_what_was_measured(report, tmp_path):
 
 
 def test_a_ratio_is_taken_turn_by_turn():
-    found = ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0])
+    found = compare([2.0, 30.0, 4.0], [1.0, 10.0, 4.0])
     assert (found["ratio"], found["least"], found["greatest"]) == (2.0, 1.0, 3.0)
 
 
@@ -63,5 +70,5 @@ def test_expected_cost_of_flux_dev():
 def test_import_is_measured_in_a_process_of_its_own():
     import folder_paths
 
-    options = speed.parsed(["--host", folder_paths.base_path, "--quick"])
-    assert 0 < speed.child(options, "import") < 60
+    options = speed.parse_options(["--host", folder_paths.base_path, "--quick"])
+    assert 0 < measure_apart(options, "import") < 60

@@ -134,7 +134,7 @@ def test_only_what_needs_them_installs_test_tools_and_templates():
         "serve": {"ComfyUI's templates"},
         "test": {"ComfyUI's templates", "test tools"},
         "bench": {"test tools"},
-        "optimise": {"test tools"},
+        "optimize": {"test tools"},
         "train-mini": {"test tools"},
     }
     common = {step.name for step in install._plan("demo", install.OWN)}

@@ -15,13 +15,14 @@ HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
 # A room imports from rooms below it, never from one beside or above it.
 LEVELS = {
     "nodes": 4,
-    "optimise": 3,
+    "optimize": 3,
     "baselines": 3,
     "mini": 3,
     "sampling": 2,
     "metrics": 2,
     "prompts": 2,
     "attention": 1,
+    "plots": 1,
     "schedules": 0,
 }
 HOST_FREE = ("schedules", "prompts")

@@ -22,7 +22,7 @@ from coupled.nodes.theta import (
     CoupledThetaValues,
     list_schedules,
 )
-from coupled.nodes.theta_plot import draw_theta, step_ticks
+from coupled.plots.theta import draw_theta, step_ticks
 from coupled.schedules import arctan, constant, from_values, sin, step01, to_json
 
 

@@ -27,7 +27,7 @@ from coupled.metrics.proposals import Proposals, chosen, grid_points, pairwise_i
 from coupled.metrics.segment import Segmenter, load_sam, segment_entities
 from coupled.nodes import segment as node_file
 from coupled.nodes.segment import NO_CHECKPOINT, CoupledSegmentEntities, checkpoint_names
-from coupled.optimise import ModelMeter
+from coupled.optimize import ModelMeter
 
 N = 64  # the side of the hand-made masks
 

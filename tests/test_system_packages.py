@@ -122,7 +122,7 @@ def test_nothing_is_installed_beside_a_users_own_comfyui(machine, monkeypatch, c
 def test_running_needs_no_system_package_and_training_only_the_font():
     needed = {
         command: {package.name for package in system.PACKAGES if command in package.commands}
-        for command in ("setup", "demo", "serve", "optimise", "train-mini")
+        for command in ("setup", "demo", "serve", "optimize", "train-mini")
     }
     assert needed.pop("train-mini") == {"fonts-noto-color-emoji"}
     assert set().union(*needed.values()) == set()

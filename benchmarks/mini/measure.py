@@ -25,9 +25,9 @@ from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.sampling import couple, sample_set
 from coupled.schedules.families import family
 
+from ..models import GUIDANCE, empty_latent
 from .drawn import held_out_iou, held_out_ranking, prompt_of
 
-GUIDANCE = 3.5
 ALL_SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 24))
 
 
@@ -87,7 +87,7 @@ class MiniBench:
         """Images [n, H, W, 3] of the unpatched model, each from the same noise."""
         steps = self.size.steps
         latent = random_seed(
-            self.model, self.clip, prompts, empty_latent(), seed, steps, guidance=GUIDANCE
+            self.model, self.clip, prompts, empty_latent(SIZE), seed, steps, guidance=GUIDANCE
         )
         return self.vae.decode(latent["samples"])
 
@@ -98,7 +98,7 @@ class MiniBench:
         theta = family("sin", center=center, k=0.8, reference_steps=50)
         model = couple(self.model, theta, mode)
         positive = encode_set(self.clip, background, entities, GUIDANCE)
-        latent = sample_set(model, positive, empty_latent(), seed, self.size.steps)
+        latent = sample_set(model, positive, empty_latent(SIZE), seed, self.size.steps)
         return self.vae.decode(latent["samples"])
 
     def alignment(self) -> dict:
@@ -146,10 +146,6 @@ class MiniBench:
         hits = [subject == name for (subject, _), name in zip(judged, names, strict=True)]
         masks = segment_entities(self.segmenter, images)
         return background_similarity(images, masks).f_bg, statistics.mean(hits)
-
-
-def empty_latent() -> dict:
-    return {"samples": torch.zeros(1, 16, SIZE // 8, SIZE // 8)}
 
 
 def summary(scores: list[tuple[float, float]]) -> dict:

@@ -1,0 +1,1 @@
+"""`dev.py bench quality`: the paper's tables."""

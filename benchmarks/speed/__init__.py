@@ -1,0 +1,1 @@
+"""`dev.py bench speed`: what coupling costs."""

@@ -1,0 +1,80 @@
+"""What coupling costs: `python3 dev.py bench speed`, written to output/performance.md, .json and
+two .svg; --update-docs writes the page to docs/.
+
+Every number is a ratio against the unpatched model in the same process, the two taken in turn. On a
+GPU the model is Flux.1-dev's architecture, 12B in bf16; on a CPU a small part of it, at the real
+numbers of tokens.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+
+from ..command import add_page_options, choose_page_folder, load_host
+from .apart import measure_apart, measure_import_seconds, measure_peak_bytes
+
+IMPORTS = 5  # how often the import is measured
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(arguments)
+    if options.child == "import":
+        print(json.dumps(measure_import_seconds(options.host)))
+        return 0
+    load_host(options)
+    import torch
+
+    torch.set_grad_enabled(False)
+    if options.child:
+        print(json.dumps(measure_peak_bytes(choose_size(options), options.child)))
+        return 0
+    from .page import write_page
+
+    folder = choose_page_folder(options)
+    write_page(measure_all(options), folder, options.output)
+    print(f"Page: {folder / 'performance.md'}")
+    return 0
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev.py bench speed", description=__doc__)
+    add_page_options(parser)
+    parser.add_argument(
+        "--quick", action="store_true", help="a tiny model: to try the command, not to measure"
+    )
+    # One measurement in a process of its own.
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def choose_size(options: argparse.Namespace):
+    import torch
+
+    from .bench import FLUX_DEV, ON_CPU, QUICK
+
+    if options.quick:
+        return QUICK
+    return FLUX_DEV if torch.cuda.is_available() else ON_CPU
+
+
+def measure_all(options: argparse.Namespace) -> dict:
+    from .bench import Bench
+    from .measure import describe_machine, measure_growth, measure_runs, measure_steps
+
+    bench = Bench(choose_size(options))
+    report = {"machine": describe_machine(bench)}
+    parts = {"steps": measure_steps, "runs": measure_runs, "growth": measure_growth}
+    for name, measure in parts.items():
+        print(f"Measuring {name} …", flush=True)
+        report[name] = measure(bench)
+    print("Measuring memory and import …", flush=True)
+    peaks = {mode: measure_apart(options, mode) for mode in ("stock", "exact", "local")}
+    report["memory"] = {mode: peaks[mode] / peaks["stock"] for mode in ("exact", "local")}
+    imports = [measure_apart(options, "import") for _ in range(IMPORTS)]
+    report["import_seconds"] = statistics.median(imports)
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""A Flux.1 of random weights in the host's own classes, and timed runs of it: stock, and coupled in
+every mode.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sample
+import comfy.supported_models
+import torch
+
+from coupled.attention import couple_conditioning
+from coupled.sampling import couple, sample_set
+from coupled.schedules import ThetaSchedule
+
+# As in Flux.1.
+T5_WIDTH = 4096
+POOLED_WIDTH = 768
+CHANNELS = 16
+HEAD_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class Size:
+    """A Flux: its width, its blocks, its tokens of text; and how much of it is timed."""
+
+    heads: int
+    double: int
+    single: int
+    dtype: torch.dtype
+    text: int = 256
+    image_tokens: int = 4096
+    repeats: int = 5
+    run: tuple[int, int] = (1024, 10)  # image tokens and steps of a whole run
+    growth_tokens: tuple[int, ...] = (256, 1024, 2304, 4096)
+    growth_images: tuple[int, ...] = (1, 2, 4, 8, 16)
+
+    @property
+    def width(self) -> int:
+        return self.heads * HEAD_WIDTH
+
+    def flops(self, n: int, image_tokens: int, texts: int) -> float:
+        """Of one step: matrices over all tokens, attention of all tokens but one text over the
+        other.
+        """
+        text = self.text * texts
+        blocks = self.double + self.single
+        linear = 24 * self.width**2 * (image_tokens + text)
+        pairs = (image_tokens + text) ** 2 - (2 * self.text**2 if texts == 2 else 0)
+        return n * blocks * (linear + 4 * self.width * pairs)
+
+
+FLUX_DEV = Size(24, 19, 38, torch.bfloat16, run=(4096, 50))
+ON_CPU = Size(4, 1, 2, torch.float32)  # one part in 19 of Flux.1's blocks, a sixth of its width
+QUICK = Size(1, 1, 1, torch.float32, 8, 16, 2, (16, 4), (4, 16), (1, 2))
+
+
+class Bench:
+    """The model, random texts, and runs of it that give seconds."""
+
+    def __init__(self, size: Size):
+        self.size = size
+        self.device = comfy.model_management.get_torch_device()
+        self.model = make_random_flux(size, self.device)
+        generator = torch.Generator().manual_seed(0)
+        count = max(size.growth_images) + 1
+        self.texts = [make_random_text(size, generator) for _ in range(count)]
+
+    def stock(self, n: int, image_tokens: int, steps: int = 1) -> None:
+        """n images of n texts in one batch, as the host's KSampler makes them."""
+        rows = self.texts[1 : n + 1]
+        pooled = torch.cat([values["pooled_output"] for ((_, values),) in rows])
+        positive = [
+            [
+                torch.cat([context for ((context, _),) in rows]),
+                {"pooled_output": pooled, "guidance": 3.5},
+            ]
+        ]
+        latent = make_latent(n, image_tokens)
+        comfy.sample.sample(
+            self.model,
+            torch.randn_like(latent),
+            steps,
+            1.0,
+            "euler",
+            "simple",
+            positive,
+            self.texts[0],
+            latent,
+            disable_pbar=True,
+            seed=1,
+        )
+
+    def coupled(
+        self, n: int, image_tokens: int, theta: ThetaSchedule, mode: str, steps: int = 1
+    ) -> None:
+        positive = couple_conditioning(self.texts[0], self.texts[1 : n + 1], guidance=3.5)
+        latent = {"samples": make_latent(1, image_tokens)}
+        sample_set(couple(self.model, theta, mode), positive, latent, 1, steps, images_per_pass=n)
+
+    def seconds(self, run: Callable[[], None]) -> float:
+        started = time.perf_counter()
+        run()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+
+def make_random_text(size: Size, generator: torch.Generator) -> list:
+    """A conditioning of one text."""
+    context_BLC = torch.randn(1, size.text, T5_WIDTH, generator=generator)
+    pooled_BC = torch.randn(1, POOLED_WIDTH, generator=generator)
+    return [[context_BLC, {"pooled_output": pooled_BC, "guidance": 3.5}]]
+
+
+def make_random_flux(size: Size, device: torch.device) -> comfy.model_patcher.ModelPatcher:
+    """Flux.1's architecture at a size, its weights small random numbers."""
+    config = comfy.supported_models.Flux(
+        {
+            "image_model": "flux",
+            "in_channels": CHANNELS,
+            "out_channels": CHANNELS,
+            "vec_in_dim": POOLED_WIDTH,
+            "context_in_dim": T5_WIDTH,
+            "hidden_size": size.width,
+            "mlp_ratio": 4.0,
+            "num_heads": size.heads,
+            "depth": size.double,
+            "depth_single_blocks": size.single,
+            "axes_dim": [16, 56, 56],
+            "theta": 10000,
+            "patch_size": 2,
+            "qkv_bias": True,
+            "guidance_embed": True,
+            "txt_ids_dims": [],
+            "dtype": size.dtype,
+        }
+    )
+    model = comfy.model_base.Flux(config, device=device)
+    for weight in model.diffusion_model.parameters():
+        torch.nn.init.normal_(weight, std=0.02)
+    return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
+
+
+def make_latent(n: int, image_tokens: int) -> torch.Tensor:
+    """A square of 2 × 2 patches."""
+    side = 2 * round(image_tokens**0.5)
+    return torch.zeros(n, CHANNELS, side, side)
+
+
+def time_in_turn(
+    bench: Bench, runs: dict[str, Callable[[], None]], repeats: int
+) -> dict[str, list[float]]:
+    """Seconds of each run, in turn: what slows the machine slows all alike. Where there are several
+    turns, one that does not count comes first."""
+    if repeats > 1:
+        for run in runs.values():
+            run()
+    turns = [{name: bench.seconds(run) for name, run in runs.items()} for _ in range(repeats)]
+    return {name: [turn[name] for turn in turns] for name in runs}
+
+
+def compare(seconds: list[float], stock: list[float]) -> dict:
+    """Median, least and greatest of the ratios turn by turn, and the median of the seconds."""
+    ratios = [a / b for a, b in zip(seconds, stock, strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "least": min(ratios),
+        "greatest": max(ratios),
+        "seconds": statistics.median(seconds),
+        "stock_seconds": statistics.median(stock),
+    }

@@ -1,0 +1,110 @@
+"""The page performance.md: the table of bars, whole runs, and how the cost grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devtools.sheet import QUIET
+
+from ..command import write_json, write_text
+from ..svg import HUES, LEFT, Axes, draw_legend
+
+BARS = {
+    "mixed, exact, batch 1": 1.07,
+    "mixed, exact, batch 4": 1.07,
+    "theta 0, exact, batch 1": 1.01,
+    "theta 1, exact, batch 1": 1.01,
+    "sin 12, exact, n = 4": 0.90,
+}
+MEMORY_BAR = 1.08
+IMPORT_BAR = 0.2
+HOW_TO_READ = """\
+Ratios against the unpatched model in the same process, the two in turn: median (least to greatest
+of the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper* are Coupled
+Attention's modes. *local* samples the background plate as one row more: 2 in place of 1, 5 in place
+of 4. On a CPU the host takes its sub-quadratic attention, slower and larger than the flash kernel
+of coupled calls: hence ratios far below 1."""
+EXPECTED = """\
+Expected: the floating-point operations of the matrices and of the attention; the two texts do not
+see each other."""
+
+
+def write_page(report: dict, folder: Path, output: Path) -> None:
+    """The page and its pictures into one folder, the numbers into another."""
+    pictures = folder / "performance"
+    growth = report["growth"]
+    title = "One mixed step against a stock step"
+    write_text(pictures / "tokens.svg", draw_growth(growth["tokens"], title, "image tokens"))
+    title = "One mixed step of a set against a stock step of one image"
+    write_text(pictures / "images.svg", draw_growth(growth["images"], title, "images"))
+    write_json(output / "performance.json", report)
+    write_text(folder / "performance.md", format_page(report))
+
+
+def format_page(report: dict) -> str:
+    parts = [
+        "# Performance",
+        describe_machine(report["machine"]),
+        HOW_TO_READ,
+        "## One step",
+        format_table(report["steps"]),
+        "## Whole runs, against the same images in one batch of the stock model",
+        format_table(report["runs"]),
+        "## Memory and import",
+        format_others(report),
+        "## How the cost grows",
+        "![Over the image tokens](performance/tokens.svg)",
+        "![Over the images of a set](performance/images.svg)",
+        EXPECTED,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def describe_machine(m: dict) -> str:
+    tokens, steps = m["run"]
+    load = f" Load average when it began: {m['load']}." if m["load"] is not None else ""
+    return (
+        f"Made by `python3 dev.py bench speed` on {m['device']}, {m['threads']} threads, torch"
+        f" {m['torch']}, {m['dtype'].removeprefix('torch.')}. The model: ComfyUI's Flux of random"
+        f" weights, width {m['width']}, {m['double']} double and {m['single']} single blocks"
+        f" (Flux.1-dev: 3072, 19 and 38), {m['text']} text tokens for each text. Steps are measured"
+        f" at {m['image_tokens']} image tokens, whole runs at {tokens} with {steps} steps.{load}"
+    )
+
+
+def format_table(rows: dict) -> str:
+    body = [
+        f"| {name} | {r['ratio']:.3f} ({r['least']:.3f} to {r['greatest']:.3f}) |"
+        f" {format_bar(BARS.get(name))} | {r['seconds']:.2f} | {r['stock_seconds']:.2f} |"
+        for name, r in rows.items()
+    ]
+    return "\n".join(
+        ["| what | ratio | bar | seconds | stock, seconds |", "|---|---|---|---|---|", *body]
+    )
+
+
+def format_bar(limit: float | None) -> str:
+    return f"≤ {limit:.2f}" if limit else "–"
+
+
+def format_others(report: dict) -> str:
+    rows = [
+        f"| peak memory of a mixed step, {mode}, weights included | {value:.3f} | ≤ {MEMORY_BAR} |"
+        for mode, value in report["memory"].items()
+    ]
+    rows.append(
+        f"| importing the pack and its nodes, beyond the host | {report['import_seconds']:.3f} s | "
+        f"≤ {IMPORT_BAR} s |"
+    )
+    return "\n".join(["| what | measured | bar |", "|---|---|---|", *rows])
+
+
+def draw_growth(points: list[dict], title: str, words: str) -> str:
+    """The measured ratios as dots, the expected ones as a line."""
+    highest = 1.05 * max(max(p["expected"], p["ratio"]) for p in points)
+    axes = Axes((0, 1.02 * points[-1]["at"]), (0, highest))
+    parts = axes.draw_frame(title, words, "ratio")
+    parts.append(axes.draw_line([(p["at"], p["expected"]) for p in points], QUIET, 1.5))
+    parts += [axes.draw_dot(p["at"], p["ratio"], HUES[0], 5) for p in points]
+    hues = {"measured (dots)": HUES[0], "expected": QUIET}
+    return axes.join([*parts, *draw_legend(hues, LEFT + 430, 380)])

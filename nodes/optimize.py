@@ -1,0 +1,334 @@
+"""The node that learns theta from prompt sets."""
+
+import os
+
+import folder_paths
+from comfy_api.latest import io, ui
+
+from .alignment import clip_options, load_clip
+from .sampling import MAX_SEED
+from .segment import load_segmenter, segmenter_options
+from .theta import CATEGORY, checked_prefix, save_schedule, schedule_root, theta_output
+
+SETS = (
+    "An eagle soars gracefully in a vibrant meadow under a clear blue sky, bathed in sunlight.\n"
+    "A red fox runs in a vibrant meadow under a clear blue sky, bathed in sunlight.\n\n"
+    "A majestic stag standing proud in a misty forest at dawn, sunlight through trees.\n"
+    "A squirrel perched on a branch in a misty forest at dawn, sunlight through trees."
+)
+
+
+def search_inputs() -> list[io.Input]:
+    """How theta is searched for."""
+    return [
+        io.Int.Input(
+            "budget",
+            default=120,
+            min=1,
+            max=100000,
+            tooltip=(
+                "How many schedules are tried in all. A larger one goes on where the last run"
+                " ended."
+            ),
+        ),
+        io.Float.Input(
+            "minutes",
+            default=0.0,
+            min=0.0,
+            max=1e6,
+            step=1.0,
+            tooltip="Stop after so long, with the best so far. 0: no limit.",
+        ),
+        io.Combo.Input(
+            "weights",
+            options=["stated", "tabulated", "both"],
+            default="stated",
+            tooltip="What the score weighs, as in Combined Score; both: the mean of the two.",
+        ),
+        io.Float.Input(
+            "max_lost",
+            default=0.25,
+            min=0.0,
+            max=0.9,
+            step=0.05,
+            tooltip=(
+                "The share of the sets that a schedule may lose: no entity found, the entity hides"
+                " the background, or an image that suits another prompt of its set better."
+            ),
+        ),
+        io.Float.Input(
+            "coarse",
+            default=1.0,
+            min=0.1,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "The first rung's share of the steps and of the resolution. 0.5 makes it several"
+                " times quicker."
+            ),
+        ),
+        io.String.Input(
+            "study",
+            default="theta",
+            tooltip=(
+                "A name. A run with the same name, models, sets and settings goes on where the last"
+                " one ended, and others may help it (see the help page). The schedule is saved"
+                " under this name in output/theta."
+            ),
+        ),
+    ]
+
+
+def sampling_inputs() -> list[io.Input]:
+    """How the training images are made: as you will make yours."""
+    from comfy.samplers import KSampler
+
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=MAX_SEED,
+            control_after_generate=True,
+            tooltip=(
+                "The seed of each set's noise, the same for all schedules. More seeds count up"
+                " from it."
+            ),
+        ),
+        io.Int.Input(
+            "seeds_per_set",
+            default=1,
+            min=1,
+            max=64,
+            tooltip="With how many seeds each set is made. More sets are better than more seeds.",
+        ),
+        io.Int.Input("steps", default=50, min=4, max=1000, tooltip="The number of sampling steps."),
+        io.Combo.Input(
+            "sampler_name",
+            options=KSampler.SAMPLERS,
+            default="euler",
+            tooltip=(
+                "How noise is removed. Only with euler schedules that begin alike share the"
+                " beginning of their work."
+            ),
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=KSampler.SCHEDULERS,
+            default="simple",
+            tooltip="How the noise levels are spread over the steps.",
+        ),
+        io.Float.Input(
+            "guidance",
+            default=3.5,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            tooltip="Distilled guidance. 3.5 is usual for Flux.1-dev.",
+        ),
+        io.Combo.Input(
+            "mode",
+            options=["local", "exact", "paper"],
+            default="local",
+            tooltip="As in Coupled Attention.",
+        ),
+        io.Combo.Input(
+            "entity_text",
+            options=["entity", "full prompt"],
+            default="entity",
+            tooltip="As in Encode Coupled Prompts: the text that takes over as theta rises.",
+        ),
+    ]
+
+
+class CoupledOptimizeTheta(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CoupledOptimizeTheta",
+            display_name="Optimize Theta",
+            category=CATEGORY,
+            description=(
+                "Learns the schedule that makes the combined score of your prompt sets as high as"
+                " it gets: first the paper's shapes, then the best one's course at ten knots, then"
+                " at every step. An interruption keeps the best, and the next run goes on. Needs"
+                " the package optuna."
+            ),
+            search_aliases=[
+                "learn theta",
+                "optimise theta",
+                "train schedule",
+                "tune theta",
+                "optuna",
+            ],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The unpatched model: not that of Coupled Attention."
+                ),
+                io.Clip.Input(
+                    "clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."
+                ),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                io.Latent.Input(
+                    "latent_image",
+                    tooltip="An empty latent, a batch of 1, of the size of your images.",
+                ),
+                io.String.Input(
+                    "prompt_sets",
+                    multiline=True,
+                    default=SETS,
+                    tooltip=(
+                        "The training sets, parted by blank lines: two prompts or more each, one"
+                        " per line, split by rules. Eight sets or more of the kind you will make."
+                    ),
+                ),
+                io.DynamicCombo.Input(
+                    "segmenter",
+                    options=segmenter_options(),
+                    tooltip="What finds the entities, as in Segment Entities.",
+                ),
+                io.DynamicCombo.Input(
+                    "clip_model",
+                    options=clip_options(),
+                    tooltip="What compares images and prompts, as in Text Alignment.",
+                ),
+                *search_inputs(),
+                *sampling_inputs(),
+            ],
+            outputs=[
+                theta_output(
+                    "The best schedule, for Coupled Attention; it is in output/theta as well."
+                ),
+                io.Image.Output(
+                    "plot",
+                    display_name="plot",
+                    tooltip="Its course, and the first set made with it.",
+                ),
+                io.String.Output(
+                    "report",
+                    display_name="report",
+                    tooltip=(
+                        "Its scores, those of the paper's shapes, what was kept out, and the cost."
+                    ),
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        study: str,
+        budget: int,
+        minutes: float,
+        segmenter: dict | None = None,
+        clip_model: dict | None = None,
+        **settings,
+    ) -> io.NodeOutput:
+        from ..optimize import STUDY_URL, Learning, open_storage
+        from ..optimize.report import learned_schedule, report
+
+        checked_prefix(study, schedule_root())
+        if not minutes >= 0:  # NaN passes the host's own minimum
+            raise ValueError(f"minutes must be 0 (no limit) or more; it is {minutes}.")
+        shared = os.environ.get(STUDY_URL)
+        storage = open_storage(
+            shared or os.path.join(folder_paths.get_user_directory(), "coupled", "studies.db")
+        )
+        task = task_of(budget, segmenter, clip_model, **settings)
+        learning = Learning(task, storage, study, os.getpid() if shared else 0, NodeProgress(task))
+        try:
+            learning.run(minutes or float("inf"))
+        finally:  # an interruption too leaves the best schedule behind
+            saved = "nothing"
+            if learning.best() is not None:
+                saved = save_schedule(learned_schedule(learning, study), study)
+        theta = learned_schedule(learning, study)
+        text = f"{report(learning)}\nSaved {saved}"
+        image_1HWC = as_image(learning)
+        shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(image_1HWC, cls=cls).as_dict()
+        return io.NodeOutput(theta, image_1HWC, text, ui=shown)
+
+
+def meter_of(segmenter: dict | None, clip_model: dict | None):
+    """The meter that the two combos choose."""
+    from ..optimize import ModelMeter
+
+    finder, clip = dict(segmenter or {}), dict(clip_model or {})
+    identity = f"{sorted(finder.items())} {sorted(clip.items())}"
+    points = finder.get("points_per_side", 16)
+    return ModelMeter(
+        load_segmenter(finder.get("segmenter"), finder.get("checkpoint")),
+        load_clip(**clip),
+        identity,
+        points,
+        finder.get("min_score", 0.2),
+    )
+
+
+def task_of(
+    budget: int,
+    segmenter: dict | None,
+    clip_model: dict | None,
+    model,
+    clip,
+    vae,
+    latent_image: dict,
+    prompt_sets: str,
+    seed: int,
+    seeds_per_set: int,
+    weights: str,
+    max_lost: float,
+    coarse: float,
+    **settings,
+):
+    """The node's inputs as a task.
+
+    ValueError when something is unfit, before the measuring models are loaded.
+    """
+    from ..optimize import Painter, Settings, Task, parse_sets
+
+    seeds = [(seed + i) % (MAX_SEED + 1) for i in range(seeds_per_set)]
+    painter = Painter(
+        model, clip, vae, parse_sets(prompt_sets), seeds, latent_image, Settings(**settings)
+    )
+    return Task(
+        painter, meter_of(segmenter, clip_model), weights, budget, max_lost=max_lost, coarse=coarse
+    )
+
+
+class NodeProgress:
+    """Shows how far a learning is, with a picture whenever its best schedule has changed."""
+
+    def __init__(self, task):
+        import comfy.utils
+
+        self.pairs = task.pairs
+        self.bar = comfy.utils.ProgressBar(task.candidates * task.pairs)
+        self.shown: tuple[float, ...] | None = None  # theta of the picture
+
+    def __call__(self, learning) -> None:
+        from ..plots.learning import draw_learning
+
+        picture = None
+        best = learning.best()
+        if best is not None and best.thetas != self.shown:
+            self.shown = best.thetas
+            picture = ("JPEG", draw_learning(learning), 1024)
+        done = len(learning.candidates()) * self.pairs + learning.measuring
+        self.bar.update_absolute(min(done, self.bar.total), preview=picture)
+
+
+def as_image(learning):
+    """The picture of a learning, [1, H, W, 3]."""
+    import numpy as np
+    import torch
+
+    from ..plots.learning import draw_learning
+
+    pixels_HWC = np.asarray(draw_learning(learning), dtype=np.float32) / 255
+    return torch.from_numpy(pixels_HWC)[None]
+
+
+NODES = [CoupledOptimizeTheta]

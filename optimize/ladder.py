@@ -1,0 +1,39 @@
+"""The ladder: how many candidates each stage gets, and which stage is next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .stages import KNOTS, SHAPES, STEPS
+from .study import StageStudy
+
+# All stages of a rung are finished, by all workers, before the next rung begins.
+RUNGS = (SHAPES, (KNOTS,), (STEPS,))
+SHARES = {"sin": 0.18, "arctan": 0.18, "01": 0.09, KNOTS: 0.35, STEPS: 0.2}  # of the candidates
+
+
+class Ladder:
+    """Parts a number of candidates among the stages."""
+
+    def __init__(self, candidates: int):
+        self.candidates = candidates
+
+    def budget(self, stage: StageStudy) -> int:
+        """How many candidates a stage gets; its starts in any case."""
+        return max(len(stage.starts), round(SHARES[stage.name] * self.candidates))
+
+    def remaining(self, stage: StageStudy) -> int:
+        """How many candidates a stage has yet to begin, once those of lost workers are back in
+        line.
+        """
+        stage.requeue_lost()
+        begun = stage.count("COMPLETE", "RUNNING")
+        return max(self.budget(stage) - begun, stage.count("WAITING"))
+
+    def next_stage(self, rung: Sequence[StageStudy]) -> StageStudy | None:
+        """The first stage of a rung that has candidates to begin."""
+        return next((stage for stage in rung if self.remaining(stage) > 0), None)
+
+    def is_running(self, rung: Sequence[StageStudy]) -> bool:
+        """Whether a worker is still busy with a candidate of a rung."""
+        return any(stage.count("RUNNING") for stage in rung)
