@@ -31,11 +31,11 @@ def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server
         assert np.asarray(picture.convert("L")).std() > 10, (
             "a flat picture: latents of NaN decode to one"
         )
-    # Over the seeds 1 to 12 the median ratio is 0.004, the worst 0.028.
+    # Over the seeds 1 to 12 the median ratio is 0.013, the worst 0.046; at this one 0.007.
     assert edge_difference(pictures["coupled"]) < 0.05 * edge_difference(pictures["same_seed"])
     rows = [(name, found) for name, found in pictures.items()]
     assert (
-        contact_sheet(rows, ["an eagle", "a fox"], tmp_path / "sheet.png").stat().st_size > 10_000
+        contact_sheet(rows, ["a penguin", "a car"], tmp_path / "sheet.png").stat().st_size > 10_000
     )
     plots = [
         found for node, found in outputs.items() if prompt[node]["class_type"] == "CoupledThetaPlot"
