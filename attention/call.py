@@ -6,13 +6,22 @@ import dataclasses
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch.nn import functional as F
 
 from ..schedules import ThetaSchedule
 from .architectures import Architecture
-from .conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, KEYWORDS, PLATE_ROWS, has_background
+from .conditioning import (
+    BACKGROUND_TOKENS,
+    ENTITY_PADDING,
+    ENTITY_POOLED,
+    KEYWORDS,
+    PLATE_ROWS,
+    has_background,
+)
 from .contrast import PROBE
 from .equations import Streams
 from .modes import Mode
+from .nag import check_nag
 from .override import OVERRIDE, CoupledAttention, check_joint_calls
 from .plate import call_with_plate
 from .progress import even, step_position, theta_at
@@ -74,21 +83,26 @@ def prepare_call(
     which is the stock model's.
     """
     named = coupled.architecture.name_arguments(args)
+    check_nag(named["options"])
     n_bg = kwargs[BACKGROUND_TOKENS]
+    padding_BL = kwargs.get(ENTITY_PADDING)
     theta = current_theta(coupled.schedule, named["options"])
     theta_B11 = spread_theta(theta, named["x"], kwargs.get(PLATE_ROWS))
     mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
     context = named["context"]
-    if theta in coupled.mode.drops_text_at and kwargs.get("attention_mask") is None:
+    masked = kwargs.get("attention_mask") is not None or (theta == 1 and padding_BL is not None)
+    if theta in coupled.mode.drops_text_at and not masked:  # the stock model hides no padding
         named["context"] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return named, kwargs, None
+    streams = Streams(n_bg, context.shape[1])
     attention = CoupledAttention(
         architecture=coupled.architecture,
-        streams=Streams(n_bg, context.shape[1]),
+        streams=streams,
         previous=named["options"].get(OVERRIDE),
         mode=coupled.mode,
         theta_B11=theta_B11,
+        padding=None if padding_BL is None else spread_padding(padding_BL, streams),
         probe=named["options"].get(PROBE),
     )
     named["options"] = {**named["options"], OVERRIDE: attention}
@@ -121,6 +135,11 @@ def spread_theta(theta: float, x: torch.Tensor, plate_rows: int | None) -> torch
     if plate_rows:
         theta_B11[plate_rows - 1 :: plate_rows] = 0
     return theta_B11
+
+
+def spread_padding(padding_BL: torch.Tensor, streams: Streams) -> torch.Tensor:
+    """The entities' padding as a mask of all text keys, [B, 1, 1, text]."""
+    return F.pad(padding_BL, (streams.background, 0))[:, None, None]
 
 
 def mix_pooled(named: dict, entity_BP: torch.Tensor | None, theta_B11: torch.Tensor) -> None:

@@ -8,14 +8,27 @@ the diffusion model as keywords.
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch.nn import functional as F
 
 BACKGROUND_TOKENS = "coupled_background_tokens"  # int: L_bg
 # [n, P]; absent where the text encoder gives no pooled vector
 ENTITY_POOLED = "coupled_entity_pooled"
+# [n, L_ent], added to the logits: hides what fills up shorter entities; absent where none is
+ENTITY_PADDING = "coupled_entity_padding"
 # int: of so many rows each the last is a plate (plate.py); absent without plates
 PLATE_ROWS = "coupled_plate_rows"
+# [n, tokens, some of D]: numbers of the context as it was coupled; in the entry's dict
+TEXT_SAMPLE = "coupled_text_sample"
+SAMPLED = 16  # channels
+ROUNDING = 5e-3  # of a sample: more than bfloat16 changes, less than 1 percent of another text
 # For us and for a ControlNet, not for the model:
-KEYWORDS = (BACKGROUND_TOKENS, ENTITY_POOLED, PLATE_ROWS, "crossattn_controlnet")
+KEYWORDS = (
+    BACKGROUND_TOKENS,
+    ENTITY_POOLED,
+    ENTITY_PADDING,
+    PLATE_ROWS,
+    "crossattn_controlnet",
+)
 
 Conditioning = list
 
@@ -25,16 +38,15 @@ def couple_conditioning(
 ) -> Conditioning:
     """One background text and n entity texts, each encoded on its own, as one coupled conditioning.
 
-    The entities must have the same number of tokens; the background may have another. `guidance` is
-    the distilled guidance of the set, None to keep the background's. ValueError when the texts do
-    not fit together.
+    Each text may have its own number of tokens. `guidance` is the distilled guidance of the set,
+    None to keep the background's. ValueError when the texts do not fit together.
     """
     if not entities:
         raise ValueError("A coupled set needs at least one entity.")
     if any(len(entity) != len(background) for entity in entities):
         raise ValueError(
             "The texts of a coupled set were encoded with different schedules of clip hooks. Encode"
-            " them with one CLIP."
+            " them with one CLIP, and combine no conditionings for its background."
         )
     return [
         couple_entry(entry, [e[i] for e in entities], guidance)
@@ -46,27 +58,36 @@ def couple_entry(background: list, entities: Sequence[list], guidance: float | N
     """One entry of the conditioning; see couple_conditioning."""
     from comfy.conds import CONDConstant, CONDRegular
 
-    text_bg = background[0]
-    check_shapes(text_bg, [e[0] for e in entities])
+    text_bg, texts = background[0], [e[0] for e in entities]
+    check_shapes(text_bg, texts)
     n = len(entities)
-    context = torch.cat((text_bg.expand(n, -1, -1), torch.cat([e[0] for e in entities])), 1)
+    context = torch.cat((text_bg.expand(n, -1, -1), fill_up(texts)), 1)
     model_conds = {BACKGROUND_TOKENS: CONDConstant(text_bg.shape[1])}
+    lengths = [t.shape[1] for t in texts]
+    if len(set(lengths)) > 1:
+        model_conds[ENTITY_PADDING] = CONDRegular(hide_padding(lengths))
     # A ControlNet knows one text: it gets the one that all images share, so it treats all of them
     # alike.
-    values = {**background[1], "cross_attn_controlnet": text_bg}
+    values = {
+        **background[1],
+        "cross_attn_controlnet": text_bg,
+        TEXT_SAMPLE: sample_text(context),
+    }
     pooled = [entry[1].get("pooled_output") for entry in (background, *entities)]
     if all(p is not None for p in pooled):
         values["pooled_output"] = pooled[0].expand(n, -1)
         model_conds[ENTITY_POOLED] = CONDRegular(torch.cat(pooled[1:]))
     if guidance is not None:
         values["guidance"] = guidance
+    if "attention_mask_img_shape" in values:
+        values["attention_mask"] = widen_mask(
+            values["attention_mask"], text_bg.shape[1], max(lengths)
+        )
     return [context, {**values, "model_conds": {**values.get("model_conds", {}), **model_conds}}]
 
 
 def check_shapes(background: torch.Tensor, entities: Sequence[torch.Tensor]) -> None:
-    """ValueError unless each text is [1, tokens, D] with one D, and the entities have equally many
-    tokens.
-    """
+    """ValueError unless each text is [1, tokens, D] with one D."""
     if any(t.ndim != 3 or t.shape[0] != 1 for t in (background, *entities)):
         raise ValueError(
             "Each text of a coupled set must be one encoded text, of shape [1, tokens, width]."
@@ -76,12 +97,72 @@ def check_shapes(background: torch.Tensor, entities: Sequence[torch.Tensor]) -> 
             "The texts of a coupled set come from different text encoders. Encode them with one"
             " CLIP."
         )
-    lengths = [t.shape[1] for t in entities]
-    if len(set(lengths)) > 1:
-        raise ValueError(
-            f"The entities of a coupled set have different numbers of tokens: {lengths}. Pad them"
-            " to one length with the tokenizer's own padding, as Encode Coupled Prompts does."
-        )
+
+
+def fill_up(texts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Texts [1, tokens, D] as the rows of one tensor, the shorter ones with zeros at the end.
+
+    Not with the tokenizer's padding: the model attends to that, so one long entity would change the
+    pictures of the others.
+    """
+    longest = max(t.shape[1] for t in texts)
+    return torch.cat([F.pad(t, (0, 0, 0, longest - t.shape[1])) for t in texts])
+
+
+def hide_padding(lengths: Sequence[int]) -> torch.Tensor:
+    """What to add to the logits of keys so that each row has only its first tokens: 0 or -inf,
+    [n, the largest length].
+    """
+    hidden_NL = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+    return torch.zeros(hidden_NL.shape).masked_fill(hidden_NL, float("-inf"))
+
+
+def widen_mask(mask_BLL: torch.Tensor, n_bg: int, n_ent: int) -> torch.Tensor:
+    """An attention mask over [bg | img] as one over [bg | ent | img]: all attend to the entity
+    freely, and it attends as the first background token does.
+    """
+    free = mask_BLL.new_full((*mask_BLL.shape[:2], n_ent), mask_BLL.dtype == torch.bool)
+    mask = torch.cat((mask_BLL[..., :n_bg], free, mask_BLL[..., n_bg:]), 2)
+    return torch.cat((mask[:, :n_bg], mask[:, :1].expand(-1, n_ent, -1), mask[:, n_bg:]), 1)
+
+
+def sample_text(context: torch.Tensor) -> torch.Tensor:
+    """Some numbers of each token: enough to tell later whether the texts are still the same."""
+    step = max(1, context.shape[2] // SAMPLED)
+    return context[:, :, ::step].to("cpu", torch.float32, copy=True)
+
+
+def check_texts(cond: dict) -> None:
+    """ValueError when a prepared coupled condition has other texts than those that were coupled.
+
+    Another number format or device is no change. All zeros are Conditioning Zero Out.
+    """
+    context, sample = cond["cross_attn"], cond.get(TEXT_SAMPLE)
+    if sample is None or not context.any():
+        return
+    now = sample_text(context)
+    if now.shape == sample.shape and (now - sample).norm() <= ROUNDING * sample.norm():
+        return
+    raise ValueError(
+        "Remove the node between Encode Coupled Prompts and the sampler that mixes, scales or"
+        " lengthens the conditioning (for example Conditioning (Average), Conditioning (Concat) or"
+        " Apply Style Model): it does not know the background and the entities in it. Use it on the"
+        " conditioning of a CLIP Text Encode, and connect that to background_conditioning of Encode"
+        " Coupled Prompts."
+    )
+
+
+def zero_pooled(cond: dict) -> dict:
+    """A prepared coupled condition; after Conditioning Zero Out, which does not know the entities'
+    pooled vectors, with those at zero too.
+    """
+    from comfy.conds import CONDRegular
+
+    pooled = cond["model_conds"].get(ENTITY_POOLED)
+    if pooled is None or cond["cross_attn"].any():
+        return cond
+    zeros = {ENTITY_POOLED: CONDRegular(torch.zeros_like(pooled.cond))}
+    return {**cond, "model_conds": {**cond["model_conds"], **zeros}}
 
 
 def has_background(conds: Mapping) -> bool:

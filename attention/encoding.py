@@ -1,34 +1,54 @@
-"""Encodes the texts of a coupled set, with all entities at one number of tokens.
+"""Encodes the texts of a coupled set, each as it would be alone; and fills up tokens to one length.
 
-The attention needs rows of equal length. Shorter texts get the padding that the tokenizer itself
-gives, as the model knows it from training; tokens are never repeated.
+Where texts must be encoded at one length, the shorter ones get the padding that the tokenizer
+itself gives, as the model knows it from training; tokens are never repeated.
 """
 
 from collections.abc import Sequence
 
-from .conditioning import Conditioning, couple_conditioning
+from .conditioning import Conditioning, couple_conditioning, coupled_size
 
 Tokens = dict  # key of a tokenizer -> batches of (token, weight, ...)
 
 
 def encode_set(
-    clip, background: str, entities: Sequence[str], guidance: float | None = None
+    clip,
+    background: str,
+    entities: Sequence[str],
+    guidance: float | None = None,
+    background_conditioning: Conditioning | None = None,
 ) -> Conditioning:
     """The coupled conditioning of a background text and n entity texts; each distinct text is
-    encoded once.
+    encoded once, and as it would be alone.
 
-    `clip` is a CLIP of the host; its hooks (LoRA) work, schedules of them too. The background keeps
-    its own length.
+    `clip` is a CLIP of the host; its hooks (LoRA) work, schedules of them too.
+    background_conditioning: an ordinary one, which takes the background text's place.
     """
-    tokens = {text: clip.tokenize(text) for text in dict.fromkeys(entities)}
-    lengths = longest(list(tokens.values()))
-    tokens = {text: padded(clip, text, t, lengths) for text, t in tokens.items()}
-    encoded = {text: clip.encode_from_tokens_scheduled(t) for text, t in tokens.items()}
+    if background_conditioning is None:
+        background_conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(background))
+    check_background(background_conditioning)
+    encoded = {
+        text: clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        for text in dict.fromkeys(entities)
+    }
     return couple_conditioning(
-        clip.encode_from_tokens_scheduled(clip.tokenize(background)),
-        [encoded[text] for text in entities],
-        guidance,
+        background_conditioning, [encoded[text] for text in entities], guidance
     )
+
+
+def check_background(conditioning: Conditioning) -> None:
+    """ValueError for a background that is a coupled set, or a batch."""
+    if coupled_size(conditioning) is not None:
+        raise ValueError(
+            "background_conditioning is a coupled set already: connect the conditioning of a CLIP"
+            " Text Encode, or what Apply Style Model or Conditioning (Concat) make of it."
+        )
+    rows = max((entry[0].shape[0] for entry in conditioning), default=0)
+    if rows != 1:
+        raise ValueError(
+            f"background_conditioning must be one encoded text, and it has {rows}: all images of a"
+            " set share one background."
+        )
 
 
 def longest(tokens: Sequence[Tokens]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
+from torch.nn import functional as F
 
 EVERY = slice(None)
 MERGED_AT_ONCE = 1024  # queries; so that what is held in float32 for a merge stays small
@@ -44,18 +45,33 @@ class Streams:
 
 
 class QKV:
-    """Queries, keys, values and the additive mask (None, or [B or 1, H or 1, L or 1, L])."""
+    """Queries, keys, values and the additive mask (None, or [B or 1, H or 1, L or 1, L]).
 
-    def __init__(self, q_BHLD, k_BHLD, v_BHLD, mask=None):
+    padding: None, or an additive mask of the text keys alone, [B, 1, 1, text]. It stands apart so
+    that the attention over the image keys, the most of the work, needs no mask.
+    """
+
+    def __init__(self, q_BHLD, k_BHLD, v_BHLD, mask=None, padding=None):
         self.q = q_BHLD
         self.k = k_BHLD
         self.v = v_BHLD
         self.mask = mask
+        self.padding = padding
 
     def over(self, attend: Callable, queries: slice, keys: slice):
         """Attention of some queries over some keys, all views."""
-        mask = None if self.mask is None else cut_mask(self.mask, queries, keys)
+        mask = self.mask_of(queries, keys)
         return attend(self.q[:, :, queries], self.k[:, :, keys], self.v[:, :, keys], mask)
+
+    def mask_of(self, queries: slice, keys: slice) -> torch.Tensor | None:
+        """The mask of some queries over some keys, with the padding."""
+        mask = None if self.mask is None else cut_mask(self.mask, queries, keys)
+        if self.padding is None or not self.padding[..., keys].shape[-1]:
+            return mask
+        L, M = self.q[:, :, queries].shape[2], self.k[:, :, keys].shape[2]
+        padding = self.padding[..., keys]
+        padding = F.pad(padding, (0, M - padding.shape[-1])).expand(-1, 1, L, M)
+        return padding if mask is None else mask + padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +93,8 @@ class Backend:
 
 def attend_scaled(qkv: QKV, theta_B11: torch.Tensor, s: Streams, backend: Backend, record=None):
     """Double blocks, paper mode: Eq. 5 to the letter. [B, L, E]."""
-    return backend.plain(qkv.q, scale_keys(qkv.k, theta_B11, s), qkv.v, qkv.mask)
+    mask = qkv.mask_of(EVERY, EVERY)
+    return backend.plain(qkv.q, scale_keys(qkv.k, theta_B11, s), qkv.v, mask)
 
 
 def scale_keys(k_BHLD: torch.Tensor, theta_B11: torch.Tensor, s: Streams) -> torch.Tensor:
@@ -106,7 +123,8 @@ def attend_weighted(
         if record is not None:
             record(*(qkv.over(backend.measure, s.img, text)[1] for text in (s.bg, s.ent)))
         bias = log_weights(theta_B11, qkv.k, s)
-        return backend.plain(qkv.q, qkv.k, qkv.v, bias if qkv.mask is None else qkv.mask + bias)
+        mask = qkv.mask_of(EVERY, EVERY)
+        return backend.plain(qkv.q, qkv.k, qkv.v, bias if mask is None else mask + bias)
     weigh = partial(double_weights, theta_B11=theta_B11)
     everything = Merge(slice(0, qkv.q.shape[2]), (s.bg, s.ent), weigh)
     out_BHLD, (lse_bg, lse_ent) = merge_attentions(qkv, s, backend.fused, [everything])

@@ -94,11 +94,13 @@ class BlockAttention:
 class CoupledAttention(BlockAttention):
     """The attention over a background and an entity text.
 
-    theta_B11: float32, on the device. probe: hears what the image attends to.
+    theta_B11: float32, on the device. padding: [B, 1, 1, text], added to the logits of the text
+    keys. probe: hears what the image attends to.
     """
 
     mode: Mode
     theta_B11: torch.Tensor
+    padding: torch.Tensor | None = None
     probe: ContrastProbe | None = None
 
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
@@ -107,6 +109,8 @@ class CoupledAttention(BlockAttention):
             plain=plain,
             measure=partial(kernels.plain, scale=scale),
         )
+        if self.padding is not None:
+            qkv = QKV(qkv.q, qkv.k, qkv.v, qkv.mask, self.padding.to(qkv.q.dtype))
         if block is Block.BRANCHES:
             return attend_in_branches(qkv, self.theta_B11, self.streams, backend)
         record = self.probe.record if self.probe else None

@@ -22,6 +22,7 @@ def run_inputs() -> list[io.Input]:
         io.String.Input(
             "prompts",
             multiline=True,
+            dynamic_prompts=True,
             tooltip="The full prompts, one line per image. Blank lines are skipped.",
         ),
         io.Latent.Input(

@@ -55,11 +55,13 @@ class CoupledTextEncode(io.ComfyNode):
                 io.String.Input(
                     "background",
                     multiline=True,
+                    dynamic_prompts=True,
                     tooltip="What all images share: the place, the light, the style.",
                 ),
                 io.String.Input(
                     "entities",
                     multiline=True,
+                    dynamic_prompts=True,
                     tooltip=(
                         "What each image has of its own, one line per image. Blank lines are"
                         " skipped."
@@ -94,6 +96,15 @@ class CoupledTextEncode(io.ComfyNode):
                         " `full prompt`."
                     ),
                 ),
+                io.Conditioning.Input(
+                    "background_conditioning",
+                    optional=True,
+                    tooltip=(
+                        "Takes the place of `background`: a CLIP Text Encode with Apply Style Model"
+                        " (Redux) or Conditioning (Concat) after it, which do not work after this"
+                        " node."
+                    ),
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -105,14 +116,21 @@ class CoupledTextEncode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip, background, entities, guidance=3.5, entity_text=ENTITY, prompts=None
+        cls,
+        clip,
+        background,
+        entities,
+        guidance=3.5,
+        entity_text=ENTITY,
+        prompts=None,
+        background_conditioning=None,
     ) -> io.NodeOutput:
         from ..attention import encode_set
         from ..sampling.checks import check_guidance
 
         check_guidance(guidance)
         texts = entity_texts(entities, entity_text, prompts)
-        if not background.strip():
+        if background_conditioning is None and not background.strip():
             raise ValueError(
                 "`background` is empty: describe what all images share, for example `A sunny"
                 " meadow.`"
@@ -122,7 +140,9 @@ class CoupledTextEncode(io.ComfyNode):
                 "No text encoder is connected: this checkpoint holds none. Load one with a CLIP"
                 " loader."
             )
-        return io.NodeOutput(encode_set(clip, background.strip(), texts, guidance))
+        return io.NodeOutput(
+            encode_set(clip, background.strip(), texts, guidance, background_conditioning)
+        )
 
 
 class CoupledModelPatch(io.ComfyNode):

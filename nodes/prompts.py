@@ -150,6 +150,7 @@ class CoupledSplitPrompts(io.ComfyNode):
                 io.String.Input(
                     "prompts",
                     multiline=True,
+                    dynamic_prompts=True,
                     default=PAPER_PROMPTS,
                     tooltip=(
                         "Two prompts or more, one per line; blank lines do not count. Each becomes"

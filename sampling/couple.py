@@ -7,8 +7,9 @@ from comfy.patcher_extension import WrappersMP
 
 from ..attention.architectures import architecture_of
 from ..attention.call import WRAPPERS, CoupledApply, CoupledCall
-from ..attention.conditioning import is_coupled_cond
+from ..attention.conditioning import check_texts, is_coupled_cond, zero_pooled
 from ..attention.modes import DEFAULT, Mode, get_mode
+from ..attention.nag import couple_negatives, has_nag
 from ..attention.plate import sample_with_plate
 from ..attention.progress import checked_theta
 from ..attention.stages import PROGRESS, run_progress
@@ -85,9 +86,11 @@ class CoupledRun:
             return executor(*arguments, **kwargs)
         for cond in coupled:
             check_batch(cond["cross_attn"].shape[0], noise.shape[0])
+            check_texts(cond)
         check_fit(guider.model_patcher, latent_image)
         sampling = guider.model_patcher.get_model_object("model_sampling")
         options = guider.model_options.setdefault("transformer_options", {})  # of this run alone
+        guider.conds = prepare_conds(guider, has_nag(options))
         options[PROGRESS] = run_progress(sampling, sampler, sigmas.tolist())
         noise = repeat_row(noise, noise.shape[0])
         start = [tensor for tensor in (latent_image, denoise_mask) if tensor is not None]
@@ -96,6 +99,12 @@ class CoupledRun:
         if self.mode.has_plate:
             return sample_with_plate(executor, *arguments, **kwargs)
         return executor(*arguments, **kwargs)
+
+
+def prepare_conds(guider, nag: bool) -> dict[str, list[dict]]:
+    """The conditions of the run, made to fit the set where nodes did not know it."""
+    conds = {kind: [zero_pooled(cond) for cond in conds] for kind, conds in guider.conds.items()}
+    return couple_negatives(conds, getattr(guider, "cfg", 1.0)) if nag else conds
 
 
 def check_batch(n: int, batch: int) -> None:

@@ -2,17 +2,22 @@
 size.
 """
 
+from types import SimpleNamespace
+
 import comfy.sd
 import comfy.supported_models_base
 import comfy.text_encoders.flux
 import pytest
 import torch
-from tiny import POOLED_DIM, TEXT_DIM, fill, tiny_flux, tiny_sample
+from comfy.ldm.flux.redux import ReduxImageEncoder
+from tiny import POOLED_DIM, TEXT_DIM, fill, tiny_conditioning, tiny_flux, tiny_sample
 
+import nodes
 from coupled.attention import coupled_mode, coupled_size
 from coupled.attention.encoding import longest, pad, padded
 from coupled.nodes.coupling import NODES, CoupledModelPatch, CoupledTextEncode
-from coupled.schedules import sin
+from coupled.sampling import couple
+from coupled.schedules import constant, sin
 
 T5 = {
     "num_layers": 1,
@@ -73,18 +78,26 @@ def test_rows_are_the_texts_as_the_host_encodes_them(clip):
         assert torch.equal(values["pooled_output"][i], background_pooled[0])
 
 
-def test_shorter_entities_get_the_tokenizers_padding(clip):
-    """A long one sets the length for all; the short one equals itself under the host's T5 Tokenizer
-    Options.
-    """
+def test_a_long_entity_changes_no_other_text(clip):
+    """Each is as the host encodes it alone; what fills up the short one is hidden."""
     ((context, values),) = encode(clip, entities=f"A red fox sits.\n\n  {LONG} \n")
     n = len(clip.tokenize(LONG.strip())["t5xxl"][0])
     assert n > 256 and context.shape == (2, 256 + n, TEXT_DIM)
     assert values["model_conds"]["coupled_background_tokens"].cond == 256
-    optioned = clip.clone()
-    optioned.set_tokenizer_option("t5xxl_min_length", n)
-    assert torch.equal(context[0, 256:], alone(optioned, "A red fox sits.")[0][0])
+    assert torch.equal(context[0, 256:512], alone(clip, "A red fox sits.")[0][0])
     assert torch.equal(context[1, 256:], alone(clip, LONG.strip())[0][0])
+    hidden = values["model_conds"]["coupled_entity_padding"].cond.isinf()
+    assert hidden.sum(1).tolist() == [n - 256, 0] and hidden[0, 256:].all()
+
+
+@pytest.mark.parametrize("mode", ["local", "exact", "paper"])
+def test_one_by_one_is_all_at_once_where_an_entity_is_long(clip, mode):
+    coupled = CoupledModelPatch.execute(model=tiny_flux(), theta=sin(1.5, 0.8, 4), mode=mode)
+    texts = "A red fox sits.", LONG.strip(), "An eagle lands."
+    together = tiny_sample(coupled.result[0], encode(clip, entities="\n".join(texts)))
+    for i, text in enumerate(texts):
+        image = tiny_sample(coupled.result[0], encode(clip, entities=text), batch=1)[0]
+        assert (image - together[i]).abs().max() < 1e-4 * image.abs().max()
 
 
 def test_options_of_the_clip_are_kept(clip):
@@ -133,6 +146,73 @@ def test_full_prompts_take_the_entities_place(clip):
 def test_refusals(clip, inputs, message):
     with pytest.raises(ValueError, match=message):
         encode(clip, **inputs)
+
+
+def scheduled(clip, text):
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def styled(conditioning, strength=1.0, strength_type="multiply"):
+    """After the host's Apply Style Model, with a small Redux of random weights and 5 tokens."""
+    redux = ReduxImageEncoder(redux_dim=12, txt_in_features=TEXT_DIM)
+    fill(redux, 6)
+    seen = SimpleNamespace(
+        last_hidden_state=torch.randn(1, 5, 12, generator=torch.Generator().manual_seed(8))
+    )
+    with torch.no_grad():
+        return nodes.StyleModelApply().apply_stylemodel(
+            conditioning, comfy.sd.StyleModel(redux), seen, strength, strength_type
+        )[0]
+
+
+def test_a_background_conditioning_takes_the_backgrounds_place(clip):
+    ((context, values),) = encode(clip)
+    ((same, others),) = encode(
+        clip, background="", background_conditioning=scheduled(clip, BACKGROUND)
+    )
+    assert torch.equal(context, same) and others.keys() == values.keys()
+    assert torch.equal(values["pooled_output"], others["pooled_output"])
+    assert others["model_conds"]["coupled_background_tokens"].cond == 256
+
+
+@pytest.mark.parametrize("strength", [(1.0, "multiply"), (0.6, "multiply"), (0.6, "attn_bias")])
+def test_a_style_is_part_of_the_background(clip, strength):
+    """At theta 0 the styled background alone counts, mask and all; at theta 1 the entity alone."""
+    model, plain = tiny_flux(), scheduled(clip, BACKGROUND)
+    background = styled(plain, *strength)
+    positive = encode(clip, background="", background_conditioning=background)
+    images = [tiny_sample(couple(model, constant(t), "exact"), positive, batch=2) for t in (0, 1)]
+    stock = [
+        tiny_sample(model, text, batch=1)[0]
+        for text in (background, scheduled(clip, "A red fox sits."), plain)
+    ]
+    for image, expected in zip(images, stock[:2], strict=True):
+        assert (image[0] - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert (stock[0] - stock[2]).abs().max() > 1e-2 * stock[2].abs().max()
+
+
+@pytest.mark.parametrize("mode", ["local", "exact", "paper"])
+def test_one_by_one_is_all_at_once_with_a_weighed_style(clip, mode):
+    coupled = couple(tiny_flux(), sin(1.5, 0.8, 4), mode)
+    background = styled(scheduled(clip, BACKGROUND), 0.6, "attn_bias")
+    texts = "A red fox sits.", LONG.strip(), "An eagle lands."
+    inputs = {"background": "", "background_conditioning": background}
+    together = tiny_sample(coupled, encode(clip, entities="\n".join(texts), **inputs))
+    for i, text in enumerate(texts):
+        image = tiny_sample(coupled, encode(clip, entities=text, **inputs), batch=1)[0]
+        assert (image - together[i]).abs().max() < 1e-4 * image.abs().max()
+
+
+def test_background_conditionings_that_are_refused(clip):
+    for refused, message in [
+        (encode(clip), "is a coupled set already"),
+        (tiny_conditioning(6, batch=2), "must be one encoded text, and it has 2"),
+        ([], "must be one encoded text, and it has 0"),
+        (scheduled(clip, "A") + scheduled(clip, "B"), "combine no conditionings"),
+        ([[torch.zeros(1, 6, 8), {}]], "different text encoders"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            encode(clip, background_conditioning=refused)
 
 
 def test_no_clip():
@@ -185,6 +265,7 @@ def test_schemas_follow_the_contract():
         "guidance",
         "entity_text",
         "prompts",
+        "background_conditioning",
     ]
     assert encode_inputs["guidance"].default == 3.5 and encode_inputs["prompts"].optional
     assert encode_inputs["entity_text"].options == ["entity", "full prompt"]

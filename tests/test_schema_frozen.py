@@ -145,7 +145,7 @@ CHANGES = {
     ),
     "forceInput True became None": lambda s: s["CoupledScore"]["inputs"][0].pop("forceInput"),
     "prompts is required now": (
-        lambda s: s["CoupledTextEncode"]["inputs"][-1].update(optional=False)
+        lambda s: s["CoupledTextEncode"]["inputs"][5].update(optional=False)
     ),
     "steps: min rose": lambda s: s["CoupledThetaPlot"]["inputs"][1].update(min=2),
     "steps: max fell": lambda s: s["CoupledThetaPlot"]["inputs"][1].update(max=50),
