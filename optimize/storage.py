@@ -103,6 +103,7 @@ def make_retry() -> Callable:
 
 def open_database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorage":
     from optuna.storages import RDBStorage
+    from sqlalchemy import event
     from sqlalchemy.exc import DBAPIError, IntegrityError
 
     arguments = {"timeout": 60} if url.startswith("sqlite") else {}  # while another worker writes
@@ -113,12 +114,23 @@ def open_database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBS
     }
     for wait in (*WAITS, None):
         try:
-            return RDBStorage(url, {"connect_args": arguments, "pool_pre_ping": True}, **options)
+            storage = RDBStorage(url, {"connect_args": arguments, "pool_pre_ping": True}, **options)
+            break
         except DBAPIError as error:
             made_at_once = isinstance(error, IntegrityError) or "exists" in str(error)
             if wait is None or not made_at_once:
                 raise
             time.sleep(wait)  # another worker makes the tables of a new study at this moment
+    if url.startswith("sqlite"):
+        event.listen(storage.engine, "begin", lock_at_once)
+    return storage
+
+
+def lock_at_once(connection) -> None:
+    """SQLite locks at the first write: until then two workers read that a queued candidate is free,
+    and both take it.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def open_journal(path: str, heartbeat: int, grace: int) -> "optuna.storages.JournalStorage":

@@ -11,9 +11,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import optuna
 import pytest
 from conftest import HOST
 from optimize_toy import toy_task
@@ -105,6 +108,24 @@ def share_a_study(place: str, folder: Path) -> None:
 
 def test_workers_on_one_machine(tmp_path):
     share_a_study(str(tmp_path / "study.db"), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_queued_candidate_in_sqlite_is_taken_once(tmp_path):
+    """Three free ones and one queued, asked for by four workers at the same moment, many times."""
+    storages = [open_storage(tmp_path / "study.db") for _ in range(4)]
+    optuna.create_study(storage=storages[0], study_name="raced")
+    studies = [optuna.load_study(storage=one, study_name="raced") for one in storages]
+    barrier = threading.Barrier(len(studies))
+
+    def take(study):
+        barrier.wait()
+        return study.ask().number
+
+    with ThreadPoolExecutor(len(studies)) as pool:
+        for turn in range(20):
+            studies[0].enqueue_trial({"x": turn})
+            assert len(set(pool.map(take, studies))) == len(studies)
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
