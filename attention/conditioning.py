@@ -21,6 +21,7 @@ PLATE_ROWS = "coupled_plate_rows"
 TEXT_SAMPLE = "coupled_text_sample"
 SAMPLED = 16  # channels
 ROUNDING = 5e-3  # of a sample: more than bfloat16 changes, less than 1 percent of another text
+OF_ENTITIES = (ENTITY_POOLED, ENTITY_PADDING, TEXT_SAMPLE)  # the plate, background alone, has none
 # For us and for a ControlNet, not for the model:
 KEYWORDS = (
     BACKGROUND_TOKENS,

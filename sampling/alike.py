@@ -2,7 +2,7 @@
 
 import torch
 
-from ..attention.conditioning import BACKGROUND_TOKENS, ENTITY_POOLED, is_coupled_cond
+from ..attention.conditioning import BACKGROUND_TOKENS, OF_ENTITIES, is_coupled_cond
 
 
 def alike(value) -> bool:
@@ -37,5 +37,6 @@ def of_plate(entry: list) -> list:
         return entry
     context, values = entry
     conds = values["model_conds"]
-    kept = {k: v for k, v in conds.items() if k != ENTITY_POOLED}
+    kept = {k: v for k, v in conds.items() if k not in OF_ENTITIES}
+    values = {k: v for k, v in values.items() if k not in OF_ENTITIES}
     return [context[:, : conds[BACKGROUND_TOKENS].cond], {**values, "model_conds": kept}]

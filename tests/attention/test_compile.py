@@ -7,6 +7,7 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 
+from coupled.attention import couple_conditioning
 from coupled.attention.override import OVERRIDE
 from coupled.sampling import couple
 from coupled.schedules import constant, sin
@@ -61,6 +62,14 @@ def test_compiled_model_keeps_theta_apart(model, guards, first):
             )
             <= 1e-5
         )
+
+
+def test_compiled_model_hides_the_padding_of_shorter_entities(model):
+    texts = [tiny_conditioning(tokens, seed=tokens) for tokens in (5, 7, 4)]
+    conditioning = couple_conditioning(texts[0], texts[1:])
+    patched = couple(model, constant(0.4))
+    ours = tiny_sample(compiled(patched, "all"), conditioning, batch=2, steps=2)
+    assert error(ours, tiny_sample(patched, conditioning, batch=2, steps=2)) <= 1e-5
 
 
 def test_uncoupled_calls_stay_compiled_beside_coupled_ones(model):

@@ -6,7 +6,7 @@ import comfy.sample
 import pytest
 import torch
 
-from coupled.attention import select_images
+from coupled.attention import couple_conditioning, select_images
 from coupled.sampling import couple, draw_shared_noise, sample_set
 from coupled.schedules import constant, sin
 
@@ -129,6 +129,13 @@ def test_images_that_start_alike_cost_no_further_row(local, positive, rows, call
     mask = torch.ones(rows, 64, 96).tril()
     samples(model, positive, {**empty(rows), "noise_mask": mask}, images_per_pass=2)
     assert seen == [size for size in calls for _ in range(STEPS)]
+
+
+def test_entities_of_different_lengths_cost_no_further_row(local):
+    texts = [tiny_conditioning(tokens, seed=tokens) for tokens in (5, 7, 4, 9)]
+    model, seen = counted(local)
+    samples(model, couple_conditioning(texts[0], texts[1:]), images_per_pass=2)
+    assert seen == [size for size in (3, 2) for _ in range(STEPS)]
 
 
 def test_images_that_start_differently_cost_one_row_in_each_later_pass(local, exact, positive):
