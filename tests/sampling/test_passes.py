@@ -133,7 +133,7 @@ def test_images_that_start_alike_cost_no_further_row(local, positive, rows, call
 
 def test_entities_of_different_lengths_cost_no_further_row(local):
     texts = [tiny_conditioning(tokens, seed=tokens) for tokens in (5, 7, 4, 9)]
-    model, seen = counted(local)
+    model, seen = count_calls(local)
     samples(model, couple_conditioning(texts[0], texts[1:]), images_per_pass=2)
     assert seen == [size for size in (3, 2) for _ in range(STEPS)]
 
