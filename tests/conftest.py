@@ -2,20 +2,19 @@
 the whole run.
 """
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
+sys.path.insert(0, str(Path(__file__).parent))
+from paths import HOST, ROOT, TESTS  # noqa: E402
 
 sys.path.insert(0, str(ROOT))
 from devtools.pack import load_pack  # noqa: E402
 
 load_pack(HOST, cpu=True)
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(TESTS))
 from markers import pytest_collection_modifyitems  # noqa: E402, F401
 
 

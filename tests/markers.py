@@ -3,15 +3,12 @@
 conftest.py takes the hook from here, so that it can be tried without a host.
 """
 
-import os
-from pathlib import Path
-
 import pytest
 
 from devtools.environment import host_version
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
+from paths import HOST
+
 # What asks for one of these fixtures needs what it stands for.
 NEEDS = {
     "host_server": "server",

@@ -142,3 +142,36 @@ def tiny_sample(
         negative=negative,
         **{**defaults, **settings},
     )
+
+
+def tiny_controlnet(**settings):
+    """A small random Flux ControlNet and the host's object around it."""
+    import comfy.controlnet
+    import comfy.ldm.flux.controlnet
+    import comfy.ops
+
+    config = {k: v for k, v in CONFIG.items() if k != "image_model"}
+    net = comfy.ldm.flux.controlnet.ControlNetFlux(
+        operations=comfy.ops.manual_cast,
+        dtype=torch.float32,
+        **{"latent_input": False, "control_latent_channels": 16, **config, **settings},
+    )
+    fill(net, 11)
+    cpu = torch.device("cpu")
+    control = comfy.controlnet.ControlNet(net, load_device=cpu, extra_conds=["y", "guidance"])
+    return net, control
+
+
+def count_calls(model):
+    """`model`, and a list that grows with its calls."""
+    import comfy.patcher_extension
+
+    calls = []
+
+    def wrapper(executor, x, *args, **kwargs):
+        calls.append(x.shape[0])
+        return executor(x, *args, **kwargs)
+
+    model = model.clone()
+    model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "count", wrapper)
+    return model, calls

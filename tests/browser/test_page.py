@@ -1,0 +1,355 @@
+"""The pack as people meet it: the real page in a real browser, in both of its renderers.
+
+Screenshots of each run are kept in output/browser.
+"""
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coupled.devtools.browser import ADVICE, find_browser
+from coupled.devtools.canvas import OPTIONS, Canvas, set_setting
+from coupled.devtools.host import HostServer
+from coupled.nodes.theta import SHIPPED
+from coupled.schedules import arctan, constant, from_values, parse_values, project, sin, step01
+
+from markers import NEWER_TEMPLATES
+from paths import ROOT
+
+TEMPLATES = sorted(file.stem for file in (ROOT / "example_workflows").glob("*.json"))
+THETA = "CoupledThetaSchedule"
+FAMILIES = [sin(12.5, 0.8), arctan(7, 0.5), step01(29), constant(0.3)]
+TEXTS = ["0, 0.25, 1", "[0.1 0.5; 0.4\n0.9]", "2, -1, 0.5, 0.4, 0.7, 0.6", "0.5"]
+STEPS = 4  # of sampling: enough to see that pictures come, and come again
+FIRST = ("coupled_mini", "coupled_flux_dev")  # the workflows that people open first
+# the zoom below which the classic canvas hides all text; the page fits a template into its window
+READABLE = 0.571
+
+each_template = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEWER_TEMPLATES.get(name, ())) for name in TEMPLATES]
+)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need the package playwright"
+    )
+    if (program := find_browser()) is None:
+        pytest.skip(ADVICE)
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=str(program), args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes2"])
+def canvas(request, chromium, host_server):
+    canvas = Canvas(chromium, host_server.url, request.param)
+    yield canvas
+    canvas.page.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bare_host(chromium, host_server, tmp_path_factory):
+    """A host that loads no custom node; it starts beside the first tests."""
+    nothing = (*host_server.options, "--whitelist-custom-nodes", "none")
+    server = HostServer(host_server.environment, tmp_path_factory.mktemp("bare"), *nothing)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(server.__enter__)
+        yield starting
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def bare_messages(bare_host, chromium) -> set[str]:
+    """What the page complains of without this pack."""
+    canvas = Canvas(chromium, bare_host.result().url, nodes2=False)
+    canvas.page.wait_for_timeout(3000)  # some come late
+    return set(canvas.messages)
+
+
+# ---- templates
+
+
+@each_template
+def test_a_template_opens_from_the_template_browser(canvas, name):
+    page = canvas.page
+    canvas.browse_templates()
+    page.get_by_test_id(f"template-workflow-{name}").click()
+    wanted = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text())["nodes"]
+    page.wait_for_function("(n) => app.graph._nodes.length === n", arg=len(wanted))
+    canvas.settle()
+    assert name not in FIRST or page.evaluate("app.canvas.ds.scale") > READABLE
+    canvas.shot(f"template_{name}")
+    types = canvas.page.evaluate("app.graph._nodes.map((node) => node.type)")
+    assert sorted(types) == sorted(node["type"] for node in wanted)
+    assert (
+        canvas.page.evaluate(
+            "app.graph._nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).length"
+        )
+        == 0
+    )
+    assert canvas.overlaps() == []
+
+
+# ---- theta by hand
+
+
+def test_the_page_and_the_server_have_one_theta(canvas):
+    """The JavaScript of the curve against schedules/, at steps and between them."""
+    script = """async ([shape, parameters, steps]) => {
+        const { course, sample } = await import("/extensions/coupled/theta.js");
+        return sample(course(shape, parameters), steps) }"""
+    tables = [("drawn", {"values": text}, from_values(parse_values(text))[0]) for text in TEXTS]
+    families = [
+        (schedule.shape, schedule.parameters | {"steps": 50}, schedule) for schedule in FAMILIES
+    ]
+    for shape, parameters, schedule in [*families, *tables]:
+        for count in (50, 37, 6):
+            found = canvas.page.evaluate(script, [shape, parameters, count])
+            assert found == pytest.approx(schedule.values(count), abs=1e-12), (shape, parameters)
+
+
+def test_what_the_hand_does_cannot_make_it_fall(canvas):
+    values = np.random.default_rng(0).normal(0.5, 0.5, 60).tolist()
+    script = "async (values) => (await import('/extensions/coupled/theta.js')).project(values)"
+    projected = canvas.page.evaluate(script, values)
+    assert projected == pytest.approx(project(values), abs=1e-9)
+    pulled = canvas.page.evaluate(
+        """async (values) => {
+        const { pull } = await import("/extensions/coupled/theta.js"), lists = [];
+        for (let i = 0; i < 60; i++)
+            lists.push(values = pull(values, (i * 37) % 60, (i * 0.618) % 1));
+        return lists }""",
+        projected,
+    )
+    assert all(low <= high for one in pulled for low, high in pairwise(one)) and pulled[0][0] == 0
+
+
+def drawn(canvas: Canvas) -> list[float]:
+    inputs = canvas.inputs(THETA)
+    assert inputs["shape"] == "drawn"
+    return parse_values(inputs["shape.values"])
+
+
+def test_a_drag_draws_and_is_one_undo(canvas):
+    canvas.only(THETA)
+    before, steps = canvas.inputs(THETA), canvas.undo_steps()
+    canvas.draw((0.1, 0.0), (0.2, 0.1), (0.5, 0.6), (0.8, 0.9))
+    values = drawn(canvas)
+    assert len(values) == 50 and all(low <= high for low, high in pairwise(values))
+    assert (
+        values[25] == pytest.approx(0.6, abs=0.03)
+        and values[40] == pytest.approx(0.9, abs=0.02)
+        and values[49] == 1
+    )
+    assert canvas.undo_steps() == steps + 1
+    canvas.shot("curve")
+    canvas.press("Control+z")
+    assert canvas.inputs(THETA) == before
+    canvas.press("Control+y")
+    assert drawn(canvas) == values
+    canvas.draw((0.5, 0.6), (0.5, 0.2))  # on the node that undo made anew
+    assert drawn(canvas)[25] == pytest.approx(0.2, abs=0.02) and drawn(canvas)[:10] == values[:10]
+
+
+def test_a_click_changes_nothing_and_escape_takes_a_drag_back(canvas):
+    canvas.only(THETA)
+    before, mouse = canvas.inputs(THETA), canvas.page.mouse
+    canvas.draw((0.5, 0.2), (0.502, 0.2))  # a hand that trembles by a pixel
+    assert canvas.page.locator(".coupled-theta output").inner_text() == "step 25 · θ 1.00"
+    mouse.down()
+    mouse.move(*canvas.at(0.6, 0.1), steps=4)
+    canvas.press("Escape")
+    mouse.up()
+    assert canvas.inputs(THETA) == before
+
+
+def test_keys_reach_every_point(canvas):
+    canvas.only(THETA)
+    canvas.page.get_by_role("button", name="01", exact=True).focus()
+    canvas.press(*["Tab"] * (2 if list(SHIPPED.glob("*.json")) else 1))
+    plot = canvas.page.get_by_role("slider", name="theta")
+    assert plot.evaluate("(plot) => plot === document.activeElement")
+    assert plot.get_attribute("aria-valuetext") == "step 4 · θ 0.50"
+    canvas.press("ArrowLeft", "ArrowLeft", "Shift+ArrowUp", "ArrowUp")
+    assert drawn(canvas)[2] == pytest.approx(0.11 + sin(4, 0.8).values(50)[2], abs=0.002)
+    canvas.press("Home", "ArrowDown")
+    assert drawn(canvas)[2] == 0 and plot.get_attribute("aria-valuenow") == "0"
+    canvas.press("Control+z")
+    assert drawn(canvas)[2] > 0.1
+
+
+def test_presets_and_the_number_of_steps(canvas):
+    canvas.only(THETA)
+    canvas.draw((0.1, 0.0), (0.5, 0.5))
+    curve = drawn(canvas)
+    canvas.page.get_by_role("button", name="arctan", exact=True).click()
+    assert canvas.inputs(THETA) == {
+        "shape": "arctan",
+        "shape.center": 12,
+        "shape.k": 0.5,
+        "reference_steps": 50,
+    }
+    canvas.press("Control+z")
+    assert drawn(canvas) == curve
+    canvas.run(
+        """(kind) => {
+        const node = app.graph._nodes.find((n) => n.type === kind);
+        for (const steps of [10, 3, 50]) {
+        const w = node.widgets.find((w) => w.name === "reference_steps");
+        w.value = steps; w.callback(steps) } }""",
+        THETA,
+    )
+    assert drawn(canvas) == pytest.approx(curve, abs=0.001)
+    names = canvas.page.locator(".coupled-theta option").all_inner_texts()
+    shipped = sorted(SHIPPED.glob("*.json"))
+    assert names == (["learned", *(file.stem for file in shipped)] if shipped else [])
+    for file in shipped:
+        canvas.page.locator(".coupled-theta select").select_option(file.stem)
+        canvas.settle()
+        assert drawn(canvas) == pytest.approx(json.loads(file.read_text())["values"], abs=1e-4)
+
+
+def test_nodes_keep_the_size_that_they_were_given(canvas):
+    canvas.only(THETA, "CoupledSplitPrompts")
+    canvas.run("for (const node of app.graph._nodes) node.setSize([500, 620])")
+    canvas.page.get_by_role("button", name="01", exact=True).click()
+    canvas.open(canvas.run("app.graph.serialize()"))
+    assert canvas.inputs(THETA)["shape"] == "01"
+    assert canvas.run("app.graph._nodes.map((node) => [...node.size])") == [[500, 620], [500, 620]]
+
+
+def test_text_that_is_no_curve_is_said_on_the_curve(canvas):
+    canvas.only(THETA)
+    canvas.put(THETA, shape="drawn")
+    canvas.put(THETA, **{"shape.values": "0, half, 1"})
+    assert "“half” is not a number" in canvas.page.locator(".coupled-theta svg").text_content()
+    canvas.shot("curve_without_numbers")
+
+
+# ---- running
+
+
+def shows(canvas: Canvas, node_id: str, *widths: int) -> bool:
+    """Waits until a node shows pictures of these widths."""
+    images = (
+        """[...document.querySelectorAll(`[data-node-id="${id}"] img`)]"""
+        if canvas.nodes2
+        else ("(app.graph.getNodeById(id).imgs ?? [])")
+    )
+    script = (
+        f"([id, widths]) => {images}.map((image) => image.naturalWidth).join() === widths.join()"
+    )
+    return bool(canvas.page.wait_for_function(script, arg=[node_id, widths]))
+
+
+def test_a_node_says_and_shows_what_it_found(canvas):
+    picture, mask, measure = canvas.only("EmptyImage", "ImageToMask", "CoupledBackgroundSimilarity")
+    canvas.put("EmptyImage", width=64, height=64, batch_size=2)
+    canvas.run(
+        """([a, b, c]) => {
+        const [picture, mask, measure] = [a, b, c].map((id) => app.graph.getNodeById(id));
+        for (const [node, slot] of [[mask, 0], [measure, 0]]) picture.connect(0, node, slot);
+        mask.connect(0, measure, 1) }""",
+        [picture, mask, measure],
+    )
+    assert canvas.press_run()["status"]["status_str"] == "success" and shows(
+        canvas, str(measure), 64
+    )
+    assert "empty" in canvas.page.locator(".coupled-said").inner_text()
+    canvas.shot("measured")
+    assert (
+        canvas.run("app.graph.serialize().nodes.at(-1).widgets_values ?? []") == []
+    )  # a view: not saved
+
+
+@pytest.mark.needs_host("0.24", "Nodes 2.0 shows all pictures of a batch", only="nodes2")
+def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
+    """From the template to a saved set, by way of a page in Japanese, and from one of its files to
+    the same pixels.
+    """
+    canvas.open(json.loads((ROOT / "example_workflows" / "coupled_mini.json").read_text()))
+    canvas.put("CoupledSampler", steps=STEPS)
+    canvas.put("CoupledRandomSeed", steps=STEPS)
+    canvas.shot("mini_before")
+    canvas.draw((0.2, 0.0), (0.5, 0.4), (0.7, 1.0))
+    values = drawn(canvas)
+    first = canvas.press_run()
+    assert first["status"]["status_str"] == "success"
+    assert sent_curve(first) == (canvas.inputs(THETA), values)
+    saved = {
+        node: made["images"]
+        for node, made in first["outputs"].items()
+        if made["images"][0]["type"] == "output"
+    }
+    assert len(saved) == 2 and all(shows(canvas, node, 128, 128) for node in saved)
+    (plot,) = [
+        node for node, made in first["outputs"].items() if made["images"][0]["type"] == "temp"
+    ]
+    assert shows(canvas, plot, 1152)
+    assert canvas.overlaps() == []  # nor with the previews that samplers show now
+    canvas.shot("mini_after")
+
+    set_setting(canvas.url, "Comfy.Locale", "ja")
+    canvas.page.reload()
+    canvas.wait_until_ready()
+    assert drawn(canvas) == values
+    words = json.loads((ROOT / "locales" / "ja" / "main.json").read_text(encoding="utf-8"))[
+        "coupledCurve"
+    ]
+    assert canvas.page.locator(".coupled-theta svg").get_attribute("aria-label") == words["slider"]
+
+    canvas.page.evaluate("app.graph.clear()")
+    host_server.client.post(
+        "/free", {"unload_models": True, "free_memory": True}
+    )  # or all would come from its cache
+    # The server's worker frees in its own time, and its answer does not wait for that.
+    canvas.page.wait_for_timeout(10_000)
+    entry = next(made[0] for made in saved.values() if made[0]["filename"].startswith("coupled"))
+    canvas.drop(host_server.client.file(entry))
+    canvas.page.wait_for_function("app.graph._nodes.some((node) => node.type === 'CoupledSampler')")
+    canvas.settle(20)
+    assert drawn(canvas) == values and canvas.overlaps() == []
+    second = canvas.press_run()
+    for node, entries in saved.items():
+        again = second["outputs"][node]["images"]
+        assert [e["filename"] for e in again] != [e["filename"] for e in entries]
+        for one, other in zip(entries, again, strict=True):
+            assert (pixels(host_server, one) == pixels(host_server, other)).all()
+
+
+def sent_curve(run: dict) -> tuple[dict, list[float]]:
+    """What the server got: the inputs of Theta Schedule, and the numbers in them; the kept workflow
+    has the same.
+    """
+    (inputs,) = [
+        node["inputs"] for node in run["prompt"][2].values() if node["class_type"] == THETA
+    ]
+    (saved,) = [
+        node
+        for node in run["prompt"][3]["extra_pnginfo"]["workflow"]["nodes"]
+        if node["type"] == THETA
+    ]
+    assert saved["widgets_values"] == [
+        inputs["shape"],
+        inputs["shape.values"],
+        inputs["reference_steps"],
+    ]
+    return inputs, parse_values(inputs["shape.values"])
+
+
+def pixels(server, entry: dict) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(server.client.file(entry))))
+
+
+def test_in_all_this_the_page_complained_of_nothing_that_the_bare_host_does_not(
+    canvas, bare_messages
+):
+    assert set(canvas.messages) <= bare_messages

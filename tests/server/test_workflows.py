@@ -1,0 +1,298 @@
+"""The shipped workflows, held against the running host: every node, input, link and value of
+each.
+"""
+
+import copy
+import json
+import re
+
+import pytest
+
+from coupled.devtools.workflow import NOTES, to_prompt
+
+from markers import NEWER_TEMPLATES
+from paths import ROOT
+
+FOLDER = ROOT / "example_workflows"
+FILES = sorted(FOLDER.glob("*.json"))
+MODEL_FILES = (".safetensors", ".gguf", ".sft")
+# Until ComfyUI 0.26 these had no outputs. A page writes them into a workflow whether linked or not.
+ENDS = ("SaveImage", "PreviewImage", "SaveVideo")
+TITLE = 30  # pixels above a node's position
+FOLDERS = r"/home/|/root/|/work|/tmp|[A-Za-z]:\\\\"
+PRIVATE = re.compile(FOLDERS + r"|\bsk-\w{8}|\bhf_\w{8}|api_?key|password|://[^/\s\"]*@", re.I)
+
+
+@pytest.fixture(scope="module")
+def object_info(host_server):
+    return host_server.client.object_info()
+
+
+def inputs_of(declared: dict) -> dict:
+    return {**(declared.get("required") or {}), **(declared.get("optional") or {})}
+
+
+def base(name: str) -> str:
+    """`images.image0` (autogrow) and `shape.center` (dynamic combo) belong to the input before the
+    dot.
+    """
+    return name.split(".")[0]
+
+
+def faults(workflow: dict, object_info: dict) -> list[str]:
+    """Everything in a saved workflow that the host would not take."""
+    found = link_faults(workflow)
+    for node in workflow["nodes"]:
+        if node["type"] not in NOTES:
+            found += node_faults(node, object_info)
+    return found or value_faults(to_prompt(workflow, object_info), object_info)
+
+
+def node_faults(node: dict, object_info: dict) -> list[str]:
+    """An unknown type, unknown inputs, and outputs that are not the host's, by name, type and
+    order.
+    """
+    kind, info = node["type"], object_info.get(node["type"])
+    if info is None:
+        return [f"unknown node {kind}"]
+    known = inputs_of(info["input"])
+    found = [
+        f"{kind} has no input {i['name']}" for i in node["inputs"] if base(i["name"]) not in known
+    ]
+    outputs = list(zip(info["output_name"], info["output"], strict=True))
+    written = [o for o in node["outputs"] if outputs or kind not in ENDS or o["links"]]
+    if [(o["name"], o["type"]) for o in written] != outputs:
+        found.append(f"{kind} has outputs {outputs}")
+    return found
+
+
+def link_faults(workflow: dict) -> list[str]:
+    """Links that one of their ends does not know, ends that name no link, and types that do not
+    fit.
+    """
+    nodes = {n["id"]: n for n in workflow["nodes"]}
+    found, leave, enter = [], set(), set()
+    for link, origin, out, target, into, kind in workflow["links"]:
+        leave.add((link, origin, out))
+        enter.add((link, target, into))
+        source, socket = (
+            nodes[origin]["outputs"][out]["type"],
+            nodes[target]["inputs"][into]["type"],
+        )
+        if kind != source or (kind not in socket.split(",") and "*" not in (kind, socket)):
+            found.append(f"link {link} carries {kind} from {source} into {socket}")
+    outs = {
+        (x, n["id"], i)
+        for n in nodes.values()
+        for i, o in enumerate(n["outputs"])
+        for x in o["links"] or []
+    }
+    ins = {
+        (i["link"], n["id"], k)
+        for n in nodes.values()
+        for k, i in enumerate(n["inputs"])
+        if i["link"] is not None
+    }
+    found += [
+        f"link {link} is not known to both of its ends"
+        for link, *_ in (leave ^ outs) | (enter ^ ins)
+    ]
+    if len({link[0] for link in workflow["links"]}) != len(workflow["links"]):
+        found.append("two links have one id")
+    return found
+
+
+def value_faults(prompt: dict, object_info: dict) -> list[str]:
+    """Missing inputs, combo values that are no choice, numbers out of range."""
+    found = []
+    for node in prompt.values():
+        kind, info = node["class_type"], object_info[node["class_type"]]["input"]
+        given = {base(name) for name in node["inputs"]}
+        found += [f"{kind} lacks {name}" for name in set(info.get("required") or {}) - given]
+        for name, spec in specs_of(info, node["inputs"]):
+            if (why := value_fault(node["inputs"].get(name), *spec)) is not None:
+                found.append(f"{kind}.{name}: {why}")
+    return found
+
+
+def specs_of(declared: dict, values: dict, prefix: str = ""):
+    """(name, spec) of all inputs, with those that the chosen option of a dynamic combo brings."""
+    for name, spec in inputs_of(declared).items():
+        yield prefix + name, spec
+        if spec[0] == "COMFY_DYNAMICCOMBO_V3":
+            for option in spec[1]["options"]:
+                if option["key"] == values.get(prefix + name):
+                    yield from specs_of(option["inputs"], values, f"{prefix}{name}.")
+
+
+def value_fault(value, kind, options=None) -> str | None:
+    """What is wrong with a widget's value; None when nothing is, and for linked and absent inputs
+    and model files.
+    """
+    options = options or {}
+    choices = (
+        kind if isinstance(kind, list) else options.get("options", []) if kind == "COMBO" else None
+    )
+    if value is None or isinstance(value, list) or str(value).endswith(MODEL_FILES):
+        return None
+    if choices is not None:
+        return None if value in choices else f"{value!r} is no choice"
+    if kind == "STRING":
+        return None if isinstance(value, str) else f"{value!r} is no text"
+    if kind in ("INT", "FLOAT"):
+        if isinstance(value, bool) or not isinstance(value, int if kind == "INT" else int | float):
+            return f"{value!r} is no {kind}"
+        if not options.get("min", value) <= value <= options.get("max", value):
+            return f"{value} is out of range"
+    return None
+
+
+NEWER = NEWER_TEMPLATES | {
+    "coupled_first_last_frame_wan": pytest.mark.needs_host("0.26", "bit_depth of Create Video"),
+}
+
+
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, id=file.stem, marks=NEWER.get(file.stem, ())) for file in FILES]
+)
+def test_the_host_takes_it(file, object_info):
+    assert faults(json.loads(file.read_text()), object_info) == []
+
+
+def test_all_three_are_there():
+    assert {f.stem for f in FILES} >= {
+        "coupled_mini",
+        "coupled_flux_dev",
+        "coupled_first_last_frame_wan",
+    }
+
+
+def reading_faults(workflow: dict) -> list[str]:
+    """Nodes that overlap or stand outside the groups, links that run to the left, nothing for the
+    reader to read.
+    """
+    nodes = {n["id"]: n for n in workflow["nodes"]}
+    found = [] if any(n["type"] in NOTES for n in nodes.values()) else ["there is no note"]
+    found += ["a group has no title" for g in workflow["groups"] if not g["title"].strip()]
+    boxes = {i: box(n) for i, n in nodes.items()}
+    rooms = [
+        (x, y, x + width, y + height)
+        for x, y, width, height in (g["bounding"] for g in workflow["groups"])
+    ]
+    for i, a in boxes.items():
+        found += [
+            f"{nodes[i]['type']} lies over {nodes[j]['type']}"
+            for j, b in boxes.items()
+            if j < i and meet(a, b)
+        ]
+        if sum(within(a, room) for room in rooms) != 1:
+            found.append(f"{nodes[i]['type']} is not inside one group")
+    for link, origin, _, target, *_ in workflow["links"]:
+        if boxes[origin][2] > boxes[target][0]:
+            found.append(f"link {link} runs to the left")
+    return found
+
+
+def box(node: dict) -> tuple[float, float, float, float]:
+    """Left, top (of the title), right, bottom."""
+    (x, y), (width, height) = node["pos"], node["size"]
+    return x, y - TITLE, x + width, y + height
+
+
+def meet(a: tuple, b: tuple) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def within(a: tuple, room: tuple) -> bool:
+    return room[0] <= a[0] and room[1] <= a[1] and a[2] <= room[2] and a[3] <= room[3]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_it_reads_well(file):
+    assert reading_faults(json.loads(file.read_text())) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_nothing_private_is_in_it(file):
+    assert PRIVATE.findall(file.read_text()) == []
+
+
+def test_the_same_seed_pair_is_the_coupled_set_but_for_the_coupling(object_info):
+    """Same model, latent, seed, steps, sampler, guidance and prompts; otherwise the comparison
+    would not be fair.
+    """
+    prompt = to_prompt(json.loads((FOLDER / "coupled_mini.json").read_text()), object_info)
+
+    def inputs(kind: str) -> dict:
+        (node,) = [node for node in prompt.values() if node["class_type"] == kind]
+        return node["inputs"]
+
+    coupled, stock = inputs("CoupledSampler"), inputs("CoupledRandomSeed")
+    for name in ("seed", "steps", "sampler_name", "scheduler", "latent_image"):
+        assert stock[name] == coupled[name], name
+    assert (coupled["cfg"], coupled["denoise"]) == (1, 1)  # as the baseline has them
+    encode = inputs("CoupledTextEncode")
+    assert (
+        stock["model"] == inputs("CoupledModelPatch")["model"] and stock["clip"] == encode["clip"]
+    )
+    assert (stock["prompts"], stock["guidance"]) == (encode["prompts"], encode["guidance"])
+
+
+BROKEN = {
+    "unknown node": lambda nodes, w: nodes["CoupledSampler"].update(type="CoupledSamplerX"),
+    "has no input modell": (
+        lambda nodes, w: nodes["CoupledSampler"]["inputs"][0].update(name="modell")
+    ),
+    "has outputs": lambda nodes, w: nodes["CoupledSplitPrompts"]["outputs"].reverse(),
+    "both of its ends": lambda nodes, w: nodes["CoupledSampler"]["inputs"][0].update(link=None),
+    "99 is not known to both": (
+        lambda nodes, w: nodes["VAEDecode"]["outputs"][0]["links"].append(99)
+    ),
+    "carries VIDEO": lambda nodes, w: w["links"][0].__setitem__(5, "VIDEO"),
+    "one id": lambda nodes, w: w["links"].append(w["links"][0]),
+    "mode: 'inexact' is no choice": (
+        lambda nodes, w: nodes["CoupledModelPatch"].update(widgets_values=["inexact"])
+    ),
+    "batch_size: 0 is out": (
+        lambda nodes, w: nodes["EmptySD3LatentImage"].update(widgets_values=[128, 128, 0])
+    ),
+    "shape.k: 'x' is no FLOAT": (
+        lambda nodes, w: nodes["CoupledThetaSchedule"]["widgets_values"].__setitem__(2, "x")
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_the_check_finds(fault, object_info):
+    workflow = json.loads((FOLDER / "coupled_mini.json").read_text())
+    BROKEN[fault]({n["type"]: n for n in workflow["nodes"]}, workflow)
+    assert any(fault in found for found in faults(workflow, object_info))
+
+
+def test_the_check_finds_a_required_input_without_a_link(object_info):
+    workflow = json.loads((FOLDER / "coupled_mini.json").read_text())
+    prompt = to_prompt(workflow, object_info)
+    sampler = next(node for node in prompt.values() if node["class_type"] == "CoupledSampler")
+    del sampler["inputs"]["latent_image"]
+    assert value_faults(prompt, object_info) == ["CoupledSampler lacks latent_image"]
+
+
+def test_the_check_finds_what_reads_badly():
+    good = json.loads((FOLDER / "coupled_mini.json").read_text())
+
+    def moved(x: float, y: float) -> list[str]:
+        workflow = copy.deepcopy(good)
+        next(n for n in workflow["nodes"] if n["type"] == "CoupledSampler")["pos"] = [x, y]
+        return reading_faults(workflow)
+
+    assert any("runs to the left" in found for found in moved(-900, 0))
+    assert any("not inside one group" in found for found in moved(-900, 0))
+    encode = next(n for n in good["nodes"] if n["type"] == "CoupledTextEncode")
+    assert any("lies over" in found for found in moved(*encode["pos"]))
+
+
+@pytest.mark.parametrize(
+    "text", ["/home/me/x", "C:\\\\Users", "sk-abcdefgh12", "hf_abcdefgh12", "http://me:pw@host/"]
+)
+def test_the_check_finds_what_is_private(text):
+    assert PRIVATE.search(json.dumps({"widgets_values": [text]}))
