@@ -17,14 +17,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     with path.open("rb") as file:
         other = describe_text(file.read(LOOKED_AT))
     if other:
-        raise ValueError(f"{path.name} can not be read as weights: {other}")
+        raise ValueError(f"{path.name} cannot be read as weights: {other}")
     try:
         return comfy.utils.load_torch_file(str(path), safe_load=True)
     except Exception as error:  # the readers raise many kinds
-        # The first line alone: torch goes on to recommend loading without its safeguard.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        # The first sentence alone: torch goes on to recommend loading without its safeguard.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:200]
         raise ValueError(
-            f"{path.name} can not be read as weights: it is damaged, or of another kind. Download"
+            f"{path.name} cannot be read as weights: it is damaged, or of another kind. Download"
             f" it again. ({reason})"
         ) from error
 

@@ -354,7 +354,7 @@ def test_a_file_that_is_no_weights_is_called_what_it_is(tmp_path, start, message
     path = tmp_path / f"sam_vit_b.{ending}"
     path.write_bytes(start)
     with pytest.raises(
-        ValueError, match=f"sam_vit_b.{ending} can not be read as weights: {message}"
+        ValueError, match=f"sam_vit_b.{ending} cannot be read as weights: {message}"
     ) as caught:
         load_sam(path)
     assert "weights_only" not in str(caught.value)
@@ -379,7 +379,7 @@ def test_what_is_no_checkpoint_is_refused_with_words(tmp_path, capsys):
     garbage.write_bytes(b"no weights")
     torch.save({"image_encoder.pos_embed": Bomb()}, bomb)
     for path in (garbage, bomb):
-        with pytest.raises(ValueError, match=f"{path.name} can not be read as weights"):
+        with pytest.raises(ValueError, match=f"{path.name} cannot be read as weights"):
             load_sam(path)
     assert "ran code" not in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match="models/sams"):
