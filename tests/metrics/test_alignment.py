@@ -122,7 +122,7 @@ def test_weights_of_another_model_are_refused(weights):
 def test_a_web_page_saved_as_weights_is_called_one(tmp_path):
     page = tmp_path / "clip.pt"
     page.write_text("<!DOCTYPE html><html>")
-    with pytest.raises(ValueError, match="clip.pt can not be read as weights: it is a web page"):
+    with pytest.raises(ValueError, match="clip.pt cannot be read as weights: it is a web page"):
         load_open_clip(NAME, page)
 
 
