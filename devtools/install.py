@@ -116,7 +116,7 @@ def steps(site: Site) -> list[Step]:
             _digest(TEST_TOOLS),
             site.python,
             partial(pip, site, "install", "-r", TEST_TOOLS),
-            commands=("test", "bench", "optimize", "train-mini"),
+            commands=("test", "check", "bench", "optimize", "train-mini"),
             megabytes=290,
         ),
     ]

@@ -132,6 +132,7 @@ def test_only_what_needs_them_installs_test_tools_and_templates():
         "demo": set(),
         "serve": {"ComfyUI's templates"},
         "test": {"ComfyUI's templates", "test tools"},
+        "check": {"test tools"},
         "bench": {"test tools"},
         "optimize": {"test tools"},
         "train-mini": {"test tools"},
