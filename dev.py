@@ -103,6 +103,7 @@ def serve(environment: Environment, options: argparse.Namespace, rest: list[str]
                 f"ComfyUI with Coupled: {server.url}   (log: {server.log_file}; Ctrl-C stops it)",
                 flush=True,
             )
+            assert server.process is not None
             while server.process.poll() is None:
                 time.sleep(0.5)
             raise HostError(
