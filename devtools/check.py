@@ -19,6 +19,7 @@ from .environment import ROOT
 from .host import stop_on_termination
 
 FAST = "not browser and not server and not font"
+QUICK = f"{FAST} and not slow"
 PACK = "coupled"
 UNTYPED = "tests"
 
@@ -29,7 +30,7 @@ def check(host: Path, options: list[str]) -> int:
         "format": partial(run_tool, "ruff", "format", "--check", "--quiet", ROOT),
         "lint": partial(run_tool, "ruff", "check", "--quiet", ROOT),
         "types": partial(check_types, ROOT, host),
-        "fast tests": partial(run_tool, "pytest", "-q", "-rfE", "-m", FAST, *options),
+        "fast tests": partial(run_tool, "pytest", "-q", "-rfE", "-m", QUICK, *options),
     }
     results = [run_step(name, step) for name, step in steps.items()]
     return int(any(results))

@@ -205,6 +205,5 @@ def preprocessing(module: "open_clip.CLIP", config: dict) -> Preprocessing:
         for field in dataclasses.fields(Preprocessing)
         if field.name in config
     }
-    return Preprocessing(
-        **{**known, "size": (size, size) if isinstance(size, int) else tuple(size)}
-    )
+    known["size"] = (size, size) if isinstance(size, int) else tuple(size)
+    return Preprocessing(**known)

@@ -181,6 +181,7 @@ def judge(pack: Path) -> dict:
     return check_pack(resolver, "coupled", str(pack), sig=SignatureResolver(resolver))
 
 
+@pytest.mark.slow
 def test_import_guard_finds_nothing_that_this_host_lacks():
     report = judge(ROOT)
     assert report["references"] > 200  # it has looked
