@@ -24,14 +24,18 @@ PACK = "coupled"
 UNTYPED = "tests"
 
 
-def check(host: Path, options: list[str]) -> int:
-    """Runs every step, and fails if one of them did; further options go to pytest."""
-    steps = {
+def steps(host: Path, options: list[str]) -> dict[str, Callable[[], int]]:
+    """The steps of `check` by name, each giving its exit status; the options go to pytest."""
+    return {
         "format": partial(run_tool, "ruff", "format", "--check", "--quiet", ROOT),
         "lint": partial(run_tool, "ruff", "check", "--quiet", ROOT),
         "types": partial(check_types, ROOT, host),
         "fast tests": partial(run_tool, "pytest", "-q", "-rfE", "-m", QUICK, *options),
     }
+
+
+def run_all(steps: dict[str, Callable[[], int]]) -> int:
+    """Runs every step, and fails if one of them did."""
     results = [run_step(name, step) for name, step in steps.items()]
     return int(any(results))
 
@@ -95,7 +99,7 @@ def main() -> int:
     options, rest = parser.parse_known_args()
     stop_on_termination()
     try:
-        return check(options.host, rest)
+        return run_all(steps(options.host, rest))
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
