@@ -2,11 +2,9 @@
 weights beside.
 """
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-
+from ..metrics.checkpoint import NORM
 from ..metrics.segment import Segmenter, require_package
 from .model import read
 from .size import SIZE
@@ -20,9 +18,6 @@ DEPTH = 4
 HEADS = 6
 EMBEDDING = 128
 DECODER_HEADS = 4
-
-# Any: segment_anything asks for a class, and is given this by its own builder.
-NORM: Any = partial(torch.nn.LayerNorm, eps=1e-6)
 
 
 def build_mini_sam() -> "Sam":
