@@ -26,7 +26,7 @@ from devtools.hosts import RELEASES, Site, find_site
 from devtools.install import announce, prepare
 from devtools.system import provide_packages, require_packages, will_install
 
-FAST = "not browser and not server and not font"
+FAST = "not browser and not server and not font and not slow"
 STYLE = """
 The lines above are from the check of code style (ruff). They matter only if you changed the code;
 `ruff check --fix` mends some. The tests run all the same.

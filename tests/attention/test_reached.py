@@ -118,6 +118,7 @@ def test_prompt_to_prompt_counts_as_well(model, blocks):
         tiny_sample(edited, tiny_edits())
 
 
+@pytest.mark.slow
 def test_compiled_code_counts_too(model, conditioning):
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 

@@ -254,6 +254,7 @@ def test_the_root_package_alone_loads_nothing():
     assert not set(loaded.split()) & (HEAVY | HOST_MODULES | {"torch", "numpy", "PIL"})
 
 
+@pytest.mark.slow
 def test_the_loaded_pack_asked_for_no_heavy_package():
     count, *asked = run_apart(LOAD_ALL).split()
     assert int(count) > 5 and "folder_paths" in asked

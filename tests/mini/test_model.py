@@ -92,6 +92,7 @@ def test_theta_zero_gives_one_picture_n_times(mini):
     assert torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
     """The sides of the pictures, where no subject stands: nearer to equal when coupled, at each of
     twelve seeds.
