@@ -20,13 +20,13 @@ if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
     )
 
 from devtools.browser import provide_browser
+from devtools.check import FAST
 from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
 from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
 from devtools.hosts import RELEASES, Site, find_site
 from devtools.install import announce, prepare
 from devtools.system import provide_packages, require_packages, will_install
 
-FAST = "not browser and not server and not font and not slow"
 STYLE = """
 The lines above are from the check of code style (ruff). They matter only if you changed the code;
 `ruff check --fix` mends some. The tests run all the same.
@@ -44,12 +44,7 @@ def demo(environment: Environment, options: argparse.Namespace, rest: list[str])
 
 def test(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
     """ruff, then pytest, whose closing line ends the output; what was skipped stands above it."""
-    if missing := lacks(environment.python, ("pytest", "ruff")):
-        advice = (
-            f"Install them there: {environment.python} -m pip install -r"
-            f" {ROOT / 'requirements-dev.txt'}"
-        )
-        raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
+    require_tools(environment, "pytest", "ruff")
     if not options.fast:
         provide_browser(environment)
         require_packages("test")
@@ -66,6 +61,22 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
             file=sys.stderr,
         )
     return tests or style
+
+
+def check(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    require_tools(environment, "pytest", "ruff", "ty")
+    return hand_over(
+        [environment.python, "-m", "devtools.check", "--host", environment.host, *rest]
+    )
+
+
+def require_tools(environment: Environment, *tools: str) -> None:
+    if missing := lacks(environment.python, tools):
+        advice = (
+            f"Install them there: {environment.python} -m pip install -r"
+            f" {ROOT / 'requirements-dev.txt'}"
+        )
+        raise SetupError("test tools", f"{environment.python} lacks {', '.join(missing)}.", advice)
 
 
 def serve(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
@@ -92,6 +103,7 @@ def serve(environment: Environment, options: argparse.Namespace, rest: list[str]
                 f"ComfyUI with Coupled: {server.url}   (log: {server.log_file}; Ctrl-C stops it)",
                 flush=True,
             )
+            assert server.process is not None
             while server.process.poll() is None:
                 time.sleep(0.5)
             raise HostError(
@@ -137,6 +149,10 @@ COMMANDS = {
     "setup": (setup, "install what all commands need into .venv and .host (once)"),
     "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
     "test": (test, "run the test suite; further options go to pytest"),
+    "check": (
+        check,
+        "format, lint, types and the fast tests, in a minute; further options go to pytest",
+    ),
     "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
     "bench": (
         bench,

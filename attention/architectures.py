@@ -5,6 +5,7 @@ ARCHITECTURES, with its tests.
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ class Architecture:
     patch: int = 2
     text_key: str = "t5xxl"
 
-    def name_arguments(self, args: tuple) -> dict[str, object]:
+    def name_arguments(self, args: tuple) -> dict[str, Any]:
         """The positional arguments of a call by name; `tuple(named.values())` gives them back.
 
         Arguments that a newer host appends keep their place.
@@ -58,7 +59,7 @@ def is_flux1(model: torch.nn.Module) -> bool:
     return not model.params.global_modulation and not model.params.txt_ids_dims
 
 
-def count_flux_blocks(model: torch.nn.Module) -> int:
+def count_flux_blocks(model: Any) -> int:
     """One joint attention in each double and each single block."""
     return len(model.double_blocks) + len(model.single_blocks)
 

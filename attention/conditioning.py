@@ -6,6 +6,7 @@ the diffusion model as keywords.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -69,7 +70,7 @@ def couple_entry(background: list, entities: Sequence[list], guidance: float | N
         model_conds[ENTITY_PADDING] = CONDRegular(hide_padding(lengths))
     # A ControlNet knows one text: it gets the one that all images share, so it treats all of them
     # alike.
-    values = {
+    values: dict[str, Any] = {
         **background[1],
         "cross_attn_controlnet": text_bg,
         TEXT_SAMPLE: sample_text(context),

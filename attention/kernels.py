@@ -156,5 +156,5 @@ def kernel_name(device: torch.device, dtype: torch.dtype, width: int) -> str:
     key = (device, dtype, width)
     if key not in _chosen:
         kernel = find_kernel(*key)
-        _chosen[key] = kernel.__name__ if kernel else "none"
+        _chosen[key] = next(name for name, one in BY_NAME.items() if one is kernel)
     return _chosen[key]

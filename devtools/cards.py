@@ -106,7 +106,7 @@ def draw_map(workflow: dict, width: int, height: int) -> Image.Image:
     ]
     place = placing([*boxes.values(), *rooms], width * SCALE, height * SCALE)
     for group, room in zip(workflow["groups"], rooms, strict=True):
-        tint = Image.new("RGB", (1, 1), group.get("color") or PANEL).getpixel((0, 0))
+        tint = Image.new("RGB", (1, 1), group.get("color") or PANEL).tobytes()
         pen.rectangle(
             place(*room), fill=tuple((2 * a + b) // 3 for a, b in zip(PANEL, tint, strict=True))
         )
@@ -135,7 +135,8 @@ def painted() -> tuple[Image.Image, Image.Image]:
     """The two coupled pictures of the contact sheet."""
     sheet, top = Image.open(SHEET), GAP + HEADING
     lefts = (GAP, GAP + CELL + GAP)
-    return tuple(sheet.crop((left, top, left + CELL, top + CELL)) for left in lefts)
+    first, second = (sheet.crop((left, top, left + CELL, top + CELL)) for left in lefts)
+    return first, second
 
 
 def cards() -> dict[Path, Image.Image]:

@@ -97,6 +97,7 @@ class HostServer:
             raise
 
     def _wait_until_ready(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None:

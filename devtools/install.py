@@ -116,7 +116,7 @@ def steps(site: Site) -> list[Step]:
             _digest(TEST_TOOLS),
             site.python,
             partial(pip, site, "install", "-r", TEST_TOOLS),
-            commands=("test", "bench", "optimize", "train-mini"),
+            commands=("test", "check", "bench", "optimize", "train-mini"),
             megabytes=290,
         ),
     ]
@@ -230,7 +230,9 @@ def _extract_folder(archive: tarfile.TarFile, inner: str, target: Path) -> None:
         if not found or not member.isfile() or not path.is_relative_to(target.resolve()):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(archive.extractfile(member).read())
+        content = archive.extractfile(member)
+        assert content is not None  # a regular file has one
+        path.write_bytes(content.read())
 
 
 def _install_host_requirements(site: Site) -> None:
@@ -261,4 +263,6 @@ def _requirements(text: str) -> list[str]:
 
 
 def _package(requirement: str) -> str:
-    return re.match(r"[\w.-]*", requirement).group().lower().replace("_", "-")
+    found = re.match(r"[\w.-]*", requirement)
+    assert found is not None  # it may be empty
+    return found.group().lower().replace("_", "-")

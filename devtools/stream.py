@@ -65,6 +65,7 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
 
 
 def _read(process: subprocess.Popen, lines: queue.Queue) -> None:
+    assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
     lines.put(None)

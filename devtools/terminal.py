@@ -32,7 +32,7 @@ class ProgressLine:
         if event == "executing" and node:
             self._begin(node)
             self._show(0, 0)
-        elif event == "progress" and node in self.prompt:
+        elif event == "progress" and node and node in self.prompt:
             self._begin(node)
             self._show(data["value"], data["max"])
 

@@ -5,7 +5,7 @@ other).
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,9 @@ PIXEL_MEAN, PIXEL_STD = (
     (123.675, 116.28, 103.53),
     (58.395, 57.12, 57.375),
 )  # Sam's own, which no file holds
+
+# Any: segment_anything asks for a class, and is given this by its own builder.
+NORM: Any = partial(torch.nn.LayerNorm, eps=1e-6)
 
 
 def sam_of(weights: Weights) -> Sam:
@@ -77,7 +80,7 @@ def empty_encoder(weights: Weights, grid: int, pixels: int) -> ImageEncoderViT:
         num_heads=width // reach[0][1],
         mlp_ratio=hidden / width,
         out_chans=weights["image_encoder.neck.0.weight"].shape[0],
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        norm_layer=NORM,
         use_rel_pos=True,
         window_size=(min(length for length, _ in reach) + 1) // 2,
         global_attn_indexes=tuple(

@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -16,6 +17,9 @@ import torch
 from torch.nn import functional as F
 
 from .weights import read_weights
+
+if TYPE_CHECKING:
+    import open_clip
 
 ALLOW_DOWNLOADS = "COUPLED_ALLOW_DOWNLOADS"
 HUB_FILES = (
@@ -64,7 +68,7 @@ class ClipModel:
     preprocessing.
     """
 
-    def __init__(self, module: torch.nn.Module, tokenize: Callable, preprocess: Preprocessing):
+    def __init__(self, module: "open_clip.CLIP", tokenize: Callable, preprocess: Preprocessing):
         self.module, self.tokenize, self.preprocess = (
             module.eval().requires_grad_(False),
             tokenize,
@@ -177,13 +181,13 @@ def hub_file(place: str) -> Path:
     return Path(huggingface_hub.hf_hub_download(repository, available[0]))
 
 
-def fill(module: torch.nn.Module, path: Path, name: str) -> None:
+def fill(module: "open_clip.CLIP", path: Path, name: str) -> None:
     """Load weights into a model; ValueError when they are another's or cannot be read."""
     from open_clip.convert import convert_state_dict
 
-    weights = read_weights(path)
+    content: dict[str, Any] = read_weights(path)
     try:
-        weights = weights.get("state_dict", weights)
+        weights = content.get("state_dict", content)
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
         module.load_state_dict(convert_state_dict(module, weights), strict=True)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -193,13 +197,13 @@ def fill(module: torch.nn.Module, path: Path, name: str) -> None:
         ) from error
 
 
-def preprocessing(module: torch.nn.Module, config: dict) -> Preprocessing:
-    size = module.visual.image_size
-    known = {
+def preprocessing(module: "open_clip.CLIP", config: dict) -> Preprocessing:
+    tower: Any = module.visual
+    size = tower.image_size
+    known: dict[str, Any] = {
         field.name: config[field.name]
         for field in dataclasses.fields(Preprocessing)
         if field.name in config
     }
-    return Preprocessing(
-        **{**known, "size": (size, size) if isinstance(size, int) else tuple(size)}
-    )
+    known["size"] = (size, size) if isinstance(size, int) else tuple(size)
+    return Preprocessing(**known)

@@ -8,7 +8,7 @@ differences to be measured. The recipe by which the entity is told from sky and 
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -73,9 +73,9 @@ class Segmenter:
         largest tensor.
         """
         tokens = self.sam.prompt_encoder.image_embedding_size[0] ** 2
-        heads = self.sam.image_encoder.blocks[0].attn.num_heads
+        block: Any = self.sam.image_encoder.blocks[0]
         memory = (
-            4 * 4 * heads * tokens**2
+            4 * 4 * block.attn.num_heads * tokens**2
         )  # float32; logits, softmax and the two relative-position terms
         comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
 
@@ -121,7 +121,8 @@ class Segmenter:
     def cells(self, framed: tuple[int, int]) -> tuple[int, int]:
         """The rows and columns of the logits that lie on the picture, not on the padding."""
         full, size = self.sam.prompt_encoder.mask_input_size[0], self.sam.image_encoder.img_size
-        return tuple(max(1, round(length * full / size)) for length in framed)
+        rows, columns = (max(1, round(length * full / size)) for length in framed)
+        return rows, columns
 
 
 @torch.inference_mode()

@@ -6,7 +6,6 @@ does not count.
 
 import itertools
 import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -117,7 +116,7 @@ def lpips_trunk() -> Path | None:
 
 
 @cache
-def lpips_model(trunk: Path) -> Callable:
+def lpips_model(trunk: Path) -> torch.nn.Module:
     """The distance as a map over the picture: AlexNet from `trunk`, the linear heads from the
     package itself.
     """

@@ -28,6 +28,9 @@ class Codec(nn.Module):
     first-stage models.
     """
 
+    latent_scale: torch.Tensor
+    latent_shift: torch.Tensor
+
     def __init__(self, width: int = 64, depth: int = 2):
         super().__init__()
         wide = 2 * width

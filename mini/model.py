@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import comfy.ldm.models.autoencoder
 import comfy.model_base
@@ -99,7 +100,7 @@ def mini_clip(weights: dict | None = None) -> comfy.sd.CLIP:
 
 def mini_vae(weights: dict | None = None) -> comfy.sd.VAE:
     weights = weights or {k: v for k, v in read("vae").items() if not k.startswith("preview.")}
-    vae = host_vae()
+    vae: Any = host_vae()  # the host lists the first-stage models that a VAE may have
     codec = Codec()
     codec.load_state_dict({k: v.float() for k, v in weights.items()})
     vae.first_stage_model = codec.eval().requires_grad_(False).to(vae.vae_dtype)

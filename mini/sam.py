@@ -3,7 +3,7 @@ weights beside.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,9 @@ DEPTH = 4
 HEADS = 6
 EMBEDDING = 128
 DECODER_HEADS = 4
+
+# Any: segment_anything asks for a class, and is given this by its own builder.
+NORM: Any = partial(torch.nn.LayerNorm, eps=1e-6)
 
 
 def build_mini_sam() -> "Sam":
@@ -45,7 +48,7 @@ def build_mini_sam() -> "Sam":
         num_heads=HEADS,
         mlp_ratio=3.0,
         out_chans=EMBEDDING,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        norm_layer=NORM,
     )
     decoder = MaskDecoder(
         num_multimask_outputs=1,  # the world's subjects have no parts worth a mask of their own

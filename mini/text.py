@@ -5,6 +5,7 @@ words.
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import comfy.sd1_clip
 import comfy.text_encoders.t5
@@ -87,7 +88,8 @@ class MiniTextEncoder(torch.nn.Module):
             model_class=comfy.text_encoders.t5.T5,
             special_tokens={"end": END, "pad": PAD},
         )
-        self.pool = self.t5xxl.operations.Linear(
+        operations: Any = self.t5xxl.operations
+        self.pool = operations.Linear(
             T5_CONFIG["d_model"], POOLED_WIDTH, device=device, dtype=dtype
         )
         self.dtypes = {dtype}

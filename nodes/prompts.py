@@ -191,9 +191,10 @@ class CoupledSplitPrompts(io.ComfyNode):
         split = split_prompts(prompts, method or {})
         outputs = (split.background, "\n".join(split.entities), "\n".join(split.prompts))
         warning = find_misplaced_place(split)
-        if warning:
-            logging.warning("Coupled: Split Prompts: %s", warning)
-        return io.NodeOutput(*outputs, ui=ui.PreviewText(warning) if warning else None)
+        if not warning:
+            return io.NodeOutput(*outputs)
+        logging.warning("Coupled: Split Prompts: %s", warning)
+        return io.NodeOutput(*outputs, ui=ui.PreviewText(warning))
 
 
 def split_prompts(text: str, choice: dict) -> SplitPrompts:

@@ -147,7 +147,7 @@ class CoupledThetaSchedule(io.ComfyNode):
         parameters = {key: value for key, value in shape.items() if key != "shape"}
         if shape.get("shape") != "constant":
             parameters["reference_steps"] = reference_steps
-        return io.NodeOutput(family(shape.get("shape"), **parameters))
+        return io.NodeOutput(family(str(shape.get("shape")), **parameters))
 
 
 def learned_values() -> dict[str, str]:

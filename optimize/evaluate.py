@@ -118,7 +118,9 @@ class Attempt:
         self.number = trial.number
         theta = self.stage.suggest(trial)
         with torch.inference_mode():
-            return self.evaluator.evaluate(self.stage, theta, trial).value
+            value = self.evaluator.evaluate(self.stage, theta, trial).value
+        assert value is not None  # only a candidate that is read again may have none
+        return value
 
 
 def rotated_order(number: int, count: int) -> list[int]:

@@ -81,7 +81,9 @@ class Learning:
         if name in SHAPES:
             return self.studies.open(name, None)
         steps = self.task.painter.settings.steps
-        return self.studies.open(name, self.schedule_of(self.best()).values(steps))
+        best = self.best()
+        assert best is not None  # the shapes were tried before
+        return self.studies.open(name, self.schedule_of(best).values(steps))
 
     def try_candidate(self, stage: StageStudy) -> None:
         """Tries one schedule.

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import comfy.samplers
 import torch
@@ -31,7 +32,7 @@ def resume(
     """
     host = comfy.samplers.sampler_object(run.sampler_name)
     function = from_step(host.sampler_function, start, latent, keep)
-    sampler = KSAMPLER(function, host.extra_options)
+    sampler: Any = KSAMPLER(function, host.extra_options)
     sampler.stands_for = host  # a trial of this one would store its latents
     return run.sample(images, callback, sampler)
 
@@ -44,8 +45,17 @@ def from_step(
     """
 
     @functools.wraps(function)
-    def run(model, noise, sigmas, extra_args=None, callback=None, disable=None, **options):
+    def run(
+        model,
+        noise,
+        sigmas,
+        extra_args=None,
+        callback: Callable | None = None,
+        disable=None,
+        **options,
+    ):
         def step_done(state: dict) -> None:
+            assert callback is not None  # a Run always has one
             keep(start + state["i"], state["x"])
             callback({**state, "i": start + state["i"]})
 

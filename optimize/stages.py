@@ -46,7 +46,8 @@ RESOLUTION = 3
 class Stage(Protocol):
     """What one study searches. `starts` are tried first."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def starts(self) -> tuple[dict[str, float], ...]: ...
@@ -130,14 +131,15 @@ class StepsStage:
 
 def make_stage(name: str, start: Sequence[float] | None) -> Stage:
     """A stage by its name; the shapes need no start."""
+    if name in SHAPES:
+        return ShapeStage(name)
+    assert start is not None
     if name == KNOTS:
         return KnotsStage(start)
-    if name == STEPS:
-        return StepsStage(start)
-    return ShapeStage(name)
+    return StepsStage(start)
 
 
-def move(start: Sequence[float], moves: Sequence[float]) -> ThetaSchedule:
+def move(start: Sequence[float], moves: Sequence[float] | np.ndarray) -> ThetaSchedule:
     """The valid schedule nearest to start + moves, in least squares; without a move the start,
     digit for digit.
     """

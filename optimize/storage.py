@@ -9,6 +9,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,26 +105,37 @@ def make_retry() -> Callable:
 def open_database(url: str, heartbeat: int, grace: int) -> "optuna.storages.RDBStorage":
     from optuna.storages import RDBStorage
     from sqlalchemy import event
-    from sqlalchemy.exc import DBAPIError, IntegrityError
 
     arguments = {"timeout": 60} if url.startswith("sqlite") else {}  # while another worker writes
-    options = {
-        "heartbeat_interval": heartbeat,
-        "grace_period": grace,
-        "heartbeat_stale_trial_callback": make_retry(),
-    }
-    for wait in (*WAITS, None):
-        try:
-            storage = RDBStorage(url, {"connect_args": arguments, "pool_pre_ping": True}, **options)
-            break
-        except DBAPIError as error:
-            made_at_once = isinstance(error, IntegrityError) or "exists" in str(error)
-            if wait is None or not made_at_once:
-                raise
-            time.sleep(wait)  # another worker makes the tables of a new study at this moment
+    open_storage = partial(
+        RDBStorage,
+        url,
+        {"connect_args": arguments, "pool_pre_ping": True},
+        heartbeat_interval=heartbeat,
+        grace_period=grace,
+        heartbeat_stale_trial_callback=make_retry(),
+    )
+    storage = open_beside_others(open_storage)
     if url.startswith("sqlite"):
         event.listen(storage.engine, "begin", lock_at_once)
     return storage
+
+
+def open_beside_others(
+    open_storage: "Callable[[], optuna.storages.RDBStorage]",
+) -> "optuna.storages.RDBStorage":
+    """Tries again while another worker makes the tables of a new study."""
+    from sqlalchemy.exc import DBAPIError, IntegrityError
+
+    for wait in WAITS:
+        try:
+            return open_storage()
+        except DBAPIError as error:
+            made_at_once = isinstance(error, IntegrityError) or "exists" in str(error)
+            if not made_at_once:
+                raise
+            time.sleep(wait)
+    return open_storage()
 
 
 def lock_at_once(connection) -> None:
@@ -165,4 +177,5 @@ def last_sign(trial: "optuna.trial.FrozenTrial") -> float:
 
     One that was retried still carries its first worker's sign.
     """
+    assert trial.datetime_start is not None  # it runs
     return max(trial.system_attrs.get("alive", 0.0), trial.datetime_start.timestamp())

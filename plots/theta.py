@@ -50,7 +50,7 @@ def _write(
     pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: float, color: tuple, anchor: str
 ) -> None:
     font = ImageFont.load_default(size * SCALE)  # the font inside Pillow: the same on every machine
-    pen.text(_scaled(x, y), text, fill=color, font=font, anchor=anchor)
+    pen.text((x * SCALE, y * SCALE), text, fill=color, font=font, anchor=anchor)
 
 
 def _draw_axes(pen: ImageDraw.ImageDraw, steps: int) -> None:

@@ -139,10 +139,12 @@ def read_member(name: str, value: object) -> list[tuple[str, str]]:
         if not label:
             raise AnswerError(f"It has a part '{shorten(name, 40)}' that was not asked for.")
         named = [("Background" if label[1] else f"Entity {int(label[2])}", value)]
+    sections = []
     for label, text in named:
         if not isinstance(text, str):
             raise AnswerError(f"{label} is not a text but {shorten(json.dumps(text), 60)}.")
-    return named
+        sections.append((label, text))
+    return sections
 
 
 def order_of(label: str) -> int:

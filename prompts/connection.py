@@ -10,12 +10,13 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .address import Address, api_key
 
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
 MAX_BODY = 1 << 20  # bytes of a response; a split has a few thousand
 POLL_SECONDS = 0.2
@@ -70,7 +71,7 @@ def session_for(address: Address) -> requests.Session:
     return session
 
 
-def make_adapter() -> requests.adapters.HTTPAdapter:
+def make_adapter() -> HTTPAdapter:
     """A transport that remembers its connections: a request that waits gives no other hold."""
     from requests.adapters import HTTPAdapter
 
@@ -80,7 +81,7 @@ def make_adapter() -> requests.adapters.HTTPAdapter:
             self.connections = []
 
         def get_connection_with_tls_context(self, *args, **kwargs):
-            pool = super().get_connection_with_tls_context(*args, **kwargs)
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
             pool.ConnectionCls = partial(open_connection, pool.ConnectionCls, self.connections)
             return pool
 
@@ -95,7 +96,8 @@ def open_connection(connect: Callable, connections: list, **options):
 
 def cut_connections(session: requests.Session) -> None:
     """End what the session waits for; the server sees the connection close."""
-    for connection in session.get_adapter("https://").connections:
+    adapter: Any = session.get_adapter("https://")  # of make_adapter
+    for connection in adapter.connections:
         if connection.sock is not None:
             with suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)

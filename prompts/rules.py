@@ -124,7 +124,7 @@ def share_places(prompts: list[Prompt]) -> None:
             break
         common = kept  # where another place goes on after them, fewer are left the next time
     for prompt, places in zip(prompts, found, strict=True):
-        for identity in common:
+        for identity in kept:
             prompt.share(places[identity])
 
 

@@ -48,8 +48,8 @@ def clean_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
 
 def strip_list_marks(prompts: Sequence[str]) -> list[str]:
     """The prompts without bullets or numbers that count up; empty when not all have them."""
-    found = [LIST_MARK.match(prompt) for prompt in prompts]
-    if not all(found):
+    found = [match for prompt in prompts if (match := LIST_MARK.match(prompt))]
+    if len(found) < len(prompts):
         return []
     marks = [prompt[: match.start("rest")] for prompt, match in zip(prompts, found, strict=True)]
     numbers = [re.sub(r"\D", "", mark) for mark in marks]
@@ -62,8 +62,8 @@ def strip_list_marks(prompts: Sequence[str]) -> list[str]:
 
 def strip_quotes(prompts: Sequence[str]) -> list[str]:
     """The prompts without quotes around each; empty when not all have them."""
-    found = [QUOTED.fullmatch(prompt) for prompt in prompts]
-    return [match["rest"].strip() for match in found] if all(found) else []
+    found = [match for prompt in prompts if (match := QUOTED.fullmatch(prompt))]
+    return [match["rest"].strip() for match in found] if len(found) == len(prompts) else []
 
 
 def check_prompts(prompts: Sequence[str]) -> None:

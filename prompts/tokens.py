@@ -76,7 +76,9 @@ def tokenize(text: str) -> list[Token]:
     skeleton = draw_skeleton(text, groups, wholes)
     tokens: list[Token] = []
     for start, stop in find_chunks(skeleton):
-        mark_start = start + MARK.search(skeleton[start:stop]).start()
+        found = MARK.search(skeleton[start:stop])
+        assert found is not None  # it may be empty
+        mark_start = start + found.start()
         key = make_key(text[start:mark_start])
         if is_word(key):
             around = tuple(group for group in groups if start in group.inside)

@@ -133,7 +133,7 @@ def check_fit(model, samples: torch.Tensor) -> None:
             f" {samples.shape[1]} channels, as those of another model do, and the model takes"
             f" {kind.latent_channels}. (An empty latent may have any number.)"
         )
-    if has_plate(model) and samples.shape[-2:].numel() == 1:
+    if has_plate(model) and math.prod(samples.shape[-2:]) == 1:
         raise ValueError(
             "Use a larger latent, or mode exact: this one is 1 × 1, so that nothing lies beside the"
             " entity, where mode local would keep the background."

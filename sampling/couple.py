@@ -37,13 +37,13 @@ def couple(model, schedule: ThetaSchedule, mode: str = DEFAULT):
 
     ValueError if the model cannot be coupled, theta leaves [0, 1], or there is no such mode.
     """
-    mode = get_mode(mode)
+    chosen = get_mode(mode)
     check_schedule(schedule)
     architecture = architecture_of(model.get_model_object("diffusion_model"))
     wrappers = {
-        WrappersMP.OUTER_SAMPLE: CoupledRun(mode),
+        WrappersMP.OUTER_SAMPLE: CoupledRun(chosen),
         WrappersMP.APPLY_MODEL: CoupledApply(architecture),
-        WrappersMP.DIFFUSION_MODEL: CoupledCall(architecture, schedule, mode),
+        WrappersMP.DIFFUSION_MODEL: CoupledCall(architecture, schedule, chosen),
     }
     model = model.clone()
     for kind, wrapper in wrappers.items():

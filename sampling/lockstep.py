@@ -8,6 +8,7 @@ import functools
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import comfy.model_management
 import comfy.sample
@@ -93,7 +94,7 @@ def plan_run(
     sampler_name: str,
     scheduler: str,
     denoise: float = 1.0,
-    positive: Conditioning = (),
+    positive: Conditioning | None = None,
     negative: Conditioning | None = None,
     cfg: float = 1.0,
 ) -> "Run":
@@ -107,7 +108,7 @@ def plan_run(
     )
     return Run(
         model=model,
-        positive=positive,
+        positive=positive or [],
         negative=negative,
         cfg=cfg,
         sampler_name=sampler_name,
@@ -149,6 +150,12 @@ def mask_rows(mask: torch.Tensor | None, images: torch.Tensor) -> torch.Tensor |
     return comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), images.shape[0])
 
 
+class Samples(Protocol):
+    """What makes some images of a set: a Run, or what stands before one."""
+
+    def sample(self, images: range, callback: Callable, /) -> torch.Tensor: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """Everything that the passes of one set share.
@@ -156,7 +163,7 @@ class Run:
     The tensors hold all images; a pass takes its rows.
     """
 
-    model: object
+    model: Any
     positive: Conditioning
     negative: Conditioning | None
     cfg: float
@@ -252,7 +259,9 @@ def sample_in_passes(
     return torch.stack(done)
 
 
-def attempt(run: Run, images: range, callback: Callable, may_halve: bool) -> torch.Tensor | None:
+def attempt(
+    run: Samples, images: range, callback: Callable, may_halve: bool
+) -> torch.Tensor | None:
     """One pass; None when it ran out of memory and fewer images may fit."""
     try:
         return run.sample(images, callback)

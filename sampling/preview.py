@@ -66,4 +66,5 @@ class SetProgress:
             ):  # a previewer that shows its pictures itself
                 return shown
             self.pictures[i] = shown[1]
+        assert shown is not None  # no pass is without images
         return (shown[0], grid(self.pictures, self.n), shown[2])

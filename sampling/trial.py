@@ -7,6 +7,7 @@ own, or behind a partial or a class is found like any other.
 
 import inspect
 import logging
+from typing import Any
 
 import comfy.samplers
 import torch
@@ -165,7 +166,8 @@ def near(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def name_of(sampler: comfy.samplers.Sampler) -> str:
     """The name that the host's lists have for a sampler."""
-    function = inspect.unwrap(getattr(sampler, "sampler_function", sampler))
+    function: Any = getattr(sampler, "sampler_function", sampler)
+    function = inspect.unwrap(function)
     function = getattr(function, "func", function)  # of a partial
     name = getattr(function, "__name__", type(function).__name__)
     return name.removeprefix("sample_").removesuffix("_function")

@@ -102,7 +102,7 @@ FAMILIES: dict[str, type[ThetaSchedule]] = {
 }
 
 
-def family(shape: str, **parameters: float) -> ThetaSchedule:
+def family(shape: str, **parameters: float | str) -> ThetaSchedule:
     """The schedule of a family by its name and parameters.
 
     ValueError for unknown names or parameters.

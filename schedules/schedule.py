@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 MAX_STEPS = 10_000
 
 
-def finite(value: object, label: str) -> float:
+def finite(value: Any, label: str) -> float:
     """`value` as a plain float. ValueError, naming `label`, when it is not a finite number."""
     try:
         number = math.nan if isinstance(value, bool | str) else float(value)
@@ -19,7 +19,7 @@ def finite(value: object, label: str) -> float:
     return number
 
 
-def whole(value: object, label: str, low: int = 1, high: int = MAX_STEPS) -> int:
+def whole(value: Any, label: str, low: int = 1, high: int = MAX_STEPS) -> int:
     """`value` as an int in [low, high]. ValueError, naming `label`, otherwise."""
     number = finite(value, label)
     if number != int(number) or not low <= number <= high:
@@ -38,7 +38,11 @@ class ThetaSchedule(ABC):
     """
 
     shape: ClassVar[str]
-    name: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What people call it."""
 
     @abstractmethod
     def theta(self, progress: float) -> float:
@@ -59,7 +63,8 @@ class ThetaSchedule(ABC):
     @property
     def parameters(self) -> dict:
         """The numbers that make this schedule, by name."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k != "name"}
+        schedule: Any = self  # each is a dataclass
+        return {k: v for k, v in dataclasses.asdict(schedule).items() if k != "name"}
 
     @property
     def summary(self) -> str:

@@ -133,7 +133,8 @@ def projection_note(given: Sequence[float], projected: Sequence[float]) -> str |
 class Curve(Protocol):
     """What is needed of the host's curve (comfy_api.input.CurveInput)."""
 
-    points: list[tuple[float, float]]
+    @property
+    def points(self) -> list[tuple[float, float]]: ...
 
     def interp(self, x: float) -> float:
         """y at x in [0, 1]."""

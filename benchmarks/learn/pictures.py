@@ -48,7 +48,9 @@ def draw_front(learning: Learning, candidates: Sequence[Candidate]) -> str:
     for one in shown:
         fill = None if learning.is_feasible(one) else PAPER
         parts.append(axes.draw_dot(*find_point(one), hues[one.stage], 4, fill))
-    parts.append(axes.draw_dot(*find_point(learning.best()), INK, 8, "none"))
+    best = learning.best()
+    assert best is not None
+    parts.append(axes.draw_dot(*find_point(best), INK, 8, "none"))
     parts += draw_legend(hues, LEGEND, TOP + 16)
     note = "ring: the learned one; hollow: loses too many"
     parts.append(draw_text(LEGEND + 32, TOP + 20 * len(hues) + 22, note, 12, QUIET))

@@ -49,6 +49,7 @@ def find_contenders(learning: Learning) -> list[Contender]:
             " nothing to compare. The next run goes on from here."
         )
     best = learning.best()
+    assert best is not None
     found = [Contender(LEARNED, LEARNED, learning.schedule_of(best), training=best)]
     for shape in SHAPES:
         found += find_shape_contenders(learning, shape)
@@ -57,7 +58,11 @@ def find_contenders(learning: Learning) -> list[Contender]:
 
 def find_shape_contenders(learning: Learning, shape: str) -> list[Contender]:
     """The best of a shape by each preset; one that is the best by both comes once."""
-    best = {preset: learning.best(shape, weights=weights) for preset, weights in PRESETS.items()}
+    best: dict[str, Candidate] = {}
+    for preset, weights in PRESETS.items():
+        candidate = learning.best(shape, weights=weights)
+        assert candidate is not None  # every shape was tried
+        best[preset] = candidate
     presets: dict[str, list[str]] = {}
     for preset, one in best.items():
         presets.setdefault(describe_parameters(one), []).append(preset)

@@ -16,7 +16,7 @@ from coupled.optimize.painter import decode_each
 from ..models import GUIDANCE
 from ..sets import NamedSet
 from ..store import Key, Record
-from .methods import Baseline, Method
+from .methods import Baseline, Coupled, Method
 
 MOST_DB = 100.0  # the PSNR of backgrounds that are the same, where it would be infinite
 
@@ -46,12 +46,13 @@ class JobPainter:
 
     def paint(self, job: Job) -> torch.Tensor:
         """Images [n, H, W, 3] in [0, 1]."""
-        if isinstance(job.method, Baseline):
-            return self.paint_baseline(job)
-        return self.paint_coupled(job)
+        method = job.method
+        if isinstance(method, Baseline):
+            return self.paint_baseline(job, method)
+        return self.paint_coupled(job, method)
 
-    def paint_baseline(self, job: Job) -> torch.Tensor:
-        samples = job.method.make(
+    def paint_baseline(self, job: Job, method: Baseline) -> torch.Tensor:
+        samples = method.make(
             self.model,
             self.clip,
             job.set.prompts,
@@ -62,17 +63,17 @@ class JobPainter:
         )["samples"]
         return decode_each(self.vae, samples)
 
-    def paint_coupled(self, job: Job) -> torch.Tensor:
+    def paint_coupled(self, job: Job, method: Coupled) -> torch.Tensor:
         settings = Settings(
             self.steps,
             guidance=GUIDANCE,
-            mode=job.method.mode,
-            entity_text=job.method.entity_text,
+            mode=method.mode,
+            entity_text=method.entity_text,
         )
         painter = Painter(
             self.model, self.clip, self.vae, [job.set], [job.seed], self.latent, settings
         )
-        return painter.paint((0, 0), job.method.theta())
+        return painter.paint((0, 0), method.theta())
 
 
 def measure(

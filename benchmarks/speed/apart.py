@@ -79,6 +79,7 @@ def measure_import_seconds(host: Path) -> float:
     spec = importlib.util.spec_from_file_location(
         "coupled_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
     )
+    assert spec is not None and spec.loader is not None
     pack = sys.modules["coupled_pack"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pack)
     asyncio.run(load_schemas(pack))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def measure_steps(bench: Bench) -> dict:
 def measure_step(bench: Bench, n: int, cases: dict[str, tuple], repeats: int) -> dict:
     """Ratios of one step of n images for each case of (theta, mode)."""
     tokens = bench.size.image_tokens
-    runs = {"stock": partial(bench.stock, n, tokens)}
+    runs: dict[str, Callable[[], None]] = {"stock": partial(bench.stock, n, tokens)}
     for name, (theta, mode) in cases.items():
         runs[name] = partial(bench.coupled, n, tokens, theta, mode)
     seconds = time_in_turn(bench, runs, repeats)
@@ -51,7 +52,7 @@ def measure_runs(bench: Bench) -> dict:
 
 def measure_run(bench: Bench, n: int, schedules: dict, repeats: int) -> dict:
     tokens, steps = bench.size.run
-    runs = {"stock": partial(bench.stock, n, tokens, steps)}
+    runs: dict[str, Callable[[], None]] = {"stock": partial(bench.stock, n, tokens, steps)}
     for name, schedule in schedules.items():
         for mode in ("exact", "local"):
             run = partial(bench.coupled, n, tokens, schedule, mode, steps)
@@ -75,7 +76,7 @@ def measure_growth(bench: Bench) -> dict:
 
 def measure_point(bench: Bench, n: int, tokens: int, at: int) -> dict:
     """A mixed step of n images against a stock step of one."""
-    runs = {
+    runs: dict[str, Callable[[], None]] = {
         "stock": partial(bench.stock, 1, tokens),
         "mixed": partial(bench.coupled, n, tokens, HALF, "exact"),
     }

@@ -20,20 +20,19 @@ class SceneArrays:
     """
 
     def __init__(self, folder: Path, count: int | None = None):
-        mode = "r" if count is None else "w+"
-        self.images_NHWC = open_array(folder / "images.npy", mode, np.uint8, count, SIZE, SIZE, 3)
-        self.masks_NHW = open_array(folder / "masks.npy", mode, np.uint8, count, SIZE, SIZE)
-        self.subject_N = open_array(folder / "subjects.npy", mode, np.int16, count)
-        self.place_N = open_array(folder / "places.npy", mode, np.int16, count)
+        self.images_NHWC = open_array(folder / "images.npy", np.uint8, count, SIZE, SIZE, 3)
+        self.masks_NHW = open_array(folder / "masks.npy", np.uint8, count, SIZE, SIZE)
+        self.subject_N = open_array(folder / "subjects.npy", np.int16, count)
+        self.place_N = open_array(folder / "places.npy", np.int16, count)
 
     def __len__(self) -> int:
         return len(self.subject_N)
 
 
-def open_array(path: Path, mode: str, dtype, *shape: int | None) -> np.memmap:
-    if mode == "r":
+def open_array(path: Path, dtype, count: int | None, *size: int) -> np.memmap:
+    if count is None:
         return np.load(path, mmap_mode="r")
-    return np.lib.format.open_memmap(path, mode, dtype, shape)
+    return np.lib.format.open_memmap(path, "w+", dtype, (count, *size))
 
 
 def draw_index(rng: np.random.Generator, scenes: SceneArrays, batch: int) -> np.ndarray:

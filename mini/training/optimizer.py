@@ -34,7 +34,8 @@ class Optimizer:
         matrices = [c for n, c in self.copies.items() if is_matrix and c.ndim == 2 and is_matrix(n)]
         chosen = {id(c) for c in matrices}
         rest = [c for c in self.copies.values() if id(c) not in chosen]
-        self.parts = [torch.optim.AdamW(rest, betas=BETAS, weight_decay=decay)]
+        adam = torch.optim.AdamW(rest, betas=BETAS, weight_decay=decay)
+        self.parts: list[torch.optim.Optimizer] = [adam]
         if matrices:
             muon = torch.optim.Muon(
                 matrices, weight_decay=MUON_DECAY, adjust_lr_fn="match_rms_adamw"

@@ -6,6 +6,7 @@ get noise.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -62,7 +63,8 @@ def train_codec(
     torch.manual_seed(seed)
     codec = Codec()
     rng = np.random.default_rng([seed, resume(codec, path)])
-    codec = codec.to(memory_format=torch.channels_last)
+    # torch takes this option, but its annotations leave it out.
+    cast(Any, codec).to(memory_format=torch.channels_last)
     optimizer = Optimizer(codec, decay=1e-4)
     batches = codec_batches(scenes, batch, rng)
     rate = Rate(2e-3, power=0.7)

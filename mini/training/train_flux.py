@@ -8,6 +8,7 @@ student at guidance g learns the frozen teacher's v_empty + g (v_caption - v_emp
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import comfy.ldm.flux.model
 import comfy.model_management
@@ -37,7 +38,8 @@ class Student(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        comfy.model_management.in_training = True  # the host then takes its differentiable RoPE
+        host: Any = comfy.model_management
+        host.in_training = True  # the host then takes its differentiable RoPE
         config = {k: v for k, v in FLUX_CONFIG.items() if k != "image_model"}
         self.text = MiniTextEncoder(dtype=torch.float32).requires_grad_(True)
         del self.text.t5xxl.logit_scale  # CLIP's; nothing here uses it
@@ -76,7 +78,8 @@ def initialize(student: Student) -> None:
             torch.nn.init.ones_(p)
         if "_mod.lin" in name or "modulation" in name or "final_layer.linear" in name:
             torch.nn.init.zeros_(p)
-    torch.nn.init.normal_(student.text.t5xxl.transformer.shared.weight, std=1.0)
+    transformer: Any = student.text.t5xxl.transformer
+    torch.nn.init.normal_(transformer.shared.weight, std=1.0)
 
 
 def keep_norm_inputs(student: Student) -> None:
@@ -94,8 +97,9 @@ def copy_input(module: torch.nn.Module, args: tuple) -> tuple:
 
 def fuse_norms(flux: comfy.ldm.flux.model.Flux) -> None:
     """Put fused norms in the place of those of queries and keys."""
-    parts = list(flux.single_blocks)
-    for block in flux.double_blocks:
+    blocks: list[Any] = list(flux.double_blocks)
+    parts: list[Any] = list(flux.single_blocks)
+    for block in blocks:
         parts += [block.img_attn, block.txt_attn]
     for part in parts:
         part.norm = FusedNorm(part.norm)

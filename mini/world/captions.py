@@ -26,6 +26,7 @@ def caption(rng: np.random.Generator, subject: Subject | None, place: Place | No
     """A random caption; `subject` or `place` may be left out, not both."""
     where = place_words(rng, place) if place else ""
     if subject is None:
+        assert place is not None
         article = where.split(" ", 1)[1] if rng.random() < 0.75 else where
         return Caption(sentence(article), None, place.name)
     i, j = rng.integers(len(subject.nouns)), rng.integers(len(subject.verbs))

@@ -40,6 +40,7 @@ def compiled(model, guards):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guards", ["node", "all"])
 @pytest.mark.parametrize("first", ["compile", "couple"])
 def test_compiled_model_keeps_theta_apart(model, guards, first):
@@ -66,6 +67,7 @@ def test_compiled_model_keeps_theta_apart(model, guards, first):
         )
 
 
+@pytest.mark.slow
 def test_compiled_model_hides_the_padding_of_shorter_entities(model):
     texts = [tiny_conditioning(tokens, seed=tokens) for tokens in (5, 7, 4)]
     conditioning = couple_conditioning(texts[0], texts[1:])
@@ -74,6 +76,7 @@ def test_compiled_model_hides_the_padding_of_shorter_entities(model):
     assert relative_error(ours, tiny_sample(patched, conditioning, batch=2, steps=2)) <= 1e-5
 
 
+@pytest.mark.slow
 def test_uncoupled_calls_stay_compiled_beside_coupled_ones(model):
     """cfg with a negative of the coupled text's length, the case in which the two calls look most
     alike.
@@ -138,6 +141,7 @@ def on_torch_attention(model):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention, mode", CASES)
 def test_all_blocks_of_a_coupled_call_are_one_graph_for_every_theta(attention, mode):
     """A theta that rises with each step, then other schedules: code compiled in the first call

@@ -69,6 +69,7 @@ def test_expected_cost_of_flux_dev():
     assert FLUX_DEV.flops(4, 4096, 1) == 4 * FLUX_DEV.flops(1, 4096, 1)
 
 
+@pytest.mark.slow
 def test_import_is_measured_in_a_process_of_its_own():
     import folder_paths
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from coupled.devtools import install, stream
+from coupled.devtools import check, install, stream
 from coupled.devtools.environment import Environment, SetupError
 from coupled.devtools.host import HostError, HostServer, free_port, link_pack
 from coupled.devtools.sheet import CELL, contact_sheet
@@ -132,6 +132,7 @@ def test_only_what_needs_them_installs_test_tools_and_templates():
         "demo": set(),
         "serve": {"ComfyUI's templates"},
         "test": {"ComfyUI's templates", "test tools"},
+        "check": {"test tools"},
         "bench": {"test tools"},
         "optimize": {"test tools"},
         "train-mini": {"test tools"},
@@ -201,6 +202,64 @@ def test_tests_run_whatever_the_style_check_says(tmp_path, style, tests, code):
     assert done.stdout.endswith("ran -m pytest -q -rfEs tests/one.py\n")  # s: skips, with reasons
     assert ("matter only if you changed the code" in done.stderr) == bool(style)
     assert "mend the lines above" not in done.stderr
+
+
+def test_check_hands_over_the_host_and_the_options_of_pytest(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$*" in "-m "*) echo "ran $*"; exit 3;; esac\n')
+    python.chmod(0o755)
+    done = dev("check", "-x", COMFYUI_PATH=str(HOST), COMFYUI_PYTHON=str(python))
+    assert done.returncode == 3
+    assert done.stdout.endswith(f"ran -m devtools.check --host {HOST.resolve()} -x\n")
+
+
+@pytest.mark.parametrize("style, types, code", [(0, 0, 0), (1, 0, 1), (0, 2, 1)])
+def test_every_step_of_check_runs_and_says_how_it_went(capsys, style, types, code):
+    assert check.run_all({"style": lambda: style, "types": lambda: types}) == code
+    result = {0: "passed"}
+    assert re.fullmatch(
+        rf"style: {result.get(style, 'failed')} in \d\.\d s\n"
+        rf"types: {result.get(types, 'failed')} in \d\.\d s\n",
+        capsys.readouterr().out,
+    )
+
+
+def test_check_formats_lints_types_and_tests_and_leaves_out_what_is_slow():
+    planned = check.steps(HOST, ["-x"])
+    assert list(planned) == ["format", "lint", "types", "fast tests"]
+    assert planned["fast tests"].args[-2:] == (f"{check.FAST} and not slow", "-x")
+
+
+def plant_pack(root: Path, line: str) -> None:
+    """A pack of one room, whose module knows a tool by both its names, the host and a package."""
+    files = {
+        "pyproject.toml": (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        "dev.py": "from devtools.tool import count\n\ncount(1)\n",
+        "devtools/__init__.py": "",
+        "devtools/tool.py": "def count(n: int) -> int:\n    return n\n",
+        "room/__init__.py": "",
+        "room/inner/__init__.py": "",
+        "room/inner/part.py": "import comfy.samplers\nimport torch\n\n"
+        f"from ...devtools.tool import count\n\n{line}\n",
+        "tests/__init__.py": "count: int = 'tests are not typed'\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", ["count('one')", "comfy.samplers.KSAMPLER()", "torch.no_such"])
+def test_a_type_error_is_shown_where_it_is(tmp_path, capsys, line):
+    plant_pack(tmp_path, line)
+    assert check.check_types(tmp_path, HOST) == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("room/inner/part.py:6:") and rest == ["Found 1 diagnostic"]
+
+
+def test_types_that_fit_pass_in_silence(tmp_path, capsys):
+    plant_pack(tmp_path, "count(torch.arange(2).ndim)")
+    assert check.check_types(tmp_path, HOST) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_output_in_another_encoding_stops_nothing():

@@ -157,6 +157,7 @@ def test_the_push_workflow_runs_the_fast_part_everywhere_and_all_on_both_ends():
     oldest = ".".join(map(str, OLDEST_HOST))
     assert whole["strategy"]["matrix"]["host"] == [oldest, hosts.RELEASES[-1].version]
     assert "continue-on-error" not in str(workflow)
+    assert {"run": "python3 dev.py check"} in workflow["jobs"]["check"]["steps"]
 
 
 # ---- boards
@@ -181,6 +182,7 @@ def judge(pack: Path) -> dict:
     return check_pack(resolver, "coupled", str(pack), sig=SignatureResolver(resolver))
 
 
+@pytest.mark.slow
 def test_import_guard_finds_nothing_that_this_host_lacks():
     report = judge(ROOT)
     assert report["references"] > 200  # it has looked

@@ -107,6 +107,7 @@ def test_frozen_weights_and_buffers_are_saved_as_they_are():
     assert torch.equal(state["running_mean"], model.running_mean)
 
 
+@pytest.mark.slow
 def test_the_stages_make_all_weights_from_a_seed_and_are_not_run_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(train, "write_tokenizer", lambda: None)  # it would write into the pack
@@ -167,6 +168,7 @@ def test_the_set_up_looks_for_the_font_where_the_world_does():
     assert (system.FONT, system.FONT_FOLDERS) == (font.NAME, font.FOLDERS)
 
 
+@pytest.mark.slow
 def test_bench_mini_runs_where_no_training_ever_ran(tmp_path, capsys):
     options = bench.parse(["--host", folder_paths.base_path, "--work", str(tmp_path), "--quick"])
     assert bench.run(options) == 0

@@ -92,6 +92,7 @@ def test_the_contract():
     } <= set(names)
 
 
+@pytest.mark.slow
 def test_it_learns_saves_and_goes_on(mini, host):
     theta, plot, text = execute(mini).result
     assert theta.values(STEPS) == sorted(theta.values(STEPS)) and plot.shape[-2:] == (1152, 3)
@@ -126,6 +127,7 @@ def test_an_interruption_saves_the_best_and_ends_the_node(mini, host, monkeypatc
     )  # the fourth was interrupted when its one set was measured
 
 
+@pytest.mark.slow
 def test_progress_rises_and_shows_a_picture_at_each_new_best(mini, host, monkeypatch):
     seen = []
     monkeypatch.setattr(

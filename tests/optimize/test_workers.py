@@ -110,6 +110,7 @@ def share_a_study(place: str, folder: Path) -> None:
     assert learning.run().finished and measured(log) == lines
 
 
+@pytest.mark.slow
 def test_workers_on_one_machine(tmp_path):
     share_a_study(str(tmp_path / "study.db"), tmp_path)
 

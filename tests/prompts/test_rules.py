@@ -365,6 +365,7 @@ def test_generated_sets_are_split_as_they_were_made():
             assert len(split.background) >= len(f"{scene}{style}.") - 3
 
 
+@pytest.mark.slow
 def test_any_words_at_all():
     """Random prompts from few words, with punctuation anywhere: a split or a clear error, in any
     order the same.
