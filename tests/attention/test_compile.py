@@ -15,6 +15,8 @@ from coupled.schedules import constant, sin
 from compare import relative_error
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_sample
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fresh_compiler():

@@ -116,6 +116,7 @@ def there_and_back(mini, steps):
     return relative(back, source)
 
 
+@pytest.mark.slow
 def test_inverted_and_made_anew_the_source_comes_back(mini):
     """Without control both ways follow one path; what is left is Euler's error, of first order in
     the step.

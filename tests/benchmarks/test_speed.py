@@ -20,6 +20,8 @@ from coupled.benchmarks.speed.measure import (
 )
 from coupled.benchmarks.speed.page import write_page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report():

@@ -21,6 +21,8 @@ from coupled.mini.training.optimizer import Optimizer
 from coupled.mini.world import PLACES
 from coupled.mini.world.subjects import glyph
 
+pytestmark = pytest.mark.slow
+
 
 def line(seed=0):
     torch.manual_seed(seed)

@@ -17,6 +17,8 @@ from coupled.optimize.meter import Measured
 from coupled.plots.learning import draw_strip
 from coupled.schedules import from_values, read_schedule
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 SETS = "A cat sits in a meadow.\nA horse runs in a meadow."
 INPUTS = {

@@ -27,6 +27,8 @@ from coupled.optimize.storage import find_address, hide_password, last_sign
 from optimize_toy import toy_task
 from paths import TESTS
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = TESTS / "optimize_toy.py"
 SETS, HEARTBEAT, GRACE, PAUSE = 4, 1, 2, 0.1
 BINARIES = [Path(p) for p in (os.environ.get("PATH") or "").split(os.pathsep)] + sorted(

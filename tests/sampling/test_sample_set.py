@@ -496,6 +496,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(model, positive):
         samples(model, positive, callback=fails)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [0, 2, 5])
 def test_an_interrupt_stops_at_its_step_and_frees(model, positive, stop_at):
     seen, kept = [], []
