@@ -1,4 +1,4 @@
-"""The baseline RF-inversion (Rout et al. 2024): an image is turned back into noise and made anew
+"""The baseline RF-inversion (Rout et al. 2024): an image is turned back into noise and made again
 with another prompt.
 
 sigma is the noise level, x = (1-sigma)·x0 + sigma·noise, and v = noise - x0 = (x - x0)/sigma the
@@ -67,7 +67,7 @@ def rf_inversion(
 
 
 def check_control(model, latent: dict, gamma: float, eta: float) -> None:
-    """ValueError for shares that are none, a noise mask, and models without a velocity."""
+    """ValueError for shares outside [0, 1], a noise mask, and models without a velocity."""
     check_share("gamma", gamma)
     check_share("eta", eta)
     if latent.get("noise_mask") is not None:

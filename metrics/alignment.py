@@ -48,6 +48,6 @@ def check(images_NHWC: torch.Tensor, prompts: Sequence[str]) -> None:
     for i, image_HWC in enumerate(images_NHWC, 1):
         if not image_HWC.isfinite().all():
             raise ValueError(
-                f"Image {i} has pixels that are no numbers (NaN or infinite). It was spoilt where"
-                " it was made: try the model or the VAE in a higher precision."
+                f"Image {i} contains NaN or infinite pixels. Decode it again with an fp32 VAE, or"
+                " load the model in a higher precision."
             )

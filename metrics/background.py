@@ -1,6 +1,6 @@
 """Background similarity, Eq. 13-15 of the paper, and a picture of where the backgrounds differ.
 
-Shapes: N images, H rows, W columns, C = 3 colours in [0, 1]. A mask is 1 on the entity, 0 beside
+Shapes: N images, H rows, W columns, C = 3 colors in [0, 1]. A mask is 1 on the entity, 0 beside
 it.
 """
 
@@ -16,7 +16,7 @@ MIN_VISIBLE = (
 )
 INSIDE = 0.5  # a pixel belongs to the entity from here on, for masks with soft edges
 
-# Inferno, of matplotlib: even steps look evenly far apart, and it reads in grey as well.
+# Inferno, of matplotlib: even steps look evenly far apart, and it reads in gray as well.
 RAMP = (
     0x000004,
     0x1B0C42,
@@ -34,7 +34,7 @@ BRIGHTEST = 0.3
 GHOST, DIMMED = (
     0.12,
     0.35,
-)  # how much of the grey picture shows where nothing differs, and in the joint region
+)  # how much of the gray picture shows where nothing differs, and in the joint region
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 
 
@@ -68,13 +68,13 @@ def background_similarity(
     inside_NHW = masks_NHW.to(images_NHWC.device) >= INSIDE
     region_HW = inside_NHW.any(0) if region_HW is None else checked_region(images_NHWC, region_HW)
     ratio = 1 - int(region_HW.sum()) / region_HW.numel()
-    reason = why_not(inside_NHW, ratio)
+    reason = reason_unscorable(inside_NHW, ratio)
     return Similarity(
-        math.nan if reason else drift(images_NHWC, region_HW), ratio, region_HW, reason
+        math.nan if reason else mean_pair_error(images_NHWC, region_HW), ratio, region_HW, reason
     )
 
 
-def drift(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> float:
+def mean_pair_error(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> float:
     """-(2 / (n (n-1))) Σ_{j<k} (mean squared difference outside the region)."""
     # On the CPU, for not every device has float64.
     errors = [
@@ -91,7 +91,7 @@ def visible_pairs(
     return itertools.combinations(images_NHWC[:, ~region_HW].float(), 2)
 
 
-def why_not(inside_NHW: torch.Tensor, ratio: float) -> str | None:
+def reason_unscorable(inside_NHW: torch.Tensor, ratio: float) -> str | None:
     """Why a set cannot be scored, for people; None when it can."""
     empty = [str(i + 1) for i, mask_HW in enumerate(inside_NHW) if not mask_HW.any()]
     if empty:
@@ -123,8 +123,8 @@ def check_images(images_NHWC: torch.Tensor) -> None:
     broken = [str(i + 1) for i, image in enumerate(images_NHWC) if not torch.isfinite(image).all()]
     if broken:
         raise ValueError(
-            f"Image {', '.join(broken)} holds pixels that are no numbers (NaN or infinity). The"
-            " model or the VAE overflowed; load it in a larger number format, bf16 or fp32."
+            f"Image {', '.join(broken)} contains NaN or infinite pixels. Decode it again with an"
+            " fp32 VAE, or load the model in a higher precision."
         )
 
 
@@ -142,13 +142,13 @@ def check_masks(images_NHWC: torch.Tensor, masks_NHW: torch.Tensor) -> None:
             f"{masks_NHW.shape[1]}. Bring both to one size before they are compared."
         )
     if not torch.isfinite(masks_NHW).all():
-        raise ValueError("A mask holds values that are no numbers (NaN or infinity).")
+        raise ValueError("A mask contains NaN or infinite values.")
 
 
 def checked_region(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> torch.Tensor:
     """The region as bool on the images' device.
 
-    ValueError when it has another size, or values that are none.
+    ValueError if it has another size, or NaN values.
     """
     if region_HW.shape != images_NHWC.shape[1:3]:
         raise ValueError(
@@ -156,7 +156,7 @@ def checked_region(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> torch.
             "(height, width)."
         )
     if not torch.isfinite(region_HW).all():
-        raise ValueError("The region holds values that are no numbers (NaN or infinity).")
+        raise ValueError("The region contains NaN or infinite values.")
     return (
         region_HW.to(images_NHWC.device) >= INSIDE
         if region_HW.is_floating_point()
@@ -168,23 +168,23 @@ def heat_map(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> torch.
     """Where the visible backgrounds differ, [1, H, W, 3]: dark where they are alike, through red to
     pale yellow.
 
-    The colour is the root mean square difference of all pairs, on a square-root scale that ends at
-    0.3. In the joint region, which does not count, the images' mean shows in dim grey.
+    The color is the root mean square difference of all pairs, on a square-root scale that ends at
+    0.3. In the joint region, which does not count, the images' mean shows in dim gray.
     """
     check_images(images_NHWC)
     images_NHWC = images_NHWC.float()
     # Σ_{j<k} (I_j - I_k)² = n Σ (I_j - mean)², so the mean over pairs is the unbiased variance,
     # twice.
     rms_HW = (2 * images_NHWC.var(0).mean(-1)).sqrt()
-    grey_HW1 = (images_NHWC.mean(0) @ torch.tensor(LUMA, device=images_NHWC.device))[..., None]
+    gray_HW1 = (images_NHWC.mean(0) @ torch.tensor(LUMA, device=images_NHWC.device))[..., None]
     heat_HW1 = (rms_HW / BRIGHTEST).clamp(0, 1).sqrt()[..., None]
-    seen_HWC = coloured(heat_HW1[..., 0]) + GHOST * grey_HW1 * (1 - heat_HW1)
+    seen_HWC = color_by_ramp(heat_HW1[..., 0]) + GHOST * gray_HW1 * (1 - heat_HW1)
     left_out_HW1 = checked_region(images_NHWC, joint_region_HW)[..., None]
-    return torch.where(left_out_HW1, DIMMED * grey_HW1 + 0.1, seen_HWC).clamp(0, 1)[None]
+    return torch.where(left_out_HW1, DIMMED * gray_HW1 + 0.1, seen_HWC).clamp(0, 1)[None]
 
 
-def coloured(heat_HW: torch.Tensor) -> torch.Tensor:
-    """Numbers in [0, 1] as colours of the ramp, [H, W, 3]."""
+def color_by_ramp(heat_HW: torch.Tensor) -> torch.Tensor:
+    """Numbers in [0, 1] as colors of the ramp, [H, W, 3]."""
     ramp_KC = (
         torch.tensor([[c >> 16, c >> 8 & 255, c & 255] for c in RAMP], device=heat_HW.device) / 255
     )

@@ -8,7 +8,7 @@ product of
 - consensus: the share of the grid points inside the mask that propose this same mask, which parts
   and chance merges of two things rarely reach;
 - size: full from 4 % of the picture on, less below (∝ the root of the area), nothing above 80 %;
-- place: a bell around the picture's centre, over the mask's centroid;
+- place: a bell around the picture's center, over the mask's centroid;
 - frame: what covers little of the picture's frame; nothing from 70 % on.
 
 Scenery is thrown out first: what reaches from the left side to the right without standing on the
@@ -28,7 +28,9 @@ STABILITY_OFFSET = 1.0  # logits; as in Segment Anything's own mask generator
 FULL_SIZE, LARGEST, TAPER = 0.04, 0.8, 0.2
 SPREAD = 0.45  # of the bell, in half pictures
 MOST_FRAME, MOST_SPAN = 0.7, 0.5
-SAME, WITHIN, NEARLY = 0.75, 0.9, 0.6
+SAME_IOU = 0.75
+PART_OVERLAP = 0.9
+NEAR_BEST = 0.6
 COMPARED = 64  # masks are compared with one another on a grid of at most this size
 
 
@@ -63,7 +65,7 @@ def grid_points(per_side: int) -> torch.Tensor:
     return torch.cartesian_prod(line, line).flip(-1)
 
 
-def chosen(proposals: Proposals, min_score: float) -> int | None:
+def pick_entity(proposals: Proposals, min_score: float) -> int | None:
     """The index of the entity's mask; None when no proposal scores `min_score`."""
     if not len(proposals):
         return None
@@ -74,8 +76,8 @@ def chosen(proposals: Proposals, min_score: float) -> int | None:
         return None
     area_N = areas(masks_NHW)
     shared_N = (masks_NHW & masks_NHW[best]).float().mean((1, 2))
-    whole_N = (shared_N >= WITHIN * area_N[best]) & (
-        score_N >= max(min_score, NEARLY * float(score_N[best]))
+    whole_N = (shared_N >= PART_OVERLAP * area_N[best]) & (
+        score_N >= max(min_score, NEAR_BEST * float(score_N[best]))
     )
     return int(torch.where(whole_N, area_N, 0).argmax())
 
@@ -83,17 +85,17 @@ def chosen(proposals: Proposals, min_score: float) -> int | None:
 def scores(proposals: Proposals) -> torch.Tensor:
     """The score of each proposal [N] in [0, 1]; 0 for scenery."""
     quality_N = proposals.iou_N.clamp(0, 1) * stability(proposals.logits_NHW)
-    return quality_N * likeness(proposals.logits_NHW > 0) * consensus(proposals)
+    return quality_N * shape_prior(proposals.logits_NHW > 0) * consensus(proposals)
 
 
-def likeness(masks_NHW: torch.Tensor) -> torch.Tensor:
+def shape_prior(masks_NHW: torch.Tensor) -> torch.Tensor:
     """How much each mask [N], by its size, place and frame, is like the entity of a picture; 0 for
     scenery.
     """
     area_N = areas(masks_NHW)
     size_N = (area_N / FULL_SIZE).clamp(max=1).sqrt() * ((LARGEST - area_N) / TAPER).clamp(0, 1)
     frame_N = (1 - frame_share(masks_NHW) / MOST_FRAME).clamp(min=0)
-    return size_N * place(masks_NHW) * frame_N * ~scenery(masks_NHW)
+    return size_N * center_prior(masks_NHW) * frame_N * ~scenery(masks_NHW)
 
 
 def areas(masks_NHW: torch.Tensor) -> torch.Tensor:
@@ -110,7 +112,7 @@ def stability(logits_NHW: torch.Tensor) -> torch.Tensor:
     return inner / outer.clamp(min=1)
 
 
-def place(masks_NHW: torch.Tensor) -> torch.Tensor:
+def center_prior(masks_NHW: torch.Tensor) -> torch.Tensor:
     """1 for a centroid in the middle of the picture, falling like a bell towards the frame."""
     weight_NHW = masks_NHW.float() / masks_NHW.sum((1, 2), keepdim=True).clamp(min=1)
     y_N, x_N = (
@@ -142,10 +144,10 @@ def scenery(masks_NHW: torch.Tensor) -> torch.Tensor:
 
 def consensus(proposals: Proposals) -> torch.Tensor:
     """The share of the grid points inside each mask that propose the same mask (IoU of at least
-    SAME).
+    SAME_IOU).
     """
     masks_NHW = proposals.logits_NHW > 0
-    same_NN = pairwise_iou(masks_NHW) >= SAME
+    same_NN = pairwise_iou(masks_NHW) >= SAME_IOU
     from_PN = F.one_hot(proposals.point_N, len(proposals.points_P2)).T.float()
     voted_PN = from_PN @ same_NN.float() > 0
     inside_PN = at_points(masks_NHW, proposals.points_P2)

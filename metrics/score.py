@@ -24,7 +24,7 @@ PRESETS = {"stated": Weights(300, 1 / 30), "tabulated": Weights(350, 1 / 20, 0.5
 def combined(f_bg: float, f_ti: float, preset: str | Weights) -> float:
     """λ_bg·f_bg + λ_ti·f_ti + offset for f_bg <= 0 and f_ti = 100·cos; NaN when either is NaN.
 
-    ValueError for a preset that does not exist, for weights that are none, a positive f_bg, and
+    ValueError for a preset that does not exist, for non-finite weights, a positive f_bg, and
     infinite numbers.
     """
     weights = PRESETS.get(preset) if isinstance(preset, str) else preset

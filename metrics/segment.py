@@ -21,10 +21,10 @@ from .proposals import (
     Proposals,
     areas,
     check_search,
-    chosen,
     grid_points,
-    likeness,
     pairwise_iou,
+    pick_entity,
+    shape_prior,
     stability,
 )
 from .weights import read_weights
@@ -176,9 +176,8 @@ def check_images(images_NHWC: torch.Tensor, entities: list[str] | None) -> None:
     for i, image_HWC in enumerate(images_NHWC):
         if not image_HWC.isfinite().all():
             raise ValueError(
-                f"{named(i, entities)} has pixels that are no numbers (NaN or infinite), so it can"
-                " not be segmented. It was spoilt where it was made: try the model or the VAE in a"
-                " higher precision."
+                f"{named(i, entities)} contains NaN or infinite pixels. Decode it again with an"
+                " fp32 VAE, or load the model in a higher precision."
             )
 
 
@@ -197,7 +196,7 @@ def entity_mask(
     proposals = proposed(
         segmenter, embedding, framed, grid_points(points_per_side).to(segmenter.device)
     )
-    index = chosen(proposals, min_score)
+    index = pick_entity(proposals, min_score)
     if index is None:
         return None
     logits_HW = refined(segmenter, embedding, framed, proposals.logits_NHW[index])
@@ -228,7 +227,7 @@ def proposed(
         keep_N = (iou_N * stability(logits_NHW) > UNLIKELY_QUALITY) & (
             areas(logits_NHW > 0) > SMALLEST
         )
-        keep_N &= likeness(logits_NHW > 0) > 0
+        keep_N &= shape_prior(logits_NHW > 0) > 0
         parts.append((logits_NHW[keep_N], iou_N[keep_N], origin_N[keep_N]))
     return Proposals(*(torch.cat(part) for part in zip(*parts, strict=True)), points_P2)
 
@@ -251,7 +250,7 @@ def refined(
     logits, _ = segmenter.decode(embedding, boxes_P4=torch.cat(box)[None])
     both = torch.stack([logits_HW, logits[0, 0, :height, :width]])
     same = pairwise_iou(both > 0)[0, 1] >= SAME_THING
-    before, after = likeness(both > 0) * stability(both)
+    before, after = shape_prior(both > 0) * stability(both)
     return both[1] if same and after >= NO_WORSE * before else logits_HW
 
 

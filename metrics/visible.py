@@ -38,7 +38,7 @@ def ssim(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     NaN when no window does.
     """
     check_images(images_NHWC)
-    near_HW = grown(checked_region(images_NHWC, joint_region_HW), WINDOW // 2)
+    near_HW = dilate(checked_region(images_NHWC, joint_region_HW), WINDOW // 2)
     if near_HW.all() or min(near_HW.shape) < WINDOW:
         return math.nan
     measure = kornia_metrics().ssim
@@ -63,7 +63,7 @@ def lpips(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float | N
         return math.nan
     measure = lpips_model(trunk).to(images_NHWC.device)
     return mean(
-        float(measure(*alike_inside(a, b, region_HW), normalize=True)[..., ~region_HW].mean())
+        float(measure(*fill_region_alike(a, b, region_HW), normalize=True)[..., ~region_HW].mean())
         for a, b in pairs_1CHW(images_NHWC)
     )
 
@@ -78,12 +78,12 @@ def pairs_1CHW(images_NHWC: torch.Tensor):
     return itertools.combinations(images_NHWC.movedim(-1, 1).float().split(1), 2)
 
 
-def grown(region_HW: torch.Tensor, pixels: int) -> torch.Tensor:
+def dilate(region_HW: torch.Tensor, pixels: int) -> torch.Tensor:
     """The region and all that is within `pixels` of it, along rows and columns."""
     return F.max_pool2d(region_HW[None, None].float(), 2 * pixels + 1, 1, pixels)[0, 0] > 0
 
 
-def alike_inside(
+def fill_region_alike(
     a: torch.Tensor, b: torch.Tensor, region_HW: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Two images [1, C, H, W] that show their mean inside the region and themselves outside."""

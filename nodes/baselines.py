@@ -188,7 +188,7 @@ class CoupledRFInversion(io.ComfyNode):
         return schema(
             "CoupledRFInversion",
             "RF-Inversion Baseline",
-            "RF-inversion: turns the first prompt's image back into noise and makes it anew with"
+            "RF-inversion: turns the first prompt's image back into noise and makes it again with"
             " each other prompt, to compare with a coupled set.",
             ["rf inversion", "invert", "image edit"],
             [

@@ -176,10 +176,10 @@ class CoupledModelPatch(io.ComfyNode):
                     options=list(MODES),
                     default=DEFAULT,
                     tooltip=(
-                        "local: beside its entity each image is led to the picture of the"
-                        " background text alone, which is sampled beside the set. exact: theta"
-                        " counts everywhere alike, and a text of weight 0 costs nothing. paper: Eq."
-                        " 5 to the letter, where a text of weight 0 still draws some attention."
+                        "local: outside the subject, each image is pulled toward a clean background"
+                        " that is sampled along with the set. exact: theta counts the same"
+                        " everywhere, and a text of weight 0 costs nothing. paper: Eq. 5 to the"
+                        " letter, where a text of weight 0 still draws some attention."
                     ),
                 ),
             ],

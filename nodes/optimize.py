@@ -178,7 +178,7 @@ class CoupledOptimizeTheta(io.ComfyNode):
                     multiline=True,
                     default=SETS,
                     tooltip=(
-                        "The training sets, parted by blank lines: two prompts or more each, one"
+                        "The training sets, separated by blank lines: two prompts or more each, one"
                         " per line, split by rules. Eight sets or more of the kind you will make."
                     ),
                 ),

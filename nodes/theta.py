@@ -191,8 +191,8 @@ class CoupledThetaValues(io.ComfyNode):
                     multiline=True,
                     default="0, 0, 0, 0.15, 0.85, 1, 1, 1, 1, 1",
                     tooltip=(
-                        "theta of each step, parted by commas, spaces or lines. At another number"
-                        " of steps the list is stretched, with straight lines between its numbers."
+                        "theta of each step, separated by commas, spaces or lines. At another"
+                        " number of steps the list is stretched, with straight lines between."
                     ),
                 )
             ],
@@ -327,7 +327,7 @@ class CoupledThetaLoad(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Reads a schedule from the folder models/theta, one that Save Theta or Optimize"
-                " Theta wrote, or one that was learnt and ships with the pack."
+                " Theta wrote, or one that was learned and ships with the pack."
             ),
             search_aliases=["load theta", "import schedule", "theta preset"],
             inputs=[

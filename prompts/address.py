@@ -39,7 +39,7 @@ def check_address(base_url: str) -> Address:
     if not loopback and not {host, place} & allowed_hosts():
         raise ValueError(
             f"The host '{shorten(host)}' is not this machine. To allow it, start ComfyUI with the"
-            f" environment variable {HOSTS_VARIABLE}={shorten(host)} (several: parted by commas)."
+            f" environment variable {HOSTS_VARIABLE}={shorten(host)} (more: separated by commas)."
         )
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
     return Address(
@@ -82,7 +82,7 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed_hosts() -> set[str]:
-    """Hosts, or host:port, that the environment allows beside this machine; parted by commas or
+    """Hosts, or host:port, that the environment allows besides this machine; separated by commas or
     spaces.
     """
     return {entry.lower() for entry in os.environ.get(HOSTS_VARIABLE, "").replace(",", " ").split()}

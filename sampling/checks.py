@@ -111,8 +111,8 @@ def check_latent(samples: torch.Tensor, n: int) -> None:
     bad = not_finite(samples)
     if bad:
         raise ValueError(
-            f"The latent holds NaN or infinite numbers in row {listed(bad)}. What made it went"
-            " wrong: look at the nodes before this one."
+            f"The latent holds NaN or infinite numbers in row {listed(bad)}. Check the"
+            " nodes that produced this latent."
         )
 
 
@@ -141,7 +141,7 @@ def check_fit(model, samples: torch.Tensor) -> None:
 
 
 def check_result(samples: torch.Tensor) -> None:
-    """ValueError when sampling ended in numbers that are none."""
+    """ValueError if the result contains NaN or infinity."""
     bad = not_finite(samples)
     if bad:
         raise ValueError(

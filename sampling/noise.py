@@ -52,7 +52,7 @@ def in_lockstep(guider, sampler, sigmas: torch.Tensor, start: Sequence[torch.Ten
     """A copy of a SAMPLER that hands the noise of one image to all, for the run that a guider
     begins. start: what else the run starts from, one row per image.
 
-    ValueError when the sampler does not let itself, here or once the run shows it.
+    ValueError if the sampler's noise cannot be shared, here or once the run shows it.
     """
     if not isinstance(sampler, KSAMPLER):
         logging.warning(
@@ -66,7 +66,7 @@ def in_lockstep(guider, sampler, sigmas: torch.Tensor, start: Sequence[torch.Ten
 
 
 def sharing(sampler):
-    """A copy of a SAMPLER that hands the noise of one image to all, where it lets itself."""
+    """A copy of a SAMPLER that hands the noise of one image to all, where that can be done."""
     if not isinstance(sampler, KSAMPLER):
         return sampler
     sampler = copy.copy(sampler)  # the host's object may serve other runs
@@ -98,9 +98,8 @@ def with_one_noise(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(model, x, sigmas, extra_args=None, callback=None, disable=None, **options):
         n = x.shape[0]
-        model.noise = repeat_row(
-            model.noise, n
-        )  # of masked areas: ddim draws it anew, for each image another
+        # The noise of masked areas: ddim draws it again, different for each image.
+        model.noise = repeat_row(model.noise, n)
         if takes_noise(function) and len(sigmas) > 1:
             given = options.get("noise_sampler") or host_noise(
                 function, x[:1], sigmas, (extra_args or {}).get("seed")

@@ -73,9 +73,7 @@ def check_count(count: int) -> None:
 
 
 def parse_values(text: str) -> list[float]:
-    """Numbers from text, parted by commas, semicolons, spaces or lines; one pair of brackets around
-    them is fine.
-    """
+    """Numbers separated by commas, semicolons, spaces or lines; a pair of brackets is fine."""
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
@@ -90,7 +88,7 @@ def _number(word: str, place: int) -> float:
     except ValueError:
         raise ValueError(
             f"Value {place} is {word[:40]!r}, not a number. Write numbers between 0 and 1, "
-            "parted by commas, spaces or lines, with a point for decimals: 0, 0.5, 1."
+            "separated by commas, spaces or lines, with a point for decimals: 0, 0.5, 1."
         ) from None
     return finite(value, f"Value {place}")
 

@@ -36,7 +36,7 @@ export function table(knots) {
 export const sample = (theta, steps) => Array.from({ length: steps }, (_, i) => theta(i / steps));
 
 /**
- * Numbers from text, parted by commas, semicolons, spaces or lines; one pair of brackets around them is fine.
+ * Numbers from text, separated by commas, semicolons, spaces or lines; one pair of brackets around them is fine.
  * Error when there are none; its cause is the first word that is no number, if there is a word.
  */
 export function parse(text) {
@@ -49,7 +49,7 @@ export function parse(text) {
 /** The text that `parse` reads: three decimals, which is finer than a pixel. */
 export const format = (values) => values.map((value) => Number(value.toFixed(3))).join(", ");
 
-/** The nearest non-falling list in [0, 1], in least squares: clip(isotonic regression by pooling neighbours). */
+/** The nearest non-falling list in [0, 1], in least squares: clip(isotonic regression by pooling neighbors). */
 export function project(values) {
     const pools = [];
     for (const value of values) {

@@ -100,7 +100,7 @@ def test_with_all_of_the_noise_and_no_pull_it_is_the_stock_model(mini, scheduler
 
 
 def there_and_back(mini, steps):
-    """The relative error of a source that was inverted and made anew with the same text and no
+    """The relative error of a source that was inverted and made again with the same text and no
     control.
     """
     model, clip = mini

@@ -101,7 +101,7 @@ def test_the_models_module_is_left_to_the_host_to_move(clip):
         (IMAGES, ["A fox", " "], "empty prompt"),
         (IMAGES[0], PROMPTS, "RGB images"),
         (IMAGES[:0], [], "RGB images"),
-        (torch.full_like(IMAGES, float("nan")), PROMPTS, "no numbers"),
+        (torch.full_like(IMAGES, float("nan")), PROMPTS, "contains NaN"),
     ],
 )
 def test_unfit_inputs_are_named(clip, images, prompts, message):

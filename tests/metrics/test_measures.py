@@ -10,7 +10,7 @@ from coupled.metrics.background import (
     BRIGHTEST,
     MIN_VISIBLE,
     background_similarity,
-    coloured,
+    color_by_ramp,
     heat_map,
 )
 from coupled.metrics.score import PRESETS, Weights, combined
@@ -131,9 +131,9 @@ def test_a_hidden_background_gets_no_number(scene):
         (lambda i, m: (i, m[:1]), "each image needs one mask"),
         (lambda i, m: (i, m[:, 1:]), "The images are 32 × 24 pixels, the masks 32 × 23"),
         (lambda i, m: (i[..., :1], m), "must be RGB"),
-        (lambda i, m: (i.index_fill(0, torch.tensor([2]), math.nan), m), "Image 3 holds pixels"),
-        (lambda i, m: (i.index_fill(0, torch.tensor([0]), math.inf), m), "Image 1 holds pixels"),
-        (lambda i, m: (i, m * math.nan), "mask holds values"),
+        (lambda i, m: (i.index_fill(0, torch.tensor([2]), math.nan), m), "Image 3 contains NaN"),
+        (lambda i, m: (i.index_fill(0, torch.tensor([0]), math.inf), m), "Image 1 contains NaN"),
+        (lambda i, m: (i, m * math.nan), "mask contains NaN"),
     ],
 )
 def test_what_cannot_be_measured_is_said(scene, spoil, words):
@@ -158,11 +158,11 @@ def test_the_heat_map_glows_where_the_backgrounds_differ(scene):
     left_out = picture[region]
     assert torch.equal(left_out[:, 0], left_out[:, 2])  # grey
     saturated = heat_map(torch.stack([torch.zeros(H, W, 3), torch.ones(H, W, 3)]), region)[0]
-    assert torch.allclose(saturated[0, 0], coloured(torch.ones(1))[0], atol=1e-6)
+    assert torch.allclose(saturated[0, 0], color_by_ramp(torch.ones(1))[0], atol=1e-6)
 
 
 def test_the_ramp_gets_lighter_all_the_way():
-    light = coloured(torch.linspace(0, 1, 50)) @ torch.tensor([0.2126, 0.7152, 0.0722])
+    light = color_by_ramp(torch.linspace(0, 1, 50)) @ torch.tensor([0.2126, 0.7152, 0.0722])
     assert (light.diff() > 0).all() and light[-1] > 0.95
 
 

@@ -15,7 +15,7 @@ from segment_anything import sam_model_registry
 from torch.nn import functional as F
 
 from coupled.metrics.checkpoint import empty_sam
-from coupled.metrics.proposals import Proposals, chosen, grid_points, pairwise_iou, scores
+from coupled.metrics.proposals import Proposals, grid_points, pairwise_iou, pick_entity, scores
 from coupled.metrics.segment import Segmenter, load_sam, segment_entities
 from coupled.nodes import segment as node_file
 from coupled.nodes.segment import NO_CHECKPOINT, CoupledSegmentEntities, checkpoint_names
@@ -77,9 +77,9 @@ def proposals_of(*masks, iou=None) -> Proposals:
 
 
 def winner(*masks, min_score=0.2, iou=None):
-    """Which of the masks is chosen, by its place in the arguments."""
+    """Which of the masks is pick_entity, by its place in the arguments."""
     proposals = proposals_of(*masks, iou=iou)
-    index = chosen(proposals, min_score)
+    index = pick_entity(proposals, min_score)
     if index is None:
         return None
     return next(
@@ -136,7 +136,7 @@ def test_a_merge_that_one_point_proposes_does_not_win():
         torch.cat([p.point_N, p.point_N[:1]]),
         p.points_P2,
     )
-    assert torch.equal(one.logits_NHW[chosen(one, 0.2)] > 0, BODY)
+    assert torch.equal(one.logits_NHW[pick_entity(one, 0.2)] > 0, BODY)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_nothing_proposed_is_nothing_chosen():
     empty = Proposals(
         torch.zeros(0, N, N), torch.zeros(0), torch.zeros(0, dtype=torch.long), grid_points(4)
     )
-    assert chosen(empty, 0.0) is None
+    assert pick_entity(empty, 0.0) is None
 
 
 def test_pairwise_iou_is_the_definition():
@@ -408,7 +408,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
             ["a fox", "an owl"],
             r"2 \(an owl\)",
         ),
-        (torch.full((1, 8, 8, 3), torch.inf), None, "image 1 has pixels"),
+        (torch.full((1, 8, 8, 3), torch.inf), None, "image 1 contains NaN"),
     ],
 )
 def test_images_it_can_not_judge_are_refused(images, entities, words):

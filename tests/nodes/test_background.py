@@ -56,7 +56,7 @@ def test_a_region_of_several_masks_counts_as_their_union():
 
 
 def test_a_region_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="region holds values"):
+    with pytest.raises(ValueError, match="region contains NaN"):
         CoupledBackgroundSimilarity.execute(IMAGES, MASKS, torch.full_like(MASKS[:1], math.nan))
 
 

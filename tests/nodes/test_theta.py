@@ -340,14 +340,14 @@ def test_the_plot_node_gives_an_image_and_pasteable_values(folders):
     assert output.ui.as_dict()["images"][0]["type"] == "temp"
 
 
-def coloured(picture):
-    """Where the picture is strongly coloured: the line and the dots, not the greys."""
+def colored(picture):
+    """Where the picture is strongly colored: the line and the dots, not the grays."""
     pixels = np.asarray(picture).astype(int)
     return (pixels.max(-1) - pixels.min(-1)) > 75
 
 
 def test_the_line_is_where_theta_is():
-    low, high = coloured(draw_theta(constant(0), 50)), coloured(draw_theta(constant(1), 50))
+    low, high = colored(draw_theta(constant(0), 50)), colored(draw_theta(constant(1), 50))
     assert low[556, 100:1100].mean() > 0.8 and not low[146, 300:1100].any()
     assert high[146, 300:1100].mean() > 0.8 and not high[556, 300:900].any()
 
