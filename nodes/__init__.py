@@ -14,6 +14,7 @@ from . import (
     sampling,
     segment,
     theta,
+    theta_files,
 )
 
 
@@ -24,6 +25,7 @@ class CoupledExtension(ComfyExtension):
             prompts,
             coupling,
             theta,
+            theta_files,
             sampling,
             images,
             segment,

@@ -5,20 +5,16 @@ and sampler.
 from comfy_api.latest import io
 
 from ..prompts.split import lines_of
-from .sampling import MAX_SEED
+from . import inputs
 
 CATEGORY = "coupled/baselines"
 
 
 def run_inputs() -> list[io.Input]:
     """The inputs that all baselines have."""
-    from comfy.samplers import KSampler
-
     return [
         io.Model.Input("model", tooltip="The unpatched model: not that of Coupled Attention."),
-        io.Clip.Input(
-            "clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."
-        ),
+        inputs.clip(),
         io.String.Input(
             "prompts",
             multiline=True,
@@ -31,45 +27,15 @@ def run_inputs() -> list[io.Input]:
                 "An empty latent: a batch of 1, used for every image, or one row for each image."
             ),
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=MAX_SEED,
-            control_after_generate=True,
-            tooltip=(
-                "The seed of the one noise that all images start from: that of Coupled Sampler, to"
-                " compare."
-            ),
+        inputs.seed(
+            "The seed of the one noise that all images start from: that of Coupled Sampler, to"
+            " compare."
         ),
-        io.Int.Input(
-            "steps", default=50, min=1, max=10000, tooltip="The number of sampling steps."
-        ),
-        io.Combo.Input(
-            "sampler_name",
-            options=KSampler.SAMPLERS,
-            default="euler",
-            tooltip="How noise is removed: as in Coupled Sampler, to compare.",
-        ),
-        io.Combo.Input(
-            "scheduler",
-            options=KSampler.SCHEDULERS,
-            default="simple",
-            tooltip="How the noise levels are spread over the steps.",
-        ),
-        io.Float.Input(
-            "guidance",
-            default=3.5,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            tooltip="Distilled guidance. 3.5 is usual for Flux.1-dev.",
-        ),
+        inputs.steps(),
+        inputs.sampler_name("How noise is removed: as in Coupled Sampler, to compare."),
+        inputs.scheduler(),
+        inputs.guidance(),
     ]
-
-
-def share(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
 
 
 def schema(
@@ -133,13 +99,13 @@ class CoupledP2P(io.ComfyNode):
             "attention, to compare with a coupled set.",
             ["p2p", "attention control", "prompt edit"],
             [
-                share(
+                inputs.share(
                     "cross_replace",
                     0.8,
                     "For this share of the steps, from the first, the words that an edit has in "
                     "common with the first prompt draw the first image's attention.",
                 ),
-                share(
+                inputs.share(
                     "self_replace",
                     0.4,
                     "For this share of the steps, from the first, the image looks at itself as the "
@@ -192,10 +158,10 @@ class CoupledRFInversion(io.ComfyNode):
             " each other prompt, to compare with a coupled set.",
             ["rf inversion", "invert", "image edit"],
             [
-                share(
+                inputs.share(
                     "gamma", 0.5, "The pull to the shared noise while the first image is inverted."
                 ),
-                share(
+                inputs.share(
                     "eta",
                     0.9,
                     "The pull to the first image on the way back. More keeps more of it.",

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 
 from ..prompts.split import lines_of
-
-ThetaSchedule = io.Custom("THETA_SCHEDULE")
-ENTITY, FULL_PROMPT = "entity", "full prompt"
+from . import inputs
+from .inputs import ENTITY, FULL_PROMPT, ThetaType
 
 
 def entity_texts(entities: str, entity_text: str, prompts: str | None) -> Sequence[str]:
@@ -49,9 +48,7 @@ class CoupledTextEncode(io.ComfyNode):
                 "entity prompt",
             ],
             inputs=[
-                io.Clip.Input(
-                    "clip", tooltip="The text encoder of the model, for Flux CLIP-L with T5-XXL."
-                ),
+                inputs.clip(),
                 io.String.Input(
                     "background",
                     multiline=True,
@@ -67,25 +64,12 @@ class CoupledTextEncode(io.ComfyNode):
                         " skipped."
                     ),
                 ),
-                io.Float.Input(
-                    "guidance",
-                    default=3.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip=(
-                        "Distilled guidance, one value for the whole set. 3.5 is usual for"
-                        " Flux.1-dev."
-                    ),
+                inputs.guidance(
+                    "Distilled guidance, one value for the whole set. 3.5 is usual for Flux.1-dev."
                 ),
-                io.Combo.Input(
-                    "entity_text",
-                    options=[ENTITY, FULL_PROMPT],
-                    default=ENTITY,
-                    tooltip=(
-                        "The text that takes over as theta rises: the entity alone, as in the"
-                        " paper, or the full prompt, which keeps naming the background."
-                    ),
+                inputs.entity_text(
+                    "The text that takes over as theta rises: the entity alone, as in the"
+                    " paper, or the full prompt, which keeps naming the background."
                 ),
                 io.String.Input(
                     "prompts",
@@ -148,8 +132,6 @@ class CoupledTextEncode(io.ComfyNode):
 class CoupledModelPatch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        from ..attention.modes import DEFAULT, MODES
-
         return io.Schema(
             node_id="CoupledModelPatch",
             display_name="Coupled Attention",
@@ -164,23 +146,18 @@ class CoupledModelPatch(io.ComfyNode):
                     "model",
                     tooltip="A Flux.1 model. It stays as it is; the output is a patched clone.",
                 ),
-                ThetaSchedule.Input(
+                ThetaType.Input(
                     "theta",
                     tooltip=(
                         "The weight of the entity at each step: 0 = background alone, 1 = entity"
                         " alone."
                     ),
                 ),
-                io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default=DEFAULT,
-                    tooltip=(
-                        "local: outside the subject, each image is pulled toward a clean background"
-                        " that is sampled along with the set. exact: theta counts the same"
-                        " everywhere, and a text of weight 0 costs nothing. paper: Eq. 5 to the"
-                        " letter, where a text of weight 0 still draws some attention."
-                    ),
+                inputs.mode(
+                    "local: outside the subject, each image is pulled toward a clean background"
+                    " that is sampled along with the set. exact: theta counts the same"
+                    " everywhere, and a text of weight 0 costs nothing. paper: Eq. 5 to the"
+                    " letter, where a text of weight 0 still draws some attention."
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],

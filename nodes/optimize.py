@@ -5,10 +5,12 @@ import os
 import folder_paths
 from comfy_api.latest import io, ui
 
+from . import inputs
 from .alignment import clip_options, load_clip
-from .sampling import MAX_SEED
+from .inputs import theta_output
 from .segment import load_segmenter, segmenter_options
-from .theta import CATEGORY, checked_prefix, save_schedule, schedule_root, theta_output
+from .theta import CATEGORY
+from .theta_store import checked_prefix, save_schedule, schedule_root
 
 SETS = (
     "An eagle soars gracefully in a vibrant meadow under a clear blue sky, bathed in sunlight.\n"
@@ -81,19 +83,9 @@ def search_inputs() -> list[io.Input]:
 
 def sampling_inputs() -> list[io.Input]:
     """How the training images are made: as you will make yours."""
-    from comfy.samplers import KSampler
-
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=MAX_SEED,
-            control_after_generate=True,
-            tooltip=(
-                "The seed of each set's noise, the same for all schedules. More seeds count up"
-                " from it."
-            ),
+        inputs.seed(
+            "The seed of each set's noise, the same for all schedules. More seeds count up from it."
         ),
         io.Int.Input(
             "seeds_per_set",
@@ -102,41 +94,16 @@ def sampling_inputs() -> list[io.Input]:
             max=64,
             tooltip="With how many seeds each set is made. More sets are better than more seeds.",
         ),
-        io.Int.Input("steps", default=50, min=4, max=1000, tooltip="The number of sampling steps."),
-        io.Combo.Input(
-            "sampler_name",
-            options=KSampler.SAMPLERS,
-            default="euler",
-            tooltip=(
-                "How noise is removed. Only with euler schedules that begin alike share the"
-                " beginning of their work."
-            ),
+        inputs.steps(least=4, most=1000),
+        inputs.sampler_name(
+            "How noise is removed. Only with euler schedules that begin alike share the"
+            " beginning of their work."
         ),
-        io.Combo.Input(
-            "scheduler",
-            options=KSampler.SCHEDULERS,
-            default="simple",
-            tooltip="How the noise levels are spread over the steps.",
-        ),
-        io.Float.Input(
-            "guidance",
-            default=3.5,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            tooltip="Distilled guidance. 3.5 is usual for Flux.1-dev.",
-        ),
-        io.Combo.Input(
-            "mode",
-            options=["local", "exact", "paper"],
-            default="local",
-            tooltip="As in Coupled Attention.",
-        ),
-        io.Combo.Input(
-            "entity_text",
-            options=["entity", "full prompt"],
-            default="entity",
-            tooltip="As in Encode Coupled Prompts: the text that takes over as theta rises.",
+        inputs.scheduler(),
+        inputs.guidance(),
+        inputs.mode("As in Coupled Attention."),
+        inputs.entity_text(
+            "As in Encode Coupled Prompts: the text that takes over as theta rises."
         ),
     ]
 
@@ -289,7 +256,7 @@ def task_of(
     """
     from ..optimize import Painter, Settings, Task, parse_sets
 
-    seeds = [(seed + i) % (MAX_SEED + 1) for i in range(seeds_per_set)]
+    seeds = [(seed + i) % (inputs.MAX_SEED + 1) for i in range(seeds_per_set)]
     painter = Painter(
         model, clip, vae, parse_sets(prompt_sets), seeds, latent_image, Settings(**settings)
     )

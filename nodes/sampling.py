@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io
 
+from . import inputs
+
 CATEGORY = "coupled/sampling"
-MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 class SharedNoise:
@@ -34,16 +35,10 @@ class CoupledNoise(io.ComfyNode):
             ),
             search_aliases=["shared noise", "same noise", "random noise", "coupled seed"],
             inputs=[
-                io.Int.Input(
-                    "noise_seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip=(
-                        "The seed of the noise. The same seed gives the same noise to every image,"
-                        " and in every run."
-                    ),
+                inputs.seed(
+                    "The seed of the noise. The same seed gives the same noise to every image,"
+                    " and in every run.",
+                    name="noise_seed",
                 )
             ],
             outputs=[
@@ -59,8 +54,6 @@ class CoupledNoise(io.ComfyNode):
 class CoupledSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        from comfy.samplers import KSampler
-
         return io.Schema(
             node_id="CoupledSampler",
             display_name="Coupled Sampler",
@@ -86,47 +79,19 @@ class CoupledSampler(io.ComfyNode):
                         "A batch of 1, used for every image of the set, or one row for each image."
                     ),
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip="The seed of the one noise that all images start from.",
+                inputs.seed("The seed of the one noise that all images start from."),
+                inputs.steps("The number of sampling steps. Theta stretches with it."),
+                inputs.sampler_name(
+                    "How noise is removed. Samplers that add noise on the way add the same to"
+                    " every image."
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=10000,
-                    tooltip="The number of sampling steps. Theta stretches with it.",
-                ),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=KSampler.SAMPLERS,
-                    default="euler",
-                    tooltip=(
-                        "How noise is removed. Samplers that add noise on the way add the same to"
-                        " every image."
-                    ),
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=KSampler.SCHEDULERS,
-                    default="simple",
-                    tooltip="How the noise levels are spread over the steps.",
-                ),
-                io.Float.Input(
+                inputs.scheduler(),
+                inputs.share(
                     "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip=(
-                        "1 starts from pure noise; less keeps more of latent_image. Theta belongs"
-                        " to the noise: at 0.4 the run has the last 40 % of theta. In mode local"
-                        " all images must then start from the same latent."
-                    ),
+                    1.0,
+                    "1 starts from pure noise; less keeps more of latent_image. Theta belongs"
+                    " to the noise: at 0.4 the run has the last 40 % of theta. In mode local"
+                    " all images must then start from the same latent.",
                 ),
                 io.Int.Input(
                     "images_per_pass",

@@ -1,12 +1,7 @@
 """The nodes that make, keep and show theta-schedules."""
 
-import json
 import logging
-import os
-import re
-from pathlib import Path
 
-import folder_paths
 from comfy_api.latest import io, ui
 
 from ..schedules import (
@@ -15,28 +10,12 @@ from ..schedules import (
     from_curve,
     from_values,
     parse_values,
-    read_schedule,
-    write_schedule,
 )
-from ..schedules.files import lies_within
+from . import inputs
+from .inputs import ThetaType, theta_output
+from .theta_store import learned_values
 
 CATEGORY = "coupled/theta"
-FOLDER = "theta"  # models/theta and output/theta
-SAVED = " [output]"  # marks the files of output/theta in the list, as the host marks its own
-LEARNED = " [learned]"  # marks those that ship with the pack
-SHIPPED = Path(__file__).resolve().parent.parent / "schedules" / "learned"
-MAX_PREFIX = 200  # bytes: file systems take 255, and a number follows
-
-ThetaType = io.Custom("THETA_SCHEDULE")
-
-folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
-
-
-def theta_output(
-    tooltip: str = "The schedule, for Coupled Attention, Plot Theta or Save Theta.",
-) -> io.Output:
-    """The THETA_SCHEDULE output that the schedule makers share."""
-    return ThetaType.Output("theta", display_name="theta", tooltip=tooltip)
 
 
 def with_note(schedule: ThetaSchedule, note: str | None) -> io.NodeOutput:
@@ -150,17 +129,6 @@ class CoupledThetaSchedule(io.ComfyNode):
         return io.NodeOutput(family(str(shape.get("shape")), **parameters))
 
 
-def learned_values() -> dict[str, str]:
-    """The schedules that ship with the pack, by name, as the text of `values`."""
-    files = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(SHIPPED.glob("*.json"))
-    }
-    return {
-        name: ", ".join(f"{theta:.4g}" for theta in file["values"]) for name, file in files.items()
-    }
-
-
 def _k_input(default: float) -> io.Float.Input:
     return io.Float.Input(
         "k",
@@ -247,162 +215,6 @@ class CoupledThetaCurve(io.ComfyNode):
         return with_note(*from_curve(curve))
 
 
-class CoupledThetaSave(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="CoupledThetaSave",
-            display_name="Save Theta",
-            category=CATEGORY,
-            description=(
-                "Writes a schedule as a JSON file into the folder theta of the output folder, "
-                "where Load Theta finds it."
-            ),
-            search_aliases=["save theta", "export schedule"],
-            inputs=[
-                ThetaType.Input("theta", tooltip="The schedule to save."),
-                io.String.Input(
-                    "filename_prefix",
-                    default="theta",
-                    tooltip=(
-                        "The beginning of the file's name, within output/theta; a number follows. "
-                        "It may name a folder in there: portraits/theta."
-                    ),
-                ),
-            ],
-            outputs=[],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, theta: ThetaSchedule, filename_prefix: str) -> io.NodeOutput:
-        return io.NodeOutput(
-            ui=ui.PreviewText(f"Saved {save_schedule(checked_theta(theta), filename_prefix)}")
-        )
-
-
-def save_schedule(schedule: ThetaSchedule, filename_prefix: str) -> str:
-    """Writes a new file into output/theta; its path from the output folder on."""
-    root = schedule_root()
-    folder, filename, counter, _, _ = folder_paths.get_save_image_path(
-        checked_prefix(filename_prefix, root), root
-    )
-    path = os.path.join(folder, f"{filename}_{counter:05}_.json")
-    write_schedule(schedule, path)
-    return os.path.relpath(path, folder_paths.get_output_directory())
-
-
-def schedule_root() -> str:
-    """The folder of the schedules that were saved."""
-    return os.path.join(folder_paths.get_output_directory(), FOLDER)
-
-
-def checked_prefix(prefix: str, root: str) -> str:
-    """`prefix` with forward slashes.
-
-    ValueError when it could leave `root` or is no file name everywhere.
-    """
-    parts = prefix.strip().replace("\\", "/").split("/")
-    bad = len(prefix.encode(errors="replace")) > MAX_PREFIX or any(
-        part.strip(" .") == ""
-        or part != part.rstrip(" .")
-        or not part.isprintable()
-        or re.search(r'[<>:"|?*]', part)
-        for part in parts
-    )
-    if bad or not lies_within(root, os.path.join(root, *parts)):
-        raise ValueError(
-            f"filename_prefix {prefix[:80]!r} is not a name inside output/{FOLDER}. "
-            'Use letters, digits, "-" and "_", and "/" for a folder in there: portraits/theta.'
-        )
-    return "/".join(parts)
-
-
-class CoupledThetaLoad(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="CoupledThetaLoad",
-            display_name="Load Theta",
-            category=CATEGORY,
-            description=(
-                "Reads a schedule from the folder models/theta, one that Save Theta or Optimize"
-                " Theta wrote, or one that was learned and ships with the pack."
-            ),
-            search_aliases=["load theta", "import schedule", "theta preset"],
-            inputs=[
-                io.Combo.Input(
-                    "schedule",
-                    options=list_schedules(),
-                    tooltip=(
-                        "A JSON file of models/theta or, marked [output], of output/theta; those"
-                        " marked [learned] ship with the pack. Press R to see files that are new."
-                    ),
-                )
-            ],
-            outputs=[theta_output()],
-        )
-
-    @classmethod
-    def execute(cls, schedule: str) -> io.NodeOutput:
-        return io.NodeOutput(read_schedule(schedule_path(schedule)))
-
-    @classmethod
-    def fingerprint_inputs(cls, schedule: str | None) -> str | float:
-        if (
-            schedule is None
-        ):  # linked, so not yet known: a new NaN is unlike any fingerprint, so the file is read
-            return float("nan")
-        state = os.stat(schedule_path(schedule))
-        return f"{schedule} {state.st_mtime_ns} {state.st_size}"
-
-
-def schedule_folders() -> dict[str, list[str]]:
-    """Where schedules lie, by the mark that their names get: models/theta, output/theta, and the
-    pack's own.
-    """
-    return {
-        "": folder_paths.get_folder_paths(FOLDER),
-        SAVED: [schedule_root()],
-        LEARNED: [str(SHIPPED)],
-    }
-
-
-def list_schedules() -> list[str]:
-    """The JSON files of models/theta, then those of output/theta marked [output], then the pack's
-    marked [learned].
-    """
-    names = []
-    for mark, folders in schedule_folders().items():
-        # A model folder added by a pack takes files of every kind: only .json may be offered.
-        found = {
-            file.replace(os.sep, "/")
-            for folder in folders
-            for file in folder_paths.recursive_search(folder, [".git"])[0]
-            if file.lower().endswith(".json")
-        }
-        names += [file + mark for file in sorted(found)]
-    return names
-
-
-def schedule_path(name: str) -> str:
-    """The file that a name of `list_schedules` stands for.
-
-    ValueError for a path that leaves its folder.
-    """
-    mark = next((mark for mark in (SAVED, LEARNED) if name.endswith(mark)), "")
-    file = name.removesuffix(mark)
-    for folder in schedule_folders()[mark]:
-        path = os.path.join(folder, file)
-        inside = file.lower().endswith(".json") and lies_within(folder, path)
-        if inside and os.path.isfile(path):
-            return path
-    raise ValueError(
-        f"There is no schedule {name[:80]!r} in models/{FOLDER}, in output/{FOLDER}, or in the"
-        " pack. Press R to refresh the list, and choose one from it."
-    )
-
-
 class CoupledThetaPlot(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -416,9 +228,7 @@ class CoupledThetaPlot(io.ComfyNode):
             search_aliases=["plot theta", "show schedule", "theta graph"],
             inputs=[
                 ThetaType.Input("theta", tooltip="The schedule to show."),
-                io.Int.Input(
-                    "steps", default=50, min=1, max=10000, tooltip="The number of sampling steps."
-                ),
+                inputs.steps(),
             ],
             outputs=[
                 io.Image.Output(
@@ -451,7 +261,5 @@ NODES = [
     CoupledThetaSchedule,
     CoupledThetaValues,
     CoupledThetaCurve,
-    CoupledThetaSave,
-    CoupledThetaLoad,
     CoupledThetaPlot,
 ]

@@ -15,7 +15,7 @@ from PIL import Image
 from coupled.devtools.browser import ADVICE, find_browser
 from coupled.devtools.canvas import OPTIONS, Canvas, set_setting
 from coupled.devtools.host import HostServer
-from coupled.nodes.theta import SHIPPED
+from coupled.nodes.theta_store import SHIPPED
 from coupled.schedules import arctan, constant, from_values, parse_values, project, sin, step01
 
 from markers import NEWER_TEMPLATES

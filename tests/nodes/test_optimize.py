@@ -12,7 +12,8 @@ import torch
 from coupled.mini.model import load_mini
 from coupled.nodes import optimize as node_file
 from coupled.nodes.optimize import CoupledOptimizeTheta
-from coupled.nodes.theta import CoupledThetaLoad, list_schedules
+from coupled.nodes.theta_files import CoupledThetaLoad
+from coupled.nodes.theta_store import list_schedules
 from coupled.optimize.meter import Measured
 from coupled.plots.learning import draw_strip
 from coupled.schedules import from_values, read_schedule

@@ -11,19 +11,26 @@ import numpy as np
 import pytest
 import torch
 
-from coupled.nodes import theta
+from coupled.nodes import theta_store
 from coupled.nodes.theta import (
-    NODES,
     CoupledThetaCurve,
-    CoupledThetaLoad,
     CoupledThetaPlot,
-    CoupledThetaSave,
     CoupledThetaSchedule,
     CoupledThetaValues,
-    list_schedules,
 )
+from coupled.nodes.theta_files import CoupledThetaLoad, CoupledThetaSave
+from coupled.nodes.theta_store import list_schedules
 from coupled.plots.theta import draw_theta, step_ticks
 from coupled.schedules import arctan, constant, from_values, sin, step01, to_json
+
+NODES = [
+    CoupledThetaSchedule,
+    CoupledThetaValues,
+    CoupledThetaCurve,
+    CoupledThetaSave,
+    CoupledThetaLoad,
+    CoupledThetaPlot,
+]
 
 
 @pytest.fixture
@@ -34,7 +41,7 @@ def folders(tmp_path, monkeypatch):
     models = tmp_path / "models" / "theta"
     models.mkdir(parents=True)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "theta", ([str(models)], set()))
-    monkeypatch.setattr(theta, "SHIPPED", tmp_path / "learned")
+    monkeypatch.setattr(theta_store, "SHIPPED", tmp_path / "learned")
     return tmp_path
 
 
@@ -146,9 +153,11 @@ def test_a_drawn_schedule_without_numbers_is_refused(drawn):
 def test_the_curve_gets_the_learned_schedules_as_text(tmp_path, monkeypatch):
     learned, _ = from_values([0, 0.12345, 1], "learned")
     (tmp_path / "hills.json").write_text(to_json(learned))
-    monkeypatch.setattr(theta, "SHIPPED", tmp_path)
-    (text,) = theta.learned_values().values()
-    assert list(theta.learned_values()) == ["hills"] and make("drawn", values=text).values(3) == [
+    monkeypatch.setattr(theta_store, "SHIPPED", tmp_path)
+    (text,) = theta_store.learned_values().values()
+    assert list(theta_store.learned_values()) == ["hills"] and make("drawn", values=text).values(
+        3
+    ) == [
         0,
         0.1235,
         1,
