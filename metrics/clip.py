@@ -16,6 +16,7 @@ import comfy.model_patcher
 import torch
 from torch.nn import functional as F
 
+from .packages import require
 from .weights import read_weights
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def load_open_clip(name: str, weights: Path | None, pretrained: str = "") -> Cli
     ImportError without the package; ValueError for an unknown name or weights of another model;
     FileNotFoundError when the named set is not on this machine and downloads are not allowed.
     """
-    open_clip = imported()
+    open_clip = import_open_clip()
     if name not in open_clip.list_models():  # also keeps out the names that are addresses
         close = ", ".join(
             m for m in open_clip.list_models() if m.lower().startswith(name.lower()[:5])
@@ -135,21 +136,13 @@ def load_open_clip(name: str, weights: Path | None, pretrained: str = "") -> Cli
     return ClipModel(module, open_clip.get_tokenizer(name), preprocessing(module, config))
 
 
-def imported():
-    """The package open_clip; ImportError that says what to install."""
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ImportError(
-            "Text Alignment needs the package open_clip_torch: pip install open_clip_torch in"
-            " ComfyUI's environment."
-        ) from error
-    return open_clip
+def import_open_clip():
+    return require("open_clip", "open_clip_torch", needed_by="Text Alignment")
 
 
 def named_set(name: str, pretrained: str) -> dict:
     """open_clip's entry of a set of weights; ValueError when the model has no such set."""
-    open_clip = imported()
+    open_clip = import_open_clip()
     config = open_clip.get_pretrained_cfg(name, pretrained)
     if not config or not config.get("hf_hub"):
         known = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"

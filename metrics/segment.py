@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from .checkpoint import sam_of
+from .packages import require
 from .proposals import (
     Proposals,
     areas,
@@ -41,15 +42,8 @@ SAME_THING, NO_WORSE = 0.7, 0.95
 RELEASED = "sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth"
 
 
-def require_package() -> None:
-    """ImportError that says what to install when the package segment-anything is missing."""
-    try:
-        import segment_anything  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Segment Entities needs the package segment-anything: "
-            "pip install segment-anything in ComfyUI's environment."
-        ) from error
+def import_segment_anything():
+    return require("segment_anything", "segment-anything", needed_by="Segment Entities")
 
 
 class Segmenter:
@@ -260,7 +254,7 @@ def load_sam(path: str | Path) -> Segmenter:
 
     FileNotFoundError: no such file. ValueError: another kind of model, or no weights at all.
     """
-    require_package()
+    import_segment_anything()
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(

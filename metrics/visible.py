@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from .background import check_images, checked_region, visible_pairs
+from .packages import require
 
 WINDOW = 11  # pixels, SSIM's usual window
 # torchvision's name of the weights that LPIPS's AlexNet starts from
@@ -27,7 +28,7 @@ def psnr(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     region_HW = checked_region(images_NHWC, joint_region_HW)
     if region_HW.all():
         return math.nan
-    measure = kornia_metrics().psnr
+    measure = import_kornia().psnr
     return mean(float(measure(a, b, 1.0)) for a, b in visible_pairs(images_NHWC, region_HW))
 
 
@@ -41,7 +42,7 @@ def ssim(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     near_HW = dilate(checked_region(images_NHWC, joint_region_HW), WINDOW // 2)
     if near_HW.all() or min(near_HW.shape) < WINDOW:
         return math.nan
-    measure = kornia_metrics().ssim
+    measure = import_kornia().ssim
     return mean(
         float(measure(a, b, WINDOW)[..., ~near_HW].mean()) for a, b in pairs_1CHW(images_NHWC)
     )
@@ -91,19 +92,9 @@ def fill_region_alike(
     return torch.where(region_HW, middle, a), torch.where(region_HW, middle, b)
 
 
-def kornia_metrics():
-    """kornia.metrics, which the host itself requires.
-
-    ImportError with advice where it is missing.
-    """
-    try:
-        import kornia.metrics
-    except ImportError as error:
-        raise ImportError(
-            "PSNR and SSIM need the package kornia, one of ComfyUI's own requirements: pip install "
-            "kornia in ComfyUI's environment."
-        ) from error
-    return kornia.metrics
+def import_kornia():
+    """kornia.metrics, of a package that the host itself requires."""
+    return require("kornia.metrics", "kornia", needed_by="Background Similarity")
 
 
 def lpips_trunk() -> Path | None:

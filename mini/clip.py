@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..metrics.clip import ClipModel, Preprocessing, imported
+from ..metrics.clip import ClipModel, Preprocessing, import_open_clip
 from .model import read
 from .size import SIZE
 from .text import END, PAD, T5_CONFIG, MiniTokenizer
@@ -20,7 +20,7 @@ CONTEXT = 40
 
 def build_mini_clip() -> "open_clip.CLIP":
     """The untrained model. ImportError without the package open_clip."""
-    open_clip = imported()
+    open_clip = import_open_clip()
     vision = open_clip.CLIPVisionCfg(
         layers=4, width=192, head_width=48, patch_size=16, image_size=SIZE
     )

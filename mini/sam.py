@@ -5,7 +5,7 @@ weights beside.
 from typing import TYPE_CHECKING
 
 from ..metrics.checkpoint import NORM
-from ..metrics.segment import Segmenter, require_package
+from ..metrics.segment import Segmenter, import_segment_anything
 from .model import read
 from .size import SIZE
 
@@ -25,7 +25,7 @@ def build_mini_sam() -> "Sam":
 
     Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 128 × 128.
     """
-    require_package()
+    import_segment_anything()
     from segment_anything.modeling import (
         ImageEncoderViT,
         MaskDecoder,

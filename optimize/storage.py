@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..metrics.packages import require
+
 if TYPE_CHECKING:
     import optuna
 
@@ -34,13 +36,7 @@ DRIVERS = {
 
 def import_optuna():
     """The package optuna, quiet; ImportError that says what to install."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError(
-            "Optimize Theta needs the package optuna: pip install optuna cmaes in ComfyUI's "
-            "environment."
-        ) from error
+    optuna = require("optuna", "optuna cmaes", needed_by="Optimize Theta")
     if int(optuna.__version__.split(".")[0]) < 5:
         raise ImportError(
             f"Optimize Theta needs optuna 5 or newer; this is {optuna.__version__}. "
