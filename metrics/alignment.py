@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .checks import check_count, check_images
+
 if TYPE_CHECKING:
     from .clip import ClipModel
 
@@ -26,28 +28,15 @@ def text_alignment(
         raise ValueError(
             f"There is no convention {convention!r}; choose one of {', '.join(CONVENTIONS)}."
         )
-    check(images_NHWC, prompts)
+    check_prompts(images_NHWC, prompts)
     prefix, factor = CONVENTIONS[convention]
     texts_NE = clip.embed_texts([prefix + prompt for prompt in prompts])
     cosines_N = (clip.embed_images(images_NHWC) * texts_NE).sum(-1)
     return (factor * cosines_N.clamp(min=0)).tolist()
 
 
-def check(images_NHWC: torch.Tensor, prompts: Sequence[str]) -> None:
-    if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3 or not images_NHWC.numel():
-        raise ValueError(
-            f"images must be RGB images [n, height, width, 3], not {list(images_NHWC.shape)}."
-        )
-    if len(prompts) != len(images_NHWC):
-        raise ValueError(
-            f"There are {len(images_NHWC)} images and {len(prompts)} prompts. Give one prompt per"
-            " line for each image, in their order."
-        )
+def check_prompts(images_NHWC: torch.Tensor, prompts: Sequence[str]) -> None:
+    check_images(images_NHWC)
+    check_count(images_NHWC, prompts, "prompt")
     if not all(prompt.strip() for prompt in prompts):
         raise ValueError("There is an empty prompt: an image can only be compared with a text.")
-    for i, image_HWC in enumerate(images_NHWC, 1):
-        if not image_HWC.isfinite().all():
-            raise ValueError(
-                f"Image {i} contains NaN or infinite pixels. Decode it again with an fp32 VAE, or"
-                " load the model in a higher precision."
-            )

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import torch
 
+from .checks import check_images
+
 MIN_VISIBLE = (
     0.05  # of the picture; with less in sight the number would speak of a few stray pixels
 )
@@ -63,7 +65,7 @@ def background_similarity(
     than 5 % of the picture visible. ValueError: fewer than two images, sizes that do not fit,
     pixels that are no finite numbers.
     """
-    check_images(images_NHWC)
+    check_set(images_NHWC)
     check_masks(images_NHWC, masks_NHW)
     inside_NHW = masks_NHW.to(images_NHWC.device) >= INSIDE
     region_HW = inside_NHW.any(0) if region_HW is None else checked_region(images_NHWC, region_HW)
@@ -108,23 +110,13 @@ def reason_unscorable(inside_NHW: torch.Tensor, ratio: float) -> str | None:
     return None
 
 
-def check_images(images_NHWC: torch.Tensor) -> None:
+def check_set(images_NHWC: torch.Tensor) -> None:
     """ValueError unless there are two or more RGB images of finite numbers."""
-    if images_NHWC.ndim != 4 or images_NHWC.shape[-1] != 3:
-        raise ValueError(
-            "The images must be RGB, of shape [n, height, width, 3], not"
-            f" {list(images_NHWC.shape)}."
-        )
+    check_images(images_NHWC)
     if images_NHWC.shape[0] < 2:
         raise ValueError(
             f"Backgrounds are compared between images, and there is {images_NHWC.shape[0]} image."
             " Give two or more, joined to one batch."
-        )
-    broken = [str(i + 1) for i, image in enumerate(images_NHWC) if not torch.isfinite(image).all()]
-    if broken:
-        raise ValueError(
-            f"Image {', '.join(broken)} contains NaN or infinite pixels. Decode it again with an"
-            " fp32 VAE, or load the model in a higher precision."
         )
 
 
@@ -171,7 +163,7 @@ def heat_map(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> torch.
     The color is the root mean square difference of all pairs, on a square-root scale that ends at
     0.3. In the joint region, which does not count, the images' mean shows in dim gray.
     """
-    check_images(images_NHWC)
+    check_set(images_NHWC)
     images_NHWC = images_NHWC.float()
     # Σ_{j<k} (I_j - I_k)² = n Σ (I_j - mean)², so the mean over pairs is the unbiased variance,
     # twice.

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from .checkpoint import sam_of
+from .checks import check_count, check_images, name_image
 from .packages import require
 from .proposals import (
     Proposals,
@@ -134,6 +135,8 @@ def segment_entities(
     a setting that is none.
     """
     check_images(images_NHWC, entities)
+    if entities is not None:
+        check_count(images_NHWC, entities, "entity")
     check_search(points_per_side, min_score)
     segmenter.load()
     progress = comfy.utils.ProgressBar(len(images_NHWC))
@@ -146,38 +149,12 @@ def segment_entities(
             logging.warning(
                 "Coupled: no entity was found in %s: its mask is empty. Lower min_score, or draw a"
                 " mask by hand.",
-                named(i, entities),
+                name_image(i, entities),
             )
         else:
             masks_NHW[i] = mask_HW
         progress.update(1)
     return masks_NHW
-
-
-def check_images(images_NHWC: torch.Tensor, entities: list[str] | None) -> None:
-    """ValueError for anything but images without NaN and, where there are entities, one for
-    each.
-    """
-    if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3 or not images_NHWC.numel():
-        raise ValueError(
-            f"images must be RGB images [n, height, width, 3], not {list(images_NHWC.shape)}."
-        )
-    if entities is not None and len(entities) != len(images_NHWC):
-        raise ValueError(
-            f"There are {len(images_NHWC)} images and {len(entities)} entities. Give one entity per"
-            " line for each image, in their order, or none at all."
-        )
-    for i, image_HWC in enumerate(images_NHWC):
-        if not image_HWC.isfinite().all():
-            raise ValueError(
-                f"{named(i, entities)} contains NaN or infinite pixels. Decode it again with an"
-                " fp32 VAE, or load the model in a higher precision."
-            )
-
-
-def named(index: int, entities: list[str] | None) -> str:
-    """An image in words: its number, from 1, and its entity."""
-    return f"image {index + 1}" + (f" ({entities[index]})" if entities else "")
 
 
 def entity_mask(

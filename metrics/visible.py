@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from .background import check_images, checked_region, visible_pairs
+from .background import check_set, checked_region, visible_pairs
 from .packages import require
 
 WINDOW = 11  # pixels, SSIM's usual window
@@ -24,7 +24,7 @@ def psnr(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     """Peak signal to noise ratio in dB; infinite when two backgrounds are the same, NaN when none
     is visible.
     """
-    check_images(images_NHWC)
+    check_set(images_NHWC)
     region_HW = checked_region(images_NHWC, joint_region_HW)
     if region_HW.all():
         return math.nan
@@ -38,7 +38,7 @@ def ssim(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
 
     NaN when no window does.
     """
-    check_images(images_NHWC)
+    check_set(images_NHWC)
     near_HW = dilate(checked_region(images_NHWC, joint_region_HW), WINDOW // 2)
     if near_HW.all() or min(near_HW.shape) < WINDOW:
         return math.nan
@@ -56,7 +56,7 @@ def lpips(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float | N
     `lpips_trunk`). The joint region shows the mean of the two images in both, so that it adds no
     difference; its pixels are not averaged.
     """
-    check_images(images_NHWC)
+    check_set(images_NHWC)
     region_HW, trunk = checked_region(images_NHWC, joint_region_HW), lpips_trunk()
     if trunk is None:
         return None

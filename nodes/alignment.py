@@ -113,10 +113,10 @@ class CoupledTextAlignment(io.ComfyNode):
     def execute(
         cls, images, prompts: str, clip_model: dict | None = None, convention="100*cos"
     ) -> io.NodeOutput:
-        from ..metrics.alignment import check, text_alignment
+        from ..metrics.alignment import check_prompts, text_alignment
 
         lines = lines_of(prompts)
-        check(images, lines)  # before a model is loaded
+        check_prompts(images, lines)  # before a model is loaded
         scores = text_alignment(load_clip(**(clip_model or {})), images, lines, convention)
         mean = sum(scores) / len(scores)
         report = "\n".join(

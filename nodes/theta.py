@@ -26,7 +26,7 @@ def with_note(schedule: ThetaSchedule, note: str | None) -> io.NodeOutput:
     return io.NodeOutput(schedule, ui=ui.PreviewText(note))
 
 
-def checked_theta(theta: object) -> ThetaSchedule:
+def expect_schedule(theta: object) -> ThetaSchedule:
     """`theta` itself. ValueError when something else came over the wire."""
     if not isinstance(theta, ThetaSchedule):
         raise ValueError(
@@ -250,7 +250,7 @@ class CoupledThetaPlot(io.ComfyNode):
 
         from ..plots.theta import draw_theta
 
-        values = checked_theta(theta).values(steps)
+        values = expect_schedule(theta).values(steps)
         pixels_HWC = np.asarray(draw_theta(theta, steps), dtype=np.float32) / 255
         image_1HWC = torch.from_numpy(pixels_HWC).unsqueeze(0)
         text = ", ".join(f"{value:.6g}" for value in values)

@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..schedules import ThetaSchedule, read_schedule
 from .inputs import ThetaType, theta_output
-from .theta import CATEGORY, checked_theta
+from .theta import CATEGORY, expect_schedule
 from .theta_store import list_schedules, save_schedule, schedule_path
 
 
@@ -40,7 +40,7 @@ class CoupledThetaSave(io.ComfyNode):
     @classmethod
     def execute(cls, theta: ThetaSchedule, filename_prefix: str) -> io.NodeOutput:
         return io.NodeOutput(
-            ui=ui.PreviewText(f"Saved {save_schedule(checked_theta(theta), filename_prefix)}")
+            ui=ui.PreviewText(f"Saved {save_schedule(expect_schedule(theta), filename_prefix)}")
         )
 
 

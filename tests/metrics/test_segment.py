@@ -211,7 +211,7 @@ def test_it_leaves_an_empty_scene_empty_and_says_so(caplog):
     with caplog.at_level(logging.WARNING):
         masks = segment_entities(ColourSegmenter(), images, ["An eagle soars.", "A red fox runs."])
     assert masks[0].any() and not masks[1].any()
-    assert "image 2 (A red fox runs.)" in caplog.text and "image 1" not in caplog.text
+    assert "Image 2 (A red fox runs.)" in caplog.text and "Image 1" not in caplog.text
 
 
 def test_the_box_prompt_refines_what_is_the_same_thing_only():
@@ -408,7 +408,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
             ["a fox", "an owl"],
             r"2 \(an owl\)",
         ),
-        (torch.full((1, 8, 8, 3), torch.inf), None, "image 1 contains NaN"),
+        (torch.full((1, 8, 8, 3), torch.inf), None, "Image 1 contains NaN"),
     ],
 )
 def test_images_it_can_not_judge_are_refused(images, entities, words):

@@ -1,0 +1,35 @@
+"""What the images of every measure must be."""
+
+from collections.abc import Sequence
+
+import torch
+
+
+def check_images(images_NHWC: torch.Tensor, names: Sequence[str] | None = None) -> None:
+    """ValueError unless these are RGB images of finite numbers. names: what they show."""
+    if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3 or not images_NHWC.numel():
+        raise ValueError(
+            "The images must be RGB images, of shape [n, height, width, 3], not"
+            f" {list(images_NHWC.shape)}."
+        )
+    for i, image_HWC in enumerate(images_NHWC):
+        if not image_HWC.isfinite().all():
+            raise ValueError(
+                f"{name_image(i, names)} contains NaN or infinite pixels. Decode it again with"
+                " an fp32 VAE, or load the model in a higher precision."
+            )
+
+
+def check_count(images_NHWC: torch.Tensor, texts: Sequence[str], kind: str) -> None:
+    """ValueError unless there is one text per image; kind: entity or prompt."""
+    if len(texts) != len(images_NHWC):
+        plural = {"entity": "entities", "prompt": "prompts"}[kind]
+        raise ValueError(
+            f"There are {len(images_NHWC)} images and {len(texts)} {plural}. Give one {kind} per"
+            " line for each image, in their order."
+        )
+
+
+def name_image(index: int, names: Sequence[str] | None) -> str:
+    """An image in words: its number, from 1, and what it shows."""
+    return f"Image {index + 1}" + (f" ({names[index]})" if names else "")
