@@ -38,10 +38,17 @@ Conditioning = list
 def couple_conditioning(
     background: Conditioning, entities: Sequence[Conditioning], guidance: float | None = None
 ) -> Conditioning:
-    """One background text and n entity texts, each encoded on its own, as one coupled conditioning.
+    """One background text and n entity texts, encoded separately, as one coupled conditioning.
 
-    Each text may have its own number of tokens. `guidance` is the distilled guidance of the set,
-    None to keep the background's. ValueError when the texts do not fit together.
+    Parameters:
+        background: a CONDITIONING of one text, context [1, L_bg, D].
+        entities: n of them, [1, L, D] each; their numbers of tokens may differ.
+        guidance: distilled guidance of the set; None keeps the background's.
+
+    Returns a CONDITIONING, context [n, L_bg + max L, D]; shorter entities are filled up, and what
+    fills them is hidden from the attention.
+
+    ValueError if there is no entity, or the texts do not fit together.
     """
     if not entities:
         raise ValueError("A coupled set needs at least one entity.")

@@ -18,11 +18,19 @@ def encode_set(
     guidance: float | None = None,
     background_conditioning: Conditioning | None = None,
 ) -> Conditioning:
-    """The coupled conditioning of a background text and n entity texts; each distinct text is
-    encoded once, and as it would be alone.
+    """The coupled conditioning of a background text and n entity texts.
 
-    `clip` is a CLIP of the host; its hooks (LoRA) work, schedules of them too.
-    background_conditioning: an ordinary one, which takes the background text's place.
+    Parameters:
+        clip: a CLIP of the host. Its hooks (LoRA) work, schedules of them too.
+        background: what all images share; it keeps its own number of tokens.
+        entities: n texts. Each distinct one is encoded once, and as it would be alone.
+        guidance: distilled guidance of the set; None keeps the background's.
+        background_conditioning: an ordinary conditioning that takes the background text's place,
+            such as one with a Redux image.
+
+    Returns a CONDITIONING whose context is [n, L_bg + L_ent, D].
+
+    ValueError if the texts do not fit together, or the background conditioning is a coupled one.
     """
     if background_conditioning is None:
         background_conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(background))

@@ -20,9 +20,19 @@ def text_alignment(
     prompts: Sequence[str],
     convention: str = "100*cos",
 ) -> list[float]:
-    """f_ti of each image with the prompt of the same place; images: RGB in [0, 1].
+    """f_ti: how well each image shows the prompt at its place, by CLIP.
 
-    ValueError: as many prompts as images are needed, all with text, and pixels that are numbers.
+    Parameters:
+        clip: a ClipModel, which embeds texts and images at unit length.
+        images_NHWC: N RGB images in [0, 1].
+        prompts: N full prompts.
+        convention: "100*cos", max(100·cos, 0) as in the paper; or "hessel", 2.5·max(cos, 0) with
+            "A photo depicts " before the prompt (Hessel et al. 2021).
+
+    Returns N numbers.
+
+    ValueError if the convention is unknown, there is not one prompt with text per image, or pixels
+    are NaN or infinite.
     """
     if convention not in CONVENTIONS:
         raise ValueError(

@@ -57,13 +57,19 @@ class Similarity:
 def background_similarity(
     images_NHWC: torch.Tensor, masks_NHW: torch.Tensor, region_HW: torch.Tensor | None = None
 ) -> Similarity:
-    """f_bg of Eq. 15: minus the mean squared difference over the visible elements, averaged over
-    all pairs.
+    """How alike the backgrounds of a set are: f_bg of Eq. 15, minus the mean squared difference over
+    the visible elements, averaged over all pairs.
 
-    region_HW leaves out this region in place of the joint region of the masks (Eq. 13): the union
-    of all methods' regions, when methods are compared. NaN with a reason: an empty mask, or less
-    than 5 % of the picture visible. ValueError: fewer than two images, sizes that do not fit,
-    pixels that are no finite numbers.
+    Parameters:
+        images_NHWC: two or more RGB images in [0, 1].
+        masks_NHW: 1 on the entity of each image, 0 outside.
+        region_HW: what is left out instead of the joint region of the masks (Eq. 13), such as the
+            union of all methods' regions when methods are compared.
+
+    Returns f_bg <= 0 (0: the same), the validity ratio R (Eq. 14) and the joint region. f_bg is NaN,
+    with a reason, if a mask is empty or less than 5 % of the picture is visible.
+
+    ValueError if there are fewer than two images, sizes do not fit, or pixels are NaN or infinite.
     """
     check_set(images_NHWC)
     check_masks(images_NHWC, masks_NHW)

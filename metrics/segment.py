@@ -128,11 +128,20 @@ def segment_entities(
     points_per_side: int = 16,
     min_score: float = 0.2,
 ) -> torch.Tensor:
-    """Masks [N, H, W] in {0, 1} of the one entity in each image [N, H, W, C], RGB in [0, 1].
+    """Finds the one entity of each image.
 
-    Where nothing scores `min_score` the mask is all zero, and a warning names the image and its
-    entity. ValueError: not images, NaN pixels, entities (one text per image) of another number, or
-    a setting that is none.
+    Parameters:
+        segmenter: a Segment Anything model, from `load_sam` or `load_mini_sam`.
+        images_NHWC: RGB images in [0, 1].
+        entities: a name for each image, for the warning; they do not steer the search.
+        points_per_side: the grid of points that propose masks.
+        min_score: proposals below it count as no entity, in [0, 1].
+
+    Returns masks [N, H, W] in {0, 1}. A mask is all zero, with a warning, if nothing reaches
+    min_score.
+
+    ValueError if these are not images, pixels are NaN or infinite, there is not one name per image,
+    or a setting is out of range.
     """
     check_images(images_NHWC, entities)
     if entities is not None:

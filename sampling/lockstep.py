@@ -51,13 +51,23 @@ def sample_set(
     cfg: float = 1.0,
     callback: Callback | None = None,
 ) -> dict:
-    """All images of a coupled set as a LATENT [n, C, H, W], as the host's KSampler would make them.
+    """All images of a coupled set, as the host's KSampler would make them.
 
-    model, positive: from Coupled Attention and Encode Coupled Prompts. latent: one row, used for
-    every image, or n. images_per_pass: 0 makes all at once, and halves the pass when the memory is
-    short. negative: needed unless cfg is 1. callback(images of the pass, step, x0, x, total steps)
-    is called after each step. ValueError when something does not fit, before sampling, or when the
-    result is not finite.
+    Parameters:
+        model: a ModelPatcher that `couple` made.
+        positive: the coupled conditioning of `encode_set`; its n images are made.
+        latent: a LATENT of one row, used for every image, or of n rows, [n, C, H, W].
+        seed, steps, sampler_name, scheduler, denoise: as of the host's KSampler.
+        images_per_pass: how many images are sampled at once; 0 takes all, and halves the pass
+            when memory is short. It changes no image.
+        negative, cfg: classifier-free guidance; a negative is needed unless cfg is 1.
+        callback: called after each step with (images of the pass, step, x0, x, total steps).
+
+    Returns a LATENT, samples [n, C, H, W]; its batch_index names the one noise n times.
+
+    ValueError, before anything is sampled, if the parts do not fit together or the sampler's noise
+    cannot be shared; after it, if the result contains NaN or infinity. The host's out-of-memory
+    error if not even one image at a time fits.
     """
     check_settings(steps, denoise, images_per_pass, cfg)
     check_names(sampler_name, scheduler)
