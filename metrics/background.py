@@ -57,7 +57,7 @@ class Similarity:
 def background_similarity(
     images_NHWC: torch.Tensor, masks_NHW: torch.Tensor, region_HW: torch.Tensor | None = None
 ) -> Similarity:
-    """How alike the backgrounds of a set are: f_bg of Eq. 15, minus the mean squared difference over
+    """How alike the backgrounds of a set are: f_bg of Eq. 15, minus the mean squared error over
     the visible elements, averaged over all pairs.
 
     Parameters:
