@@ -66,8 +66,8 @@ def background_similarity(
         region_HW: what is left out instead of the joint region of the masks (Eq. 13), such as the
             union of all methods' regions when methods are compared.
 
-    Returns f_bg <= 0 (0: the same), the validity ratio R (Eq. 14) and the joint region. f_bg is NaN,
-    with a reason, if a mask is empty or less than 5 % of the picture is visible.
+    Returns f_bg <= 0 (0: the same), the validity ratio R (Eq. 14) and the joint region. f_bg is
+    NaN, with a reason, if a mask is empty or less than 5 % of the picture is visible.
 
     ValueError if there are fewer than two images, sizes do not fit, or pixels are NaN or infinite.
     """
