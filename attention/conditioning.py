@@ -142,7 +142,7 @@ def sample_text(context: torch.Tensor) -> torch.Tensor:
 
 
 def check_texts(cond: dict) -> None:
-    """ValueError when a prepared coupled condition has other texts than those that were coupled.
+    """ValueError if a prepared coupled condition has other texts than those that were coupled.
 
     Another number format or device is no change. All zeros are Conditioning Zero Out.
     """
@@ -189,7 +189,7 @@ def is_coupled_cond(values: Mapping) -> bool:
 def coupled_size(conditioning: Conditioning) -> int | None:
     """n, the number of images of a coupled conditioning; None when it is an ordinary one.
 
-    ValueError when it was combined from coupled sets of different sizes.
+    ValueError if it was combined from coupled sets of different sizes.
     """
     sizes = {entry[0].shape[0] for entry in conditioning if is_coupled_cond(entry[1])}
     if len(sizes) > 1:

@@ -98,7 +98,7 @@ def sub_tokenizer(tokenizer, key: str):
 
 
 def pad(tokenizer, key: str, batch: list[tuple], amount: int) -> None:
-    """Adds `amount` pad tokens to a run of tokens; ValueError when the tokenizer does not tell its
+    """Adds `amount` pad tokens to a run of tokens; ValueError if the tokenizer does not tell its
     pad token.
     """
     if hasattr(tokenizer, "pad_tokens"):

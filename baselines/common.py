@@ -34,7 +34,7 @@ def plan_baseline(
 ) -> Run:
     """The run of a baseline, still without a text.
 
-    ValueError when something is unfit, before anything is computed.
+    ValueError if something is unfit, before anything is computed.
     """
     check_inputs(model, clip, prompts, guidance, at_least)
     check_settings(steps, denoise=1.0, images_per_pass=0, cfg=1.0)
@@ -100,7 +100,7 @@ def stock_image(run: Run, i: int, positive: Conditioning, callback: Callable) ->
 
 
 def finish(latent: dict, samples: torch.Tensor) -> dict:
-    """The samples as a LATENT. ValueError when they are not finite."""
+    """The samples as a LATENT. ValueError if they are not finite."""
     check_result(samples)
     samples = samples.to(
         comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()

@@ -54,7 +54,7 @@ def p2p(
 
     cross_replace, self_replace: the share of the steps, from the first, in which an edit has the
     source's attention to the aligned words, and of the image to itself. latent: one row, used for
-    every image, or n. ValueError when something does not fit, or the model is not Flux.1.
+    every image, or n. ValueError if something does not fit, or the model is not Flux.1.
     """
     edited = edit_model(model, cross_replace, self_replace)
     run = plan_baseline(

@@ -22,7 +22,7 @@ def random_seed(
     """A LATENT [n, C, H, W]: image i is what the host's KSampler makes of prompt i with this seed,
     bit for bit.
 
-    latent: one row, used for every image, or n. ValueError when something does not fit.
+    latent: one row, used for every image, or n. ValueError if something does not fit.
     """
     run = plan_baseline(
         model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance, at_least=1

@@ -41,7 +41,7 @@ def rf_inversion(
     gamma: the pull to the shared noise while inverting, with no text and guidance 0. eta: the pull
     to the first image at the steps start <= i < stop on the way back; stop None: a quarter of the
     steps. Both ways are Euler steps on the scheduler's sigmas; sampler_name is for the first image.
-    latent: one row, used for every image, or n. ValueError when something does not fit, or the
+    latent: one row, used for every image, or n. ValueError if something does not fit, or the
     model is not a flow model.
     """
     check_control(model, latent, gamma, eta)
@@ -79,7 +79,7 @@ def check_control(model, latent: dict, gamma: float, eta: float) -> None:
 def pulled_steps(start: int, stop: int | None, steps: int) -> range:
     """The steps at which the way back is pulled to the source.
 
-    ValueError when the end comes before the start.
+    ValueError if the end comes before the start.
     """
     stop = steps // 4 if stop is None else stop
     if not 0 <= start <= stop:

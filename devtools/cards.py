@@ -36,7 +36,7 @@ LINKS = {
     "LATENT": "#ff9cf9",
     "IMAGE": "#64b5f6",
     "MASK": "#81c784",
-}  # as the host colours them
+}  # as the host colors them
 
 
 def draw_icon() -> Image.Image:

@@ -96,7 +96,7 @@ class Client:
         """Runs a prompt (API form) to its end and returns {node id: {"images": [...], …}}.
 
         `listener(event, data)` hears every message of the run; previews come as ("preview",
-        {"bytes": …}). Raises PromptRejected, ExecutionFailed, Interrupted, or HostError after
+        {"bytes": …}). PromptRejected, ExecutionFailed, Interrupted, or HostError after
         `seconds`.
         """
         try:

@@ -60,7 +60,7 @@ class HostServer:
 
     @property
     def log(self) -> str:
-        """What the server has printed so far, without colours."""
+        """What the server has printed so far, without colors."""
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         return re.sub(r"\x1b\[[0-9;]*m", "", text)
 

@@ -25,7 +25,7 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
     """The API form of a saved workflow: {node id: {"class_type", "inputs", "_meta"}}.
 
     `object_info` is the server's own answer; it gives the order of the widgets, in which the page
-    saves their values. Raises ValueError for a node type the server lacks, a bypassed node, and
+    saves their values. ValueError for a node type the server lacks, a bypassed node, and
     values that do not fit the inputs.
     """
     sources = {link[0]: [str(link[1]), link[2]] for link in map(_link, workflow["links"])}

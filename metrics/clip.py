@@ -112,7 +112,7 @@ def load_open_clip(name: str, weights: Path | None, pretrained: str = "") -> Cli
     `pretrained`.
 
     ImportError without the package; ValueError for an unknown name or weights of another model;
-    FileNotFoundError when the named set is not on this machine and downloads are not allowed.
+    FileNotFoundError if the named set is not on this machine and downloads are not allowed.
     """
     open_clip = import_open_clip()
     if name not in open_clip.list_models():  # also keeps out the names that are addresses
@@ -141,7 +141,7 @@ def import_open_clip():
 
 
 def named_set(name: str, pretrained: str) -> dict:
-    """open_clip's entry of a set of weights; ValueError when the model has no such set."""
+    """open_clip's entry of a set of weights; ValueError if the model has no such set."""
     open_clip = import_open_clip()
     config = open_clip.get_pretrained_cfg(name, pretrained)
     if not config or not config.get("hf_hub"):
@@ -175,7 +175,7 @@ def hub_file(place: str) -> Path:
 
 
 def fill(module: "open_clip.CLIP", path: Path, name: str) -> None:
-    """Load weights into a model; ValueError when they are another's or cannot be read."""
+    """Load weights into a model; ValueError if they are another's or cannot be read."""
     from open_clip.convert import convert_state_dict
 
     content: dict[str, Any] = read_weights(path)

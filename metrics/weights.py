@@ -12,7 +12,7 @@ LFS_POINTER = "version https://git-lfs"
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The weights in a .safetensors or .pth file; no code in the file is run.
 
-    Raises ValueError when it cannot be read, with what it is instead where that is known.
+    ValueError if it cannot be read, with what it is instead where that is known.
     """
     with path.open("rb") as file:
         other = describe_text(file.read(LOOKED_AT))

@@ -40,7 +40,7 @@ def build_mini_clip() -> "open_clip.CLIP":
 def load_mini_clip() -> ClipModel:
     """The trained model in float32, ready to measure.
 
-    ImportError without the package open_clip; FileNotFoundError when the weights are not where the
+    ImportError without the package open_clip; FileNotFoundError if the weights are not where the
     pack put them.
     """
     clip = build_mini_clip()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 NAME = "NotoColorEmoji.ttf"
 VARIABLE = "COUPLED_EMOJI_FONT"  # a file to take in place of the system's
-# The set-up's check (devtools/system.py) can not import this file, and looks in the same folders.
+# The set-up's check (devtools/system.py) cannot import this file, and looks in the same folders.
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 
 

@@ -39,7 +39,7 @@ FLUX_CONFIG = {
 
 
 def load_mini():
-    """(MODEL, CLIP, VAE). FileNotFoundError when the weights are not where the pack put them."""
+    """(MODEL, CLIP, VAE). FileNotFoundError if the weights are not where the pack put them."""
     return mini_model(), mini_clip(), mini_vae()
 
 

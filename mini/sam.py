@@ -66,7 +66,7 @@ def build_mini_sam() -> "Sam":
 def load_mini_sam() -> Segmenter:
     """The trained model in float32, ready to segment.
 
-    ImportError without the package segment-anything; FileNotFoundError when the weights are not
+    ImportError without the package segment-anything; FileNotFoundError if the weights are not
     where the pack put them.
     """
     sam = build_mini_sam()

@@ -10,7 +10,7 @@ from .inputs import ENTITY, FULL_PROMPT, ThetaType
 
 
 def entity_texts(entities: str, entity_text: str, prompts: str | None) -> Sequence[str]:
-    """The texts that the images go over to, one per image; ValueError when there are none, or too
+    """The texts that the images go over to, one per image; ValueError if there are none, or too
     few.
     """
     names = lines_of(entities)

@@ -252,7 +252,7 @@ def task_of(
 ):
     """The node's inputs as a task.
 
-    ValueError when something is unfit, before the measuring models are loaded.
+    ValueError if something is unfit, before the measuring models are loaded.
     """
     from ..optimize import Painter, Settings, Task, parse_sets
 

@@ -200,7 +200,7 @@ class CoupledSplitPrompts(io.ComfyNode):
 def split_prompts(text: str, choice: dict) -> SplitPrompts:
     """Split the prompts in `text` by the method that the node's combo chose.
 
-    Raises ValueError with what to do.
+    ValueError with what to do.
     """
     method = METHODS.get(choice.get("method"))
     if method is None:

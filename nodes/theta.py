@@ -27,7 +27,7 @@ def with_note(schedule: ThetaSchedule, note: str | None) -> io.NodeOutput:
 
 
 def expect_schedule(theta: object) -> ThetaSchedule:
-    """`theta` itself. ValueError when something else came over the wire."""
+    """`theta` itself. ValueError if something else came over the wire."""
     if not isinstance(theta, ThetaSchedule):
         raise ValueError(
             "theta must be a THETA_SCHEDULE, such as Theta Schedule makes, not"

@@ -38,7 +38,7 @@ def schedule_root() -> str:
 def checked_prefix(prefix: str, root: str) -> str:
     """`prefix` with forward slashes.
 
-    ValueError when it could leave `root` or is no file name everywhere.
+    ValueError if it could leave `root` or is no file name everywhere.
     """
     parts = prefix.strip().replace("\\", "/").split("/")
     bad = len(prefix.encode(errors="replace")) > MAX_PREFIX or any(

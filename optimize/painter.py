@@ -48,7 +48,7 @@ class Settings:
     entity_text: str = ENTITY
 
     def check(self) -> None:
-        """ValueError when something is no setting."""
+        """ValueError if something is no setting."""
         check_settings(self.steps, denoise=1.0, images_per_pass=0, cfg=1.0)
         check_names(self.sampler_name, self.scheduler)
         check_negative(None, 1.0, self.sampler_name)

@@ -26,7 +26,7 @@ def parse_sets(text: str) -> list[SplitPrompts]:
 def split_set(prompts: tuple[str, ...], number: int = 1) -> SplitPrompts:
     """The set of some prompts.
 
-    ValueError when there are fewer than two, or they share no background.
+    ValueError if there are fewer than two, or they share no background.
     """
     if len(prompts) < 2:
         raise ValueError(

@@ -55,7 +55,7 @@ def open_storage(
     """The storage of a database URL (sqlite, postgresql, mysql), of a journal file, or of a SQLite
     file.
 
-    Files are made where they are not there yet. ValueError when it cannot be opened, without the
+    Files are made where they are not there yet. ValueError if it cannot be opened, without the
     URL's password.
     """
     import_optuna()

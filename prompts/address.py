@@ -32,7 +32,7 @@ class Address:
 def check_address(base_url: str) -> Address:
     """The address of the chat completions under `base_url`.
 
-    Raises ValueError for one that must not be contacted.
+    ValueError for one that must not be contacted.
     """
     parts, host, place = parse_url(base_url.strip())
     loopback = is_loopback(host)
@@ -50,7 +50,7 @@ def check_address(base_url: str) -> Address:
 def parse_url(url: str) -> tuple[SplitResult, str, str]:
     """The parts of a plain http(s) address, its host, and host:port as a URL has it.
 
-    Raises ValueError for others.
+    ValueError for others.
     """
     try:
         parts = urlsplit(url)
@@ -91,7 +91,7 @@ def allowed_hosts() -> set[str]:
 def api_key(address: Address) -> str:
     """The key to send, or nothing: never in clear over a network.
 
-    Raises ValueError for one that no header can hold.
+    ValueError for one that no header can hold.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not (key.isascii() and key.isprintable()):

@@ -71,7 +71,7 @@ def parse_answer(answer: str, prompts: Sequence[str]) -> SplitPrompts:
     """The split in an answer "Background: … Entity 1: … Entity 2: …", on lines of their own or not,
     or in a JSON object with the same names.
 
-    Line breaks within a sentence become spaces. Raises AnswerError unless there is one background
+    Line breaks within a sentence become spaces. AnswerError unless there is one background
     and, in order, one entity per prompt, none of them empty, over-long, a placeholder, given twice,
     or followed by other text.
     """
@@ -91,7 +91,7 @@ def parse_answer(answer: str, prompts: Sequence[str]) -> SplitPrompts:
 def unwrap_answer(answer: str) -> str:
     """The answer without the model's thoughts, the end of its turn, and a code fence around it.
 
-    Raises AnswerError when there is more than one code block, or text after it.
+    AnswerError if there is more than one code block, or text after it.
     """
     text = END_OF_TURN.sub("", strip_thoughts(answer))
     blocks = list(FENCE.finditer(text))
@@ -109,7 +109,7 @@ def strip_thoughts(answer: str) -> str:
 
 
 def refuse_text_after(what: str, rest: str) -> None:
-    """Raises AnswerError when there are words in what is left of the answer."""
+    """AnswerError if there are words in what is left of the answer."""
     if re.search(r"\w", rest):
         raise AnswerError(f"After {what} there is other text ('{shorten(rest, 60)}').")
 
@@ -118,7 +118,7 @@ def read_json(text: str) -> list[tuple[str, str]]:
     """The sections of a JSON object: "Background" and "Entity 1", "Entity 2", … or "Entities", a
     list of texts.
 
-    Raises AnswerError for anything else.
+    AnswerError for anything else.
     """
     start, stop = text.index("{"), text.rfind("}") + 1
     refuse_text_after("the JSON object", text[stop:] if stop else "")
@@ -131,7 +131,7 @@ def read_json(text: str) -> list[tuple[str, str]]:
 
 
 def read_member(name: str, value: object) -> list[tuple[str, str]]:
-    """The sections in one member of the JSON object. Raises AnswerError for an unknown one."""
+    """The sections in one member of the JSON object. AnswerError for an unknown one."""
     if name.strip().casefold() == "entities" and isinstance(value, list):
         named = [(f"Entity {number}", text) for number, text in enumerate(value, 1)]
     else:
@@ -178,7 +178,7 @@ def find_sections(text: str) -> list[tuple[str, str]]:
 
 
 def check_labels(labels: Sequence[str], count: int) -> None:
-    """Raises AnswerError unless the labels are Background, Entity 1, …, Entity `count`."""
+    """AnswerError unless the labels are Background, Entity 1, …, Entity `count`."""
     wanted = name_parts(count)
     if list(labels) != wanted:
         found = ", ".join(labels[:20]) if labels else "none of them"
@@ -191,7 +191,7 @@ def check_labels(labels: Sequence[str], count: int) -> None:
 def clean_section(label: str, section: str, prompts: Sequence[str]) -> str:
     """The text of a section on one line, without Markdown, quotes or brackets around it.
 
-    Raises AnswerError when it is not one text.
+    AnswerError if it is not one text.
     """
     text = join_lines(label, section, prompts).replace("**", "").strip("*_#>`- ")
     for left, right in ("[]", '""', "“”"):
@@ -212,7 +212,7 @@ def clean_section(label: str, section: str, prompts: Sequence[str]) -> str:
 
 
 def join_lines(label: str, section: str, prompts: Sequence[str]) -> str:
-    """The lines of a section as one. Raises AnswerError for lines or sentences that are no part of
+    """The lines of a section as one. AnswerError for lines or sentences that are no part of
     the description.
 
     That are those after a blank line, after the end of a sentence, and, where the first sentence

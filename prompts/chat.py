@@ -35,7 +35,7 @@ def split_by_chat(
 ) -> SplitPrompts:
     """Split n >= 2 prompts by a language model, which gets one chance to repair a bad answer.
 
-    Raises ValueError when the prompts are not a set, or when both answers are bad.
+    ValueError if the prompts are not a set, or when both answers are bad.
     """
     prompts = clean_prompts(prompts)
     check_prompts(prompts)

@@ -209,7 +209,7 @@ def describe_refusal(address: Address, reply: Reply) -> str:
 def read_completion(body: str) -> str:
     """The text in a chat completion.
 
-    Raises ValueError when the body is not one or holds no text, AnswerError when the text was cut
+    ValueError if the body is not one or holds no text, AnswerError when the text was cut
     off.
     """
     try:

@@ -12,7 +12,7 @@ MAX_TOKENS = 1024
 def complete_with_clip(clip, messages: Messages, max_tokens: int = MAX_TOKENS) -> str:
     """The greedy answer of a host CLIP.
 
-    Raises ValueError when this text encoder cannot generate text.
+    ValueError if this text encoder cannot generate text.
     """
     if not can_generate(clip):
         raise ValueError(

@@ -38,7 +38,7 @@ def find_contained(root: Path, name: str) -> Path | None:
 def find_model(roots: Sequence[str | os.PathLike], name: str) -> Path:
     """The folder of a model.
 
-    Raises ValueError when it is not in `roots` or is not a safetensors model.
+    ValueError if it is not in `roots` or is not a safetensors model.
     """
     folder = next(filter(None, (find_contained(Path(root), name) for root in roots)), None)
     if folder is None:
@@ -68,7 +68,7 @@ def load_model(
     """`complete(messages)` of the model in `folder`; the model is in memory as long as this object
     lives.
 
-    `poll` is called at every token and may raise to stop. Raises ValueError when the model cannot
+    `poll` is called at every token and may raise to stop. ValueError if the model cannot
     be loaded.
     """
     return partial(generate, *load(folder, device), max_tokens=max_tokens, poll=poll)
@@ -124,7 +124,7 @@ def generate(
 ) -> str:
     """The greedy answer, at most `max_tokens` long.
 
-    Raises ValueError when the prompts fill the model's context.
+    ValueError if the prompts fill the model's context.
     """
     import torch
     from transformers import StoppingCriteriaList

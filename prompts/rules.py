@@ -45,7 +45,7 @@ MAX_STYLE = 6  # words of a kind of picture ("a highly detailed oil painting")
 def split_by_rules(prompts: Sequence[str]) -> SplitPrompts:
     """Split n >= 2 prompts into the background that they share and what is each one's own.
 
-    Raises ValueError for one prompt, for identical prompts, when nothing is shared, or when a
+    ValueError for one prompt, for identical prompts, when nothing is shared, or when a
     prompt has nothing of its own.
     """
     prompts = clean_prompts(prompts)
@@ -72,7 +72,7 @@ def split_by_rules(prompts: Sequence[str]) -> SplitPrompts:
 
 
 def check_words(read: list[Prompt], prompts: Sequence[str]) -> None:
-    """Raises ValueError when two prompts have the same words."""
+    """ValueError if two prompts have the same words."""
     seen: dict[tuple[str, ...], int] = {}
     for number, prompt in enumerate(read, 1):
         first = seen.setdefault(tuple(prompt.keys), number)
@@ -85,7 +85,7 @@ def check_words(read: list[Prompt], prompts: Sequence[str]) -> None:
 
 
 def check_entities(entities: Sequence[str], prompts: Sequence[str]) -> None:
-    """Raises ValueError when a prompt says nothing besides the background."""
+    """ValueError if a prompt says nothing besides the background."""
     for number, entity in enumerate(entities, 1):
         if not entity:
             raise ValueError(

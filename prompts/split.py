@@ -28,7 +28,7 @@ def parse_prompts(text: str) -> tuple[str, ...]:
     """Prompts from a text with one prompt per line; blank lines, extra spaces and what lists have
     around them do not count.
 
-    Raises ValueError unless there are at least two, all different: a coupled set has two images or
+    ValueError unless there are at least two, all different: a coupled set has two images or
     more.
     """
     prompts = clean_prompts(lines_of(text))
@@ -67,7 +67,7 @@ def strip_quotes(prompts: Sequence[str]) -> list[str]:
 
 
 def check_prompts(prompts: Sequence[str]) -> None:
-    """Raises ValueError unless there are two prompts or more and no two of them are the same."""
+    """ValueError unless there are two prompts or more and no two of them are the same."""
     if len(prompts) < 2:
         found = "There is only one prompt" if prompts else "There is no prompt"
         raise ValueError(f"{found}. A coupled set needs two or more: write one prompt per line.")

@@ -48,7 +48,7 @@ def check_names(sampler_name: str, scheduler: str) -> None:
 
 
 def check_negative(negative: list | None, cfg: float, sampler_name: str) -> None:
-    """ValueError when there is no negative conditioning and something needs one."""
+    """ValueError if there is no negative conditioning and something needs one."""
     if negative is not None:
         return
     if not math.isclose(cfg, 1.0):
@@ -63,7 +63,7 @@ def check_negative(negative: list | None, cfg: float, sampler_name: str) -> None
 
 
 def check_negative_size(negative: list | None, n: int) -> None:
-    """ValueError when the negative conditioning is that of another coupled set."""
+    """ValueError if the negative conditioning is that of another coupled set."""
     size = None if negative is None else coupled_size(negative)
     if size not in (None, n):
         raise ValueError(

@@ -110,7 +110,7 @@ def plan_run(
 ) -> "Run":
     """All that sampling n images needs, as the host's KSampler would set it up, with one noise.
 
-    ValueError when the latent does not fit the model.
+    ValueError if the latent does not fit the model.
     """
     images = fit_latent(model, latent, n)
     host = comfy.samplers.KSampler(
@@ -142,7 +142,7 @@ def to_latent(latent: dict, samples: torch.Tensor) -> dict:
 
 
 def fit_latent(model, latent: dict, n: int) -> torch.Tensor:
-    """The latent's rows as the model takes them, n of them. ValueError when it cannot."""
+    """The latent's rows as the model takes them, n of them. ValueError if it cannot."""
     # By name, and only what the latent says: older hosts know no temporal ratio.
     ratios = {key: latent[key] for key in DROPPED if key in latent}
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)

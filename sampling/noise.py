@@ -34,7 +34,7 @@ def draw_shared_noise(latent: dict, seed: int, n: int) -> torch.Tensor:
     """One draw for n images, [n, C, H, W], on the CPU: what the host draws for a batch of one.
 
     latent: a LATENT. Of its `batch_index` the first entry chooses the draw, as in the host.
-    ValueError when it holds several tensors (sound and picture, say).
+    ValueError if it holds several tensors (sound and picture, say).
     """
     samples, index = latent["samples"], latent.get("batch_index")
     check_plain(samples)

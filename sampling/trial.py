@@ -44,7 +44,7 @@ def try_sampler(
     """Runs a sampler without the model on two equal rows and one that is another; the error that
     ended the trial, if one did.
 
-    ValueError when the equal rows come out different, or a row comes out different without the
+    ValueError if the equal rows come out different, or a row comes out different without the
     others. C: the latent's channels.
     """
     generator = torch.Generator().manual_seed(SEED)

@@ -73,7 +73,7 @@ def read_schedule(path: str | Path) -> ThetaSchedule:
             data.decode("utf-8-sig")
         )  # some editors begin a file with a byte order mark
     except OSError as error:
-        raise ValueError(f"{path.name} can not be read: {error.strerror}.") from error
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ValueError(f"{path.name} is not a valid theta-schedule: {error}") from error
 

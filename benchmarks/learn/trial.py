@@ -40,7 +40,7 @@ class Contender:
 
 def find_contenders(learning: Learning) -> list[Contender]:
     """The learned schedule; of each shape the best by either preset; and the paper's own
-    figures. ValueError when a shape has not been tried yet.
+    figures. ValueError if a shape has not been tried yet.
     """
     untried = [shape for shape in SHAPES if learning.best(shape) is None]
     if untried:

@@ -65,7 +65,7 @@ class Page:
         self.swept = make_rows(self.select_swept(), SWEEP)
 
     def write(self) -> None:
-        """All files. ValueError when there is nothing to tell."""
+        """All files. ValueError if there is nothing to tell."""
         if not self.records:
             raise ValueError(
                 "There are no results yet, so there are no tables to write. "

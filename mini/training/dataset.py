@@ -85,7 +85,7 @@ def render(
 
 
 def open_pool(workers: int):
-    """Processes; threads where the system can not fork, as a new process would not know the pack
+    """Processes; threads where the system cannot fork, as a new process would not know the pack
     under its name.
     """
     if "fork" in multiprocessing.get_all_start_methods():
