@@ -30,7 +30,7 @@ export const spot = (across, down, [width, height]) => ({
 
 /**
  * theta: progress => theta, with `values` at its points; or `error`, in words. at: the point to mark. faint: not the
- * whole truth. gradient: an id for the colours that no other picture of the page has.
+ * whole truth. gradient: an id for the colors that no other picture of the page has.
  */
 export function picture({ theta, values, error, steps, size, at, faint, gradient }) {
     const { x, y } = scales(size);
@@ -55,7 +55,7 @@ function axes(steps, x, y) {
 function curve(theta, columns, x, y, id) {
     const point = (progress, value) => `${x(progress).toFixed(1)},${y(value).toFixed(1)}`;
     const points = [...sample(theta, columns).map((value, i) => point(i / columns, value)), point(1, theta(1))];
-    const stops = [[0, HIGH], [1, LOW]].map(([offset, colour]) => svg("stop", { offset, "stop-color": colour }));
+    const stops = [[0, HIGH], [1, LOW]].map(([offset, color]) => svg("stop", { offset, "stop-color": color }));
     const under = [point(0, 0), ...points, point(1, 0)].join(" "), hue = `url(#${id})`;
     return [
         svg("linearGradient", { id, gradientUnits: "userSpaceOnUse", x1: 0, x2: 0, y1: y(1), y2: y(0) }, ...stops),

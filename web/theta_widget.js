@@ -14,7 +14,7 @@ const NODE = "CoupledThetaSchedule";
 const PAPER = { center: 12 }; // where it differs from the node's own defaults
 const WIDTH = 340, HEIGHT = 190; // the least, in pixels; the height with the row of presets
 const GRIP = 3; // pixels that the pointer must move before it draws: a click only chooses a step
-const FOCUS = 500; // ms in which the page of ComfyUI 0.20, in Nodes 2.0, puts changed widgets in anew, without the focus
+const FOCUS = 500; // ms in which the page of ComfyUI 0.20, in Nodes 2.0, puts changed widgets in again, without the focus
 const TURNS = { ArrowLeft: -1, ArrowRight: 1 }; // keys that choose a step
 const MOVES = { // keys that move it
     ArrowUp: (theta, shift) => theta + (shift ? 0.1 : 0.01), ArrowDown: (theta, shift) => theta - (shift ? 0.1 : 0.01),
