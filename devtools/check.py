@@ -30,7 +30,9 @@ def steps(host: Path, options: list[str]) -> dict[str, Callable[[], int]]:
         "format": partial(run_tool, "ruff", "format", "--check", "--quiet", ROOT),
         "lint": partial(run_tool, "ruff", "check", "--quiet", ROOT),
         "types": partial(check_types, ROOT, host),
-        "fast tests": partial(run_tool, "pytest", "-q", "-rfE", "-m", QUICK, *options),
+        "fast tests": partial(
+            run_tool, "pytest", "-q", "-rfE", "-n", "auto", "-m", QUICK, *options
+        ),
     }
 
 
