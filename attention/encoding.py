@@ -72,7 +72,7 @@ def longest(tokens: Sequence[Tokens]) -> dict[str, int]:
     return lengths
 
 
-def padded(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Tokens:
+def pad_tokens(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Tokens:
     """The tokens of `text`, filled up to `lengths` by the host's own option, else with the
     tokenizer's pad token.
     """

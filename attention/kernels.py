@@ -46,7 +46,7 @@ def cpu_flash(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> 
     )
 
 
-def padded_width(tensor: torch.Tensor) -> torch.Tensor:
+def pad_width(tensor: torch.Tensor) -> torch.Tensor:
     """Head width filled up with zeros to a multiple of 8, as CUDA kernels want it; zeros change no
     product.
     """
@@ -62,7 +62,7 @@ def on_cuda(kernel: Callable) -> Callable:
             return plain(q_BHLD, k_BHMD, v_BHMD, mask, scale)
         L, D = q_BHLD.shape[2:]
         scale = D**-0.5 if scale is None else scale
-        out, lse = kernel(*map(padded_width, (q_BHLD, k_BHMD, v_BHMD)), scale)
+        out, lse = kernel(*map(pad_width, (q_BHLD, k_BHMD, v_BHMD)), scale)
         lse = lse.squeeze(-1) if lse.ndim == 4 else lse  # cuDNN keeps a last dimension of 1
         return out[..., :D], lse[:, :, :L]  # the efficient kernel rounds L up
 

@@ -30,7 +30,7 @@ def step_position(sigma: float, sigmas: Sequence[float]) -> float:
     return nearest
 
 
-def checked_theta(theta: float, where: str) -> float:
+def check_theta(theta: float, where: str) -> float:
     """`theta` if it is a number in [0, 1]; ValueError otherwise."""
     if not 0 <= theta <= 1:  # NaN fails too
         raise ValueError(
@@ -49,9 +49,9 @@ def theta_at(schedule: ThetaSchedule, position: float, progress: Sequence[float]
     linear between them.
     """
     low = int(position)
-    theta = checked_theta(schedule.at(progress[low]), f"at {progress[low]:.0%} of the sampling")
+    theta = check_theta(schedule.at(progress[low]), f"at {progress[low]:.0%} of the sampling")
     if position > low:
         there = progress[low + 1]
-        above = checked_theta(schedule.at(there), f"at {there:.0%} of the sampling")
+        above = check_theta(schedule.at(there), f"at {there:.0%} of the sampling")
         theta += (position - low) * (above - theta)
     return theta

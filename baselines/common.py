@@ -87,10 +87,10 @@ def check_share(name: str, value: float) -> None:
 
 def encode(clip, prompt: str, guidance: float) -> Conditioning:
     """A prompt as the host's CLIP Text Encode and Flux Guidance give it."""
-    return guided(clip.encode_from_tokens_scheduled(clip.tokenize(prompt)), guidance)
+    return add_guidance(clip.encode_from_tokens_scheduled(clip.tokenize(prompt)), guidance)
 
 
-def guided(conditioning: Conditioning, guidance: float) -> Conditioning:
+def add_guidance(conditioning: Conditioning, guidance: float) -> Conditioning:
     return [[context, {**values, "guidance": guidance}] for context, values in conditioning]
 
 

@@ -23,13 +23,13 @@ from comfy.patcher_extension import WrappersMP
 
 from ..attention.architectures import FLUX1, Block, uncompiled
 from ..attention.conditioning import Conditioning
-from ..attention.encoding import longest, padded
+from ..attention.encoding import longest, pad_tokens
 from ..attention.equations import QKV, Streams
 from ..attention.override import OVERRIDE, BlockAttention, check_joint_calls
 from ..attention.progress import step_position
 from ..sampling.noise import in_lockstep
 from ..sampling.preview import SetProgress
-from .common import check_share, finish, guided, plan_baseline
+from .common import add_guidance, check_share, finish, plan_baseline
 from .word_alignment import align
 
 PATCH = "coupled_p2p"
@@ -61,7 +61,7 @@ def p2p(
         model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance
     )
     run = dataclasses.replace(
-        run, model=edited, positive=guided(encode_edits(clip, prompts), guidance)
+        run, model=edited, positive=add_guidance(encode_edits(clip, prompts), guidance)
     )
     images = range(len(prompts))
     step_done = SetProgress(model, len(prompts), len(run.sigmas) - 1).callback(images, 0, 1)
@@ -88,9 +88,11 @@ def encode_edits(clip, prompts: Sequence[str]) -> Conditioning:
             " and T5-XXL with DualCLIPLoader, type flux."
         )
     lengths = longest(tokens)
-    tokens = [padded(clip, prompt, t, lengths) for prompt, t in zip(prompts, tokens, strict=True)]
+    tokens = [
+        pad_tokens(clip, prompt, t, lengths) for prompt, t in zip(prompts, tokens, strict=True)
+    ]
     texts = [clip.encode_from_tokens_scheduled(t) for t in tokens]
-    return joined(texts, partners_of([token_ids(t) for t in tokens]))
+    return join_texts(texts, partners_of([token_ids(t) for t in tokens]))
 
 
 def token_ids(tokens: dict) -> list:
@@ -109,12 +111,12 @@ def partners_of(texts: Sequence[list]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.long)
 
 
-def joined(texts: Sequence[Conditioning], partners_NT: torch.Tensor) -> Conditioning:
+def join_texts(texts: Sequence[Conditioning], partners_NT: torch.Tensor) -> Conditioning:
     """Encoded texts of equal length as the rows of one conditioning."""
-    return [joined_entry(entries, partners_NT) for entries in zip(*texts, strict=True)]
+    return [join_entry(entries, partners_NT) for entries in zip(*texts, strict=True)]
 
 
-def joined_entry(entries: Sequence[list], partners_NT: torch.Tensor) -> list:
+def join_entry(entries: Sequence[list], partners_NT: torch.Tensor) -> list:
     context_NTD, values = torch.cat([context for context, _ in entries]), dict(entries[0][1])
     if context_NTD.shape[1] != partners_NT.shape[1]:
         raise ValueError(
@@ -199,10 +201,10 @@ class EditAttention(BlockAttention):
     replace_self: bool
 
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
-        return edited(qkv, self.partners_BT, self.replace_self, plain)
+        return attend_edited(qkv, self.partners_BT, self.replace_self, plain)
 
 
-def edited(
+def attend_edited(
     qkv: QKV, partners_BT: torch.Tensor, replace_self: bool, plain: Callable
 ) -> torch.Tensor:
     """Row 0 as it is; of the others the text queries as they are, the image queries edited. [B, L,
@@ -214,7 +216,7 @@ def edited(
         slice(partners_BT.shape[1], None),
     )
     source, target = rows(qkv, slice(0, 1)), rows(qkv, slice(1, None))
-    v_source, v_own = parted_values(target.v, partners_BT[1:], replace_self)
+    v_source, v_own = separate_values(target.v, partners_BT[1:], replace_self)
     n = len(v_own)
     from_source = QKV(
         source.q.expand(n, -1, -1, -1), source.k.expand(n, -1, -1, -1), v_source, source.mask
@@ -230,7 +232,7 @@ def rows(qkv: QKV, which: slice) -> QKV:
     return QKV(qkv.q[which], qkv.k[which], qkv.v[which], mask)
 
 
-def parted_values(v_BHLD: torch.Tensor, partners_BT: torch.Tensor, replace_self: bool):
+def separate_values(v_BHLD: torch.Tensor, partners_BT: torch.Tensor, replace_self: bool):
     """[M(alpha·V_txt); self·V_img], in the order of the source's tokens, and [(1-alpha)·V_txt;
     (1-self)·V_img].
     """

@@ -48,19 +48,19 @@ def rf_inversion(
     run = plan_baseline(
         model, clip, prompts, latent, seed, steps, sampler_name, scheduler, guidance
     )
-    pulled = pulled_steps(start, stop, len(run.sigmas) - 1)
+    pulled = steps_with_pull(start, stop, len(run.sigmas) - 1)
     n, passes = len(prompts), len(prompts) + 1
     texts, no_text = [encode(clip, prompt, guidance) for prompt in prompts], encode(clip, "", 0.0)
     progress = SetProgress(model, n, len(run.sigmas) - 1)
     source = stock_image(run, 0, texts[0], progress.callback([0], 0, passes))
     to_noise = KSAMPLER(invert, {"gamma": gamma, "least": smallest_sigma(model)})
-    noise = travel(
+    noise = sample_between(
         run, no_text, to_noise, run.noise_NCHW[:1], source, progress.callback([0], 1, passes)
     )
     noise = model.model.process_latent_in(noise)
     back = KSAMPLER(revert, {"eta": eta, "pulled": pulled})
     edits = [
-        travel(run, text, back, noise, source, progress.callback([i], i + 1, passes))
+        sample_between(run, text, back, noise, source, progress.callback([i], i + 1, passes))
         for i, text in enumerate(texts[1:], 1)
     ]
     return finish(latent, torch.cat((source.to(noise), *edits)))
@@ -76,7 +76,7 @@ def check_control(model, latent: dict, gamma: float, eta: float) -> None:
         raise ValueError("RF-inversion needs a flow model, such as Flux.1.")
 
 
-def pulled_steps(start: int, stop: int | None, steps: int) -> range:
+def steps_with_pull(start: int, stop: int | None, steps: int) -> range:
     """The steps at which the way back is pulled to the source.
 
     ValueError if the end comes before the start.
@@ -94,7 +94,7 @@ def smallest_sigma(model) -> float:
     return float(model.get_model_object("model_sampling").sigma_min)
 
 
-def travel(
+def sample_between(
     run: Run,
     text: Conditioning,
     sampler: KSAMPLER,
@@ -133,7 +133,7 @@ def invert(
     """
     y1, source = model.noise, model.latent_image
     y = source
-    for i, t, t_next in moves(sigmas.flip(0), disable):
+    for i, t, t_next in sigma_steps(sigmas.flip(0), disable):
         v = velocity(model, y, max(t, least), extra_args)
         y = y + torch.lerp(v, (y1 - y) / (1 - t), gamma) * (t_next - t)
         report(callback, i, t, y, source)
@@ -151,7 +151,7 @@ def revert(
     sampler.
     """
     x, source = model.noise, model.latent_image
-    for i, sigma, sigma_next in moves(sigmas, disable):
+    for i, sigma, sigma_next in sigma_steps(sigmas, disable):
         v = velocity(model, x, sigma, extra_args)
         report(callback, i, sigma, x, x - sigma * v)
         x = x + torch.lerp(-v, (source - x) / sigma, eta if i in pulled else 0.0) * (
@@ -160,7 +160,7 @@ def revert(
     return x
 
 
-def moves(sigmas: torch.Tensor, disable: bool | None) -> Iterator[tuple[int, float, float]]:
+def sigma_steps(sigmas: torch.Tensor, disable: bool | None) -> Iterator[tuple[int, float, float]]:
     """(i, sigma_i, sigma_{i+1}) of the steps that change sigma, with the host's progress bar."""
     levels = list(pairwise(sigmas.tolist()))
     for i in comfy.utils.model_trange(len(levels), disable=disable):

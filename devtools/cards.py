@@ -48,9 +48,11 @@ def draw_icon() -> Image.Image:
     )
     page.paste(PAGE, mask=tile.reduce(SCALE))
     for subject, at in (("ball", 36), ("tent", 172)):
-        page.paste(PAGE, (at - 10, at - 10, at + 202, at + 202), rounded(212))
+        page.paste(PAGE, (at - 10, at - 10, at + 202, at + 202), draw_rounded_mask(212))
         page.paste(
-            landscape(subject).resize((192, 192), Image.Resampling.LANCZOS), (at, at), rounded(192)
+            landscape(subject).resize((192, 192), Image.Resampling.LANCZOS),
+            (at, at),
+            draw_rounded_mask(192),
         )
     return page
 
@@ -60,7 +62,7 @@ def draw_card(workflow: dict, frames: tuple[Image.Image, Image.Image] | None = N
     page = Image.new("RGB", (SIZE, SIZE), PAGE)
     for i, frame in enumerate(frames or (landscape("ball"), landscape("tent"))):
         frame = frame.convert("RGB").resize((FRAME, FRAME), Image.Resampling.LANCZOS)
-        page.paste(frame, (EDGE + i * (SIZE - 2 * EDGE - FRAME), EDGE), rounded(FRAME))
+        page.paste(frame, (EDGE + i * (SIZE - 2 * EDGE - FRAME), EDGE), draw_rounded_mask(FRAME))
     left, top, right, bottom = MAP
     page.paste(draw_map(workflow, right - left, bottom - top), MAP[:2])
     return page
@@ -84,7 +86,7 @@ def landscape(subject: str) -> Image.Image:
     return page.reduce(SCALE)
 
 
-def rounded(side: int) -> Image.Image:
+def draw_rounded_mask(side: int) -> Image.Image:
     """A mask: a square with round corners."""
     mask = Image.new("L", (side * SCALE, side * SCALE))
     ImageDraw.Draw(mask).rounded_rectangle(
@@ -131,7 +133,7 @@ def placing(boxes: list[tuple], width: int, height: int):
     return lambda *xy: [(y0 if i % 2 else x0) + scale * v for i, v in enumerate(xy)]
 
 
-def painted() -> tuple[Image.Image, Image.Image]:
+def read_painted() -> tuple[Image.Image, Image.Image]:
     """The two coupled pictures of the contact sheet."""
     sheet, top = Image.open(SHEET), GAP + HEADING
     lefts = (GAP, GAP + CELL + GAP)
@@ -145,7 +147,7 @@ def cards() -> dict[Path, Image.Image]:
     return {
         file.with_suffix(".jpg"): draw_card(
             json.loads(file.read_text(encoding="utf-8")),
-            painted() if file.stem == PAINTED else None,
+            read_painted() if file.stem == PAINTED else None,
         )
         for file in files
     }

@@ -74,7 +74,7 @@ def background_similarity(
     check_set(images_NHWC)
     check_masks(images_NHWC, masks_NHW)
     inside_NHW = masks_NHW.to(images_NHWC.device) >= INSIDE
-    region_HW = inside_NHW.any(0) if region_HW is None else checked_region(images_NHWC, region_HW)
+    region_HW = inside_NHW.any(0) if region_HW is None else check_region(images_NHWC, region_HW)
     ratio = 1 - int(region_HW.sum()) / region_HW.numel()
     reason = reason_unscorable(inside_NHW, ratio)
     return Similarity(
@@ -143,7 +143,7 @@ def check_masks(images_NHWC: torch.Tensor, masks_NHW: torch.Tensor) -> None:
         raise ValueError("A mask contains NaN or infinite values.")
 
 
-def checked_region(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> torch.Tensor:
+def check_region(images_NHWC: torch.Tensor, region_HW: torch.Tensor) -> torch.Tensor:
     """The region as bool on the images' device.
 
     ValueError if it has another size, or NaN values.
@@ -177,7 +177,7 @@ def heat_map(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> torch.
     gray_HW1 = (images_NHWC.mean(0) @ torch.tensor(LUMA, device=images_NHWC.device))[..., None]
     heat_HW1 = (rms_HW / BRIGHTEST).clamp(0, 1).sqrt()[..., None]
     seen_HWC = color_by_ramp(heat_HW1[..., 0]) + GHOST * gray_HW1 * (1 - heat_HW1)
-    left_out_HW1 = checked_region(images_NHWC, joint_region_HW)[..., None]
+    left_out_HW1 = check_region(images_NHWC, joint_region_HW)[..., None]
     return torch.where(left_out_HW1, DIMMED * gray_HW1 + 0.1, seen_HWC).clamp(0, 1)[None]
 
 

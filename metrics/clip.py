@@ -127,7 +127,7 @@ def load_open_clip(name: str, weights: Path | None, pretrained: str = "") -> Cli
             f"{name} needs a tokenizer that open_clip does not bring along. Choose one of OpenAI's "
             "sizes, such as ViT-B-32 or ViT-L-14."
         )
-    config = {} if weights else named_set(name, pretrained)
+    config = {} if weights else find_set(name, pretrained)
     path = weights or hub_file(config["hf_hub"])
     module = open_clip.create_model(
         name, load_weights=False, force_quick_gelu=config.get("quick_gelu", False)
@@ -140,7 +140,7 @@ def import_open_clip():
     return require("open_clip", "open_clip_torch", needed_by="Text Alignment")
 
 
-def named_set(name: str, pretrained: str) -> dict:
+def find_set(name: str, pretrained: str) -> dict:
     """open_clip's entry of a set of weights; ValueError if the model has no such set."""
     open_clip = import_open_clip()
     config = open_clip.get_pretrained_cfg(name, pretrained)

@@ -173,19 +173,19 @@ def entity_mask(
     size = tuple(image_HWC.shape[:2])
     framed = segmenter.framed(*size)
     embedding = segmenter.embed(image_HWC)
-    proposals = proposed(
+    proposals = propose_masks(
         segmenter, embedding, framed, grid_points(points_per_side).to(segmenter.device)
     )
     index = pick_entity(proposals, min_score)
     if index is None:
         return None
-    logits_HW = refined(segmenter, embedding, framed, proposals.logits_NHW[index])
+    logits_HW = refine_mask(segmenter, embedding, framed, proposals.logits_NHW[index])
     # Bilinear, as Segment Anything enlarges its own logits.
     logits_11HW = F.interpolate(logits_HW[None, None], size, mode="bilinear", align_corners=False)
     return (logits_11HW[0, 0] > 0).float()
 
 
-def proposed(
+def propose_masks(
     segmenter: Segmenter, embedding, framed: tuple[int, int], points_P2: torch.Tensor
 ) -> Proposals:
     """What all grid points propose, without what is empty or hopeless.
@@ -212,7 +212,7 @@ def proposed(
     return Proposals(*(torch.cat(part) for part in zip(*parts, strict=True)), points_P2)
 
 
-def refined(
+def refine_mask(
     segmenter: Segmenter, embedding, framed: tuple[int, int], logits_HW: torch.Tensor
 ) -> torch.Tensor:
     """The answer to the mask's box as a prompt, where it is the same thing and no worse; else the

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from .background import check_set, checked_region, visible_pairs
+from .background import check_region, check_set, visible_pairs
 from .packages import require
 
 WINDOW = 11  # pixels, SSIM's usual window
@@ -25,7 +25,7 @@ def psnr(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     is visible.
     """
     check_set(images_NHWC)
-    region_HW = checked_region(images_NHWC, joint_region_HW)
+    region_HW = check_region(images_NHWC, joint_region_HW)
     if region_HW.all():
         return math.nan
     measure = import_kornia().psnr
@@ -39,7 +39,7 @@ def ssim(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float:
     NaN when no window does.
     """
     check_set(images_NHWC)
-    near_HW = dilate(checked_region(images_NHWC, joint_region_HW), WINDOW // 2)
+    near_HW = dilate(check_region(images_NHWC, joint_region_HW), WINDOW // 2)
     if near_HW.all() or min(near_HW.shape) < WINDOW:
         return math.nan
     measure = import_kornia().ssim
@@ -57,7 +57,7 @@ def lpips(images_NHWC: torch.Tensor, joint_region_HW: torch.Tensor) -> float | N
     difference; its pixels are not averaged.
     """
     check_set(images_NHWC)
-    region_HW, trunk = checked_region(images_NHWC, joint_region_HW), lpips_trunk()
+    region_HW, trunk = check_region(images_NHWC, joint_region_HW), lpips_trunk()
     if trunk is None:
         return None
     if region_HW.all():

@@ -10,7 +10,7 @@ from .alignment import clip_options, load_clip
 from .inputs import theta_output
 from .segment import load_segmenter, segmenter_options
 from .theta import CATEGORY
-from .theta_store import checked_prefix, save_schedule, schedule_root
+from .theta_store import check_prefix, save_schedule, schedule_root
 
 SETS = (
     "An eagle soars gracefully in a vibrant meadow under a clear blue sky, bathed in sunlight.\n"
@@ -196,7 +196,7 @@ class CoupledOptimizeTheta(io.ComfyNode):
         from ..optimize import STUDY_URL, Learning, open_storage
         from ..optimize.report import learned_schedule, report
 
-        checked_prefix(study, schedule_root())
+        check_prefix(study, schedule_root())
         if not minutes >= 0:  # NaN passes the host's own minimum
             raise ValueError(f"minutes must be 0 (no limit) or more; it is {minutes}.")
         shared = os.environ.get(STUDY_URL)

@@ -23,7 +23,7 @@ def save_schedule(schedule: ThetaSchedule, filename_prefix: str) -> str:
     """Writes a new file into output/theta; its path from the output folder on."""
     root = schedule_root()
     folder, filename, counter, _, _ = folder_paths.get_save_image_path(
-        checked_prefix(filename_prefix, root), root
+        check_prefix(filename_prefix, root), root
     )
     path = os.path.join(folder, f"{filename}_{counter:05}_.json")
     write_schedule(schedule, path)
@@ -35,7 +35,7 @@ def schedule_root() -> str:
     return os.path.join(folder_paths.get_output_directory(), FOLDER)
 
 
-def checked_prefix(prefix: str, root: str) -> str:
+def check_prefix(prefix: str, root: str) -> str:
     """`prefix` with forward slashes.
 
     ValueError if it could leave `root` or is no file name everywhere.

@@ -23,7 +23,7 @@ from ..sampling.checks import (
     check_result,
     check_settings,
 )
-from ..sampling.lockstep import Run, attempt, first_size, halved, plan_run
+from ..sampling.lockstep import Run, attempt, first_size, halve, plan_run
 from ..schedules import ThetaSchedule
 from .fingerprint import fingerprint
 from .prefixes import Prefixes
@@ -242,7 +242,7 @@ class SharingRun:
             images = range(len(done), min(len(done) + size, n))
             samples = attempt(self, images, callback, may_halve=True)
             if samples is None:
-                size = halved(len(images))
+                size = halve(len(images))
             else:
                 done.extend(samples)
         return torch.stack(done)

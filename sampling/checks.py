@@ -72,7 +72,7 @@ def check_negative_size(negative: list | None, n: int) -> None:
         )
 
 
-def checked_size(model, positive: list, latent: dict) -> int:
+def check_fit_of_set(model, positive: list, latent: dict) -> int:
     """n, the number of images of the set.
 
     ValueError unless model, conditioning and latent are fit to make it.
@@ -111,7 +111,7 @@ def check_latent(samples: torch.Tensor, n: int) -> None:
     bad = not_finite(samples)
     if bad:
         raise ValueError(
-            f"The latent holds NaN or infinite numbers in row {listed(bad)}. Check the"
+            f"The latent holds NaN or infinite numbers in row {list_rows(bad)}. Check the"
             " nodes that produced this latent."
         )
 
@@ -145,7 +145,7 @@ def check_result(samples: torch.Tensor) -> None:
     bad = not_finite(samples)
     if bad:
         raise ValueError(
-            f"Sampling gave NaN or infinite numbers in image {listed(bad)} of {samples.shape[0]}"
+            f"Sampling gave NaN or infinite numbers in image {list_rows(bad)} of {samples.shape[0]}"
             " (counted from 0). Often the number format is too narrow for the model: load it with"
             " weight_dtype default, or start the host with --bf16-unet or --fp32-unet. Else try"
             " another sampler, more steps, or the model without LoRAs."
@@ -157,5 +157,5 @@ def not_finite(samples: torch.Tensor) -> list[int]:
     return (~torch.isfinite(samples.flatten(1)).all(1)).nonzero().flatten().tolist()
 
 
-def listed(rows: list[int]) -> str:
+def list_rows(rows: list[int]) -> str:
     return ", ".join(map(str, rows))

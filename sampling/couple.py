@@ -11,7 +11,7 @@ from ..attention.conditioning import check_texts, is_coupled_cond, zero_pooled
 from ..attention.modes import DEFAULT, Mode, get_mode
 from ..attention.nag import couple_negatives, has_nag
 from ..attention.plate import sample_with_plate
-from ..attention.progress import checked_theta
+from ..attention.progress import check_theta
 from ..attention.stages import PROGRESS, run_progress
 from ..schedules import ThetaSchedule
 from .checks import check_fit
@@ -55,7 +55,7 @@ def couple(model, schedule: ThetaSchedule, mode: str = DEFAULT):
 def check_schedule(schedule: ThetaSchedule) -> None:
     for i in range(PROBES):
         progress = i / (PROBES - 1)
-        checked_theta(schedule.at(progress), f"at {progress:.0%} of the sampling")
+        check_theta(schedule.at(progress), f"at {progress:.0%} of the sampling")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,12 +22,12 @@ from ..attention.plate import check_start
 from .alike import alike, alike_for_plate
 from .checks import (
     check_fit,
+    check_fit_of_set,
     check_names,
     check_negative,
     check_negative_size,
     check_result,
     check_settings,
-    checked_size,
 )
 from .noise import draw_shared_noise
 from .preview import SetProgress
@@ -72,7 +72,7 @@ def sample_set(
     check_settings(steps, denoise, images_per_pass, cfg)
     check_names(sampler_name, scheduler)
     check_negative(negative, cfg, sampler_name)
-    n = checked_size(model, positive, latent)
+    n = check_fit_of_set(model, positive, latent)
     check_negative_size(negative, n)
     run = plan_run(
         model,
@@ -256,7 +256,7 @@ def sample_in_passes(
         )
         samples = attempt(run, images, with_caller(step_done, images, callback), may_halve)
         if samples is None:
-            size = halved(len(images))
+            size = halve(len(images))
             logging.warning(
                 "Coupled: not enough memory for %d images at once; going on with %d per pass. The"
                 " images come out the same.",
@@ -296,11 +296,11 @@ def first_size(model, shape: torch.Size) -> int:
     total = comfy.model_management.get_total_memory(model.load_device)
     size = shape[0]
     while size > 1 and model.memory_required([size, *shape[1:]]) > total:
-        size = halved(size)
+        size = halve(size)
     return size
 
 
-def halved(size: int) -> int:
+def halve(size: int) -> int:
     return (size + 1) // 2
 
 

@@ -8,7 +8,7 @@ from comfy.samplers import KSAMPLER, KSampler
 
 from coupled.baselines import random_seed, rf_inversion
 from coupled.baselines.common import encode, plan_baseline, stock_image
-from coupled.baselines.rf_inversion import invert, revert, smallest_sigma, travel
+from coupled.baselines.rf_inversion import invert, revert, sample_between, smallest_sigma
 from coupled.mini.model import load_mini
 
 PROMPTS = [
@@ -108,9 +108,9 @@ def there_and_back(mini, steps):
     source = stock_image(settings, 0, encode(clip, PROMPTS[0], 3.5), lambda *step: None)
     text, nothing = encode(clip, "", 0.0), lambda *step: None
     to_noise = KSAMPLER(invert, {"gamma": 0.0, "least": smallest_sigma(model)})
-    noise = travel(settings, text, to_noise, settings.noise_NCHW[:1], source, nothing)
+    noise = sample_between(settings, text, to_noise, settings.noise_NCHW[:1], source, nothing)
     noise = model.model.process_latent_in(noise)
-    back = travel(
+    back = sample_between(
         settings, text, KSAMPLER(revert, {"eta": 0.0, "pulled": range(0)}), noise, source, nothing
     )
     return relative(back, source)

@@ -13,7 +13,7 @@ from comfy.ldm.flux.redux import ReduxImageEncoder
 
 import nodes
 from coupled.attention import coupled_mode, coupled_size
-from coupled.attention.encoding import longest, pad, padded
+from coupled.attention.encoding import longest, pad, pad_tokens
 from coupled.nodes.coupling import NODES, CoupledModelPatch, CoupledTextEncode
 from coupled.sampling import couple
 from coupled.schedules import constant, sin
@@ -237,8 +237,10 @@ class BareClip:
 def test_a_tokenizer_without_options_is_padded_with_its_own_pad_token():
     short, long = (BareClip().tokenize(t) for t in ("a bb", "a bb ccc dddd"))
     lengths = longest([short, long])
-    assert lengths == {"words": 4} and padded(BareClip(), "a bb ccc dddd", long, lengths) is long
-    assert padded(BareClip(), "a bb", short, lengths) == {
+    assert (
+        lengths == {"words": 4} and pad_tokens(BareClip(), "a bb ccc dddd", long, lengths) is long
+    )
+    assert pad_tokens(BareClip(), "a bb", short, lengths) == {
         "words": [[(1, 1.0), (2, 1.0), (-1, 1.0), (-1, 1.0)]]
     }
     with pytest.raises(ValueError, match="differ in length by 2 tokens"):
