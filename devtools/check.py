@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,10 @@ def run_step(name: str, step: Callable[[], int]) -> int:
 
 
 def run_tool(module: str, *arguments: str | Path) -> int:
-    return subprocess.call([sys.executable, "-m", module, *map(str, arguments)], cwd=ROOT)
+    # The tests share the cores: torch with threads of its own in each process is many times slower.
+    variables = {"OMP_NUM_THREADS": "1", **os.environ}
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.call(command, cwd=ROOT, env=variables)
 
 
 def check_types(root: Path, host: Path) -> int:
