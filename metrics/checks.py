@@ -5,17 +5,19 @@ from collections.abc import Sequence
 import torch
 
 
-def check_images(images_NHWC: torch.Tensor, names: Sequence[str] | None = None) -> None:
-    """ValueError unless these are RGB images of finite numbers. names: what they show."""
+def check_images(images_NHWC: torch.Tensor, entities: Sequence[str] | None = None) -> None:
+    """ValueError unless these are RGB images of finite numbers, with one entity each if any."""
     if images_NHWC.ndim != 4 or images_NHWC.shape[-1] < 3 or not images_NHWC.numel():
         raise ValueError(
             "The images must be RGB images, of shape [n, height, width, 3], not"
             f" {list(images_NHWC.shape)}."
         )
+    if entities is not None:
+        check_count(images_NHWC, entities, "entity")  # first: the next message names them
     for i, image_HWC in enumerate(images_NHWC):
         if not image_HWC.isfinite().all():
             raise ValueError(
-                f"{name_image(i, names)} contains NaN or infinite pixels. Decode it again with"
+                f"{name_image(i, entities)} contains NaN or infinite pixels. Decode it again with"
                 " an fp32 VAE, or load the model in a higher precision."
             )
 
@@ -30,6 +32,6 @@ def check_count(images_NHWC: torch.Tensor, texts: Sequence[str], kind: str) -> N
         )
 
 
-def name_image(index: int, names: Sequence[str] | None) -> str:
-    """An image in words: its number, from 1, and what it shows."""
-    return f"Image {index + 1}" + (f" ({names[index]})" if names else "")
+def name_image(index: int, entities: Sequence[str] | None) -> str:
+    """An image in words: its number, from 1, and its entity."""
+    return f"Image {index + 1}" + (f" ({entities[index]})" if entities else "")

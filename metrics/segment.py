@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from .checkpoint import sam_of
-from .checks import check_count, check_images, name_image
+from .checks import check_images, name_image
 from .packages import require
 from .proposals import (
     Proposals,
@@ -144,8 +144,6 @@ def segment_entities(
     or a setting is out of range.
     """
     check_images(images_NHWC, entities)
-    if entities is not None:
-        check_count(images_NHWC, entities, "entity")
     check_search(points_per_side, min_score)
     segmenter.load()
     progress = comfy.utils.ProgressBar(len(images_NHWC))

@@ -409,6 +409,12 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
             r"2 \(an owl\)",
         ),
         (torch.full((1, 8, 8, 3), torch.inf), None, "Image 1 contains NaN"),
+        (torch.full((2, 8, 8, 3), torch.nan), ["a fox"] * 3, "2 images and 3 entities"),
+        (
+            torch.cat([torch.zeros(1, 8, 8, 3), torch.full((1, 8, 8, 3), torch.nan)]),
+            ["a fox"],
+            "2 images and 1 entities",
+        ),
     ],
 )
 def test_images_it_can_not_judge_are_refused(images, entities, words):
