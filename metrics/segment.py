@@ -7,6 +7,7 @@ differences to be measured. The recipe by which the entity is told from sky and 
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ class Segmenter:
 def segment_entities(
     segmenter: Segmenter,
     images_NHWC: torch.Tensor,
-    entities: list[str] | None = None,
+    entities: Sequence[str] | None = None,
     points_per_side: int = 16,
     min_score: float = 0.2,
 ) -> torch.Tensor:

@@ -122,7 +122,7 @@ class CoupledSegmentEntities(io.ComfyNode):
         choice = dict(segmenter or {})  # the host passes none at all when it does not know the key
         model = load_segmenter(choice.pop("segmenter", None), choice.pop("checkpoint", None))
         lines = lines_of(entities or "")
-        return io.NodeOutput(segment_entities(model, images, list(lines) or None, **choice))
+        return io.NodeOutput(segment_entities(model, images, lines or None, **choice))
 
 
 def load_segmenter(key: str | None, checkpoint: str | None):
