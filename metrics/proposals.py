@@ -60,7 +60,7 @@ def check_search(points_per_side: int, min_score: float) -> None:
 
 
 def grid_points(per_side: int) -> torch.Tensor:
-    """(x, y) in [0, 1] of the cell centres of a grid, [per_side², 2]."""
+    """(x, y) in [0, 1] of the cell centers of a grid, [per_side², 2]."""
     line = (torch.arange(per_side) + 0.5) / per_side
     return torch.cartesian_prod(line, line).flip(-1)
 

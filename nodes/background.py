@@ -76,7 +76,7 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
                     display_name="difference",
                     tooltip=(
                         "Where the backgrounds differ: dark is alike, pale yellow is a root mean"
-                        " square difference of 0.3 or more. Grey was left out."
+                        " square difference of 0.3 or more. Gray was left out."
                     ),
                 ),
             ],

@@ -156,7 +156,7 @@ def test_the_heat_map_glows_where_the_backgrounds_differ(scene):
     assert picture.shape == (H, W, 3) and picture.min() >= 0 and picture.max() <= 1
     assert light[:, W // 2 :][~region[:, W // 2 :]].min() > 3 * light[0, 0]
     left_out = picture[region]
-    assert torch.equal(left_out[:, 0], left_out[:, 2])  # grey
+    assert torch.equal(left_out[:, 0], left_out[:, 2])  # gray
     saturated = heat_map(torch.stack([torch.zeros(H, W, 3), torch.ones(H, W, 3)]), region)[0]
     assert torch.allclose(saturated[0, 0], color_by_ramp(torch.ones(1))[0], atol=1e-6)
 

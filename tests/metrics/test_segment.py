@@ -26,9 +26,9 @@ from tiny_sam import tiny_sam
 N = 64  # the side of the hand-made masks
 
 
-class ColourSegmenter(Segmenter):
-    """Proposes what has the colour of the point, at three tolerances; for a box, what in it has its
-    middle's colour.
+class ColorSegmenter(Segmenter):
+    """Proposes what has the color of the point, at three tolerances; for a box, what in it has its
+    middle's color.
     """
 
     def __init__(self):
@@ -201,7 +201,7 @@ def picture(height=160, width=240, entity=True):
 def test_it_finds_the_figure_in_a_painted_picture():
     for size in ((160, 240), (240, 160), (128, 128)):
         image, truth = picture(*size)
-        mask = segment_entities(ColourSegmenter(), image[None])
+        mask = segment_entities(ColorSegmenter(), image[None])
         assert mask.shape == (1, *size) and set(mask.unique().tolist()) == {0.0, 1.0}
         assert pairwise_iou(torch.stack([mask[0] > 0.5, truth]))[0, 1] > 0.87, size
 
@@ -209,13 +209,13 @@ def test_it_finds_the_figure_in_a_painted_picture():
 def test_it_leaves_an_empty_scene_empty_and_says_so(caplog):
     images = torch.stack([picture()[0], picture(entity=False)[0]])
     with caplog.at_level(logging.WARNING):
-        masks = segment_entities(ColourSegmenter(), images, ["An eagle soars.", "A red fox runs."])
+        masks = segment_entities(ColorSegmenter(), images, ["An eagle soars.", "A red fox runs."])
     assert masks[0].any() and not masks[1].any()
     assert "Image 2 (A red fox runs.)" in caplog.text and "Image 1" not in caplog.text
 
 
 def test_the_box_prompt_refines_what_is_the_same_thing_only():
-    class Boxed(ColourSegmenter):
+    class Boxed(ColorSegmenter):
         answer = box(0, 0, 1, 1)
 
         def decode(self, embedding, points_P2=None, boxes_P4=None):
@@ -224,7 +224,7 @@ def test_the_box_prompt_refines_what_is_the_same_thing_only():
             return self.answer[None, None] * 200.0 - 100, torch.ones(1, 1)
 
     image, truth = picture(128, 128)
-    plain = segment_entities(ColourSegmenter(), image[None])[0]
+    plain = segment_entities(ColorSegmenter(), image[None])[0]
     segmenter = Boxed()
     assert (
         pairwise_iou(torch.stack([segment_entities(segmenter, image[None])[0] > 0.5, truth]))[0, 1]
@@ -239,9 +239,9 @@ def test_the_box_prompt_refines_what_is_the_same_thing_only():
 
 def test_each_image_is_judged_alone():
     images = torch.stack([picture()[0], picture(entity=False)[0], picture()[0].flip(1)])
-    together = segment_entities(ColourSegmenter(), images)
+    together = segment_entities(ColorSegmenter(), images)
     for image, mask in zip(images, together, strict=True):
-        assert torch.equal(segment_entities(ColourSegmenter(), image[None])[0], mask)
+        assert torch.equal(segment_entities(ColorSegmenter(), image[None])[0], mask)
 
 
 def test_a_real_sam_runs_whatever_the_pictures_shape():
@@ -279,7 +279,7 @@ def test_prompts_in_batches_are_the_package_s_own_predictions():
 
 
 def test_the_host_holds_the_model_and_can_take_it_off():
-    segmenter, images = ColourSegmenter(), picture()[0][None]
+    segmenter, images = ColorSegmenter(), picture()[0][None]
     first = segment_entities(segmenter, images)
     assert segmenter.patcher in comfy.model_management.loaded_models()
     assert segmenter.patcher.model_size() == sum(
@@ -419,7 +419,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 )
 def test_images_it_can_not_judge_are_refused(images, entities, words):
     with pytest.raises(ValueError, match=words):
-        segment_entities(ColourSegmenter(), images, entities)
+        segment_entities(ColorSegmenter(), images, entities)
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_images_it_can_not_judge_are_refused(images, entities, words):
 )
 def test_settings_that_choose_at_random_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
-        segment_entities(ColourSegmenter(), torch.zeros(1, 8, 8, 3), **settings)
+        segment_entities(ColorSegmenter(), torch.zeros(1, 8, 8, 3), **settings)
     with pytest.raises(ValueError, match=words):
         ModelMeter(None, None, "", **settings)
 
