@@ -1,6 +1,4 @@
-"""Two text streams, background and entity, in one model call: the coupled attention and its
-conditioning.
-"""
+"""Coupled attention: two text streams, background and entity, in one model call."""
 
 from .call import coupled_mode, has_plate
 from .conditioning import couple_conditioning, coupled_size, select_images

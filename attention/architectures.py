@@ -14,7 +14,7 @@ class Block(enum.Enum):
     """How a block lets text and image attend, which decides how two texts merge in it."""
 
     JOINT = "one softmax over text and image, the MLP after it: the mode's equation"
-    BRANCHES = "the MLP beside the attention: Eq. 6-11"
+    BRANCHES = "the MLP parallel to the attention: Eq. 6-11"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,8 +32,7 @@ WRAPPERS = "coupled"  # our key among a model's wrappers
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CoupledCall:
-    """DIFFUSION_MODEL wrapper: an ordinary conditioning runs untouched, a coupled one with both of
-    its texts.
+    """DIFFUSION_MODEL wrapper: runs a coupled conditioning with both texts, others as they are.
 
     A class, not a partial: torch.compile specializes on a partial's arguments and would recompile
     for another kind of schedule.
@@ -58,7 +57,7 @@ def coupled_mode(model) -> Mode | None:
 
 
 def has_plate(model) -> bool:
-    """Whether sets of a ModelPatcher are made with a plate; a stock one has none."""
+    """Whether a ModelPatcher makes sets with a plate; a stock one does not."""
     mode = coupled_mode(model)
     return mode is not None and mode.has_plate
 
@@ -206,8 +205,7 @@ class CoupledApply:
 
 
 def compilation(executor, coupled: bool) -> AbstractContextManager:
-    """A context without torch.compile for a coupled call whose compiled code could be the wrong
-    one.
+    """A context that turns torch.compile off where compiled code could be of another call.
 
     The host's Torch Compile node tells torch not to compare transformer_options, where the wrapper
     and the attention of the call stand: code compiled for the stock model, another mode or other

@@ -1,7 +1,7 @@
 """The coupled conditioning: one standard CONDITIONING that carries a whole set.
 
 An entry is [context [n, L_bg + L_ent, D], dict]. Row i holds the tokens of the background and of
-entity i. The dict's `model_conds` hold what the attention needs beside it; the host hands them to
+entity i. The dict's `model_conds` hold what the attention needs besides it; the host hands them to
 the diffusion model as keywords.
 """
 
@@ -55,7 +55,7 @@ def couple_conditioning(
     if any(len(entity) != len(background) for entity in entities):
         raise ValueError(
             "The texts of a coupled set were encoded with different schedules of clip hooks. Encode"
-            " them with one CLIP, and combine no conditionings for its background."
+            " them with one CLIP, and do not combine conditionings for the background."
         )
     return [
         couple_entry(entry, [e[i] for e in entities], guidance)
@@ -217,9 +217,7 @@ def select_images(conditioning: Conditioning, indices: Sequence[int]) -> Conditi
 
 
 def select_rows(value, indices: Sequence[int]):
-    """The rows of anything in a conditioning that has one per image; one row, or no rows, stays as
-    it is.
-    """
+    """The rows of some images, of anything in a conditioning; what has no row per image stays."""
     from comfy.conds import CONDConstant, CONDList, CONDRegular
     from comfy.controlnet import ControlBase
 
@@ -238,9 +236,7 @@ def select_rows(value, indices: Sequence[int]):
 
 
 def select_control_rows(control, indices: Sequence[int]):
-    """A ControlNet with the hints, and masks, of some images; the same object where one hint serves
-    all of them.
-    """
+    """A ControlNet with the hints and masks of some images; itself where one hint serves all."""
     previous = control.previous_controlnet
     previous = previous and select_control_rows(previous, indices)
     hint = control.cond_hint_original

@@ -73,9 +73,7 @@ def longest(tokens: Sequence[Tokens]) -> dict[str, int]:
 
 
 def pad_tokens(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Tokens:
-    """The tokens of `text`, filled up to `lengths` by the host's own option, else with the
-    tokenizer's pad token.
-    """
+    """The tokens of `text`, filled up to `lengths` by the host's option or with the pad token."""
     if all(len(tokens[key][0]) >= length for key, length in lengths.items()):
         return tokens
     by_key = {key: sub_tokenizer(clip.tokenizer, key) for key in lengths}
@@ -91,16 +89,12 @@ def pad_tokens(clip, text: str, tokens: Tokens, lengths: dict[str, int]) -> Toke
 
 
 def sub_tokenizer(tokenizer, key: str):
-    """The part of the host's tokenizer that makes the tokens of `key`: an attribute `key` or
-    `clip_key`; or itself.
-    """
+    """What makes the tokens of `key`: the tokenizer's attribute `key` or `clip_key`, or itself."""
     return getattr(tokenizer, key, None) or getattr(tokenizer, f"clip_{key}", None) or tokenizer
 
 
 def pad(tokenizer, key: str, batch: list[tuple], amount: int) -> None:
-    """Adds `amount` pad tokens to a run of tokens; ValueError if the tokenizer does not tell its
-    pad token.
-    """
+    """Adds `amount` pad tokens to a run of tokens; ValueError if the pad token is unknown."""
     if hasattr(tokenizer, "pad_tokens"):
         tokenizer.pad_tokens(batch, amount)
     elif hasattr(tokenizer, "pad_token"):
@@ -108,6 +102,6 @@ def pad(tokenizer, key: str, batch: list[tuple], amount: int) -> None:
     else:
         raise ValueError(
             f"The entities differ in length by {amount} tokens, and the text encoder's tokenizer"
-            f" ({key!r}) has no way to pad. Write the entities equally long, or use another text"
-            " encoder."
+            f" ({key!r}) has no way to pad. Give all entities the same length, or use another"
+            " text encoder."
         )

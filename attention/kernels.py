@@ -1,9 +1,8 @@
-"""Attention that also returns its log-sum-exp, so that attentions over parts of the keys can be
-merged.
+"""Attention that also returns its log-sum-exp, by which attentions over parts of keys merge.
 
 Legend: B images, H heads, L queries, M keys, D head width. LSE[b,h,l] = log Σ_m exp(scale·q·k_m +
-mask), natural log, float32. torch's fused kernels hold it; which of them serves a device is found
-out once, by trying (`kernel_for`).
+mask), natural log, float32. torch's fused kernels return it; which one works on a device is found
+once, by trying (`kernel_for`).
 """
 
 import functools
@@ -47,9 +46,7 @@ def cpu_flash(q_BHLD, k_BHMD, v_BHMD, mask=None, scale: float | None = None) -> 
 
 
 def pad_width(tensor: torch.Tensor) -> torch.Tensor:
-    """Head width filled up with zeros to a multiple of 8, as CUDA kernels want it; zeros change no
-    product.
-    """
+    """Head width filled up to a multiple of 8 for CUDA kernels; its zeros change no product."""
     return F.pad(tensor, (0, -tensor.shape[-1] % 8))
 
 
@@ -139,8 +136,7 @@ def user_chose_attention() -> bool:
 
 
 def kernel_for(q: torch.Tensor) -> Callable | None:
-    """The kernel for queries like `q`; None where a device has none and two ordinary attention
-    calls do better.
+    """The kernel for queries like `q`; None if the device has none: two ordinary calls do better.
 
     With gradients on it is the plain kernel: the fused ones let none through their log-sum-exp.
     """

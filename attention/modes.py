@@ -14,8 +14,8 @@ class Mode:
     follow Eq. 6-11 in every mode.
     drops_text_at: the values of theta at which one text gets no attention in any row, so that the
     call runs without it.
-    has_plate: whether the background text alone is sampled along, and outside its subject each
-    image is pulled toward that picture.
+    has_plate: whether the background text alone is sampled with the set, and outside its subject
+    each image is pulled toward that picture.
     """
 
     name: str
@@ -32,7 +32,7 @@ DEFAULT = LOCAL.name
 
 
 def get_mode(name: str) -> Mode:
-    """ValueError for a name that is none."""
+    """The mode of that name. ValueError if there is none."""
     if name not in MODES:
         raise ValueError(
             f"Unknown mode {name!r} of Coupled Attention: choose one of {', '.join(MODES)}."

@@ -1,4 +1,4 @@
-"""The host's Normalized Attention Guidance (NAG) beside a coupled set.
+"""The host's Normalized Attention Guidance (NAG) with a coupled set.
 
 NAG compares the attention of the positive and the negative within one model call, and does nothing
 where they come in two. The host puts conditions into one call only where they carry the same keys,
@@ -60,15 +60,13 @@ def couple_negative(cond: dict) -> dict:
 
 
 def check_nag(options: dict) -> None:
-    """ValueError, in a coupled model call, when NAG would do nothing: it needs positive and
-    negative.
-    """
+    """ValueError if NAG would do nothing, because positive or negative is not in this call."""
     if not has_nag(options) or {0, 1} <= set(options.get("cond_or_uncond") or (0, 1)):
         return
     raise ValueError(
         "Connect a negative from CLIP Text Encode, set cfg to 1 and use fewer images per pass; or"
         " remove Normalized Attention Guidance. It would do nothing: the positive and the negative"
-        " are not in one model call. They can be where background, entities and negative have"
-        " equally many tokens (for Flux: each up to 256, and nothing appended by Apply Style"
-        " Model), and where the memory has room for both."
+        " are not in one model call. They are if background, entities and negative have the"
+        " same number of tokens (for Flux: up to 256 each, and nothing appended by Apply Style"
+        " Model), and if there is memory for both."
     )

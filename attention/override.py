@@ -1,6 +1,4 @@
-"""The attention override of one model call: it knows theta and where the two texts stand, and picks
-the equation.
-"""
+"""The attention override of one model call: picks the equation for each block."""
 
 import dataclasses
 from collections.abc import Callable
@@ -78,7 +76,7 @@ class BlockAttention:
 
     def joint_block(self, q, k, skip_reshape: bool, options: dict) -> Block | None:
         """The kind of block if this is its attention over [bg | ent | img]; None if it is one that
-        another pack put beside it.
+        another pack added.
         """
         length = q.shape[2 if skip_reshape else 1]
         if q.shape != k.shape or length <= self.streams.text:
@@ -127,7 +125,7 @@ class CoupledAttention(BlockAttention):
 @torch.compiler.disable
 def check_joint_calls(attention: BlockAttention, model: torch.nn.Module) -> None:
     """ValueError, after a model call, unless each of the model's joint attentions came to its
-    override: a block that another pack calls without the options would run uncoupled in silence.
+    override: a block that another pack calls without the options would silently run uncoupled.
     """
     expected = attention.architecture.joint_calls(model)
     if attention.calls.count == expected:
@@ -154,9 +152,7 @@ def run_plain(
 
 
 def additive(mask: torch.Tensor | None, q_BHLD: torch.Tensor) -> torch.Tensor | None:
-    """The host's mask ([L, L], [B, L, L] or [B, H, L, L]; bool or added to the logits), additive
-    with four axes.
-    """
+    """The host's mask, bool or additive, [L, L] to [B, H, L, L], as additive with four axes."""
     if mask is None:
         return None
     if mask.dtype == torch.bool:

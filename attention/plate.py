@@ -48,7 +48,7 @@ def check_start(
     sigmas: torch.Tensor,
     mask: torch.Tensor | None,
 ) -> None:
-    """ValueError where a plate would begin with what image 1 alone shows, such as its entity."""
+    """ValueError if a plate would begin with what only image 1 shows, such as its entity."""
     if not latent_counts(model, noise_NCHW, sigmas, mask) or start_alike(latent_NCHW):
         return
     raise ValueError(

@@ -9,8 +9,7 @@ NEAR = 1e-3
 
 
 def step_position(sigma: float, sigmas: Sequence[float]) -> float:
-    """The step index of `sigma` among the run's `sigmas`, fractional between two; clamped outside
-    them.
+    """The step index of `sigma` among the run's `sigmas`, fractional between two, clamped.
 
     Of sigmas that stand twice in a row the last one counts: the step between them does nothing.
     """
@@ -45,9 +44,7 @@ def even(first: int, last: int, steps: int) -> list[float]:
 
 
 def theta_at(schedule: ThetaSchedule, position: float, progress: Sequence[float]) -> float:
-    """theta at a step index: the schedule's own value at the steps, whose progress is given, and
-    linear between them.
-    """
+    """theta at a step index: the schedule's value at the steps' progress, linear in between."""
     low = int(position)
     theta = check_theta(schedule.at(progress[low]), f"at {progress[low]:.0%} of the sampling")
     if position > low:

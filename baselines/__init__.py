@@ -1,6 +1,4 @@
-"""What the paper compares itself with: the same seed, Prompt-to-Prompt and RF-inversion, on the
-stock model.
-"""
+"""The paper's baselines on the stock model: same seed, Prompt-to-Prompt and RF-inversion."""
 
 from .p2p import p2p
 from .random_seed import random_seed

@@ -1,6 +1,4 @@
-"""What all baselines share: their checks, and a run with the noise and sampler that a coupled set
-would have.
-"""
+"""What all baselines share: their checks, and a run with a coupled set's noise and sampler."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -57,9 +55,7 @@ def plan_baseline(
 
 
 def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least: int) -> None:
-    """ValueError unless the model is a stock one, there is a text encoder, and there are enough
-    prompts.
-    """
+    """ValueError unless the model is stock, it has a text encoder, and prompts suffice."""
     if coupled_mode(model) is not None:
         raise ValueError(
             "The model is patched by Coupled Attention, but a baseline shows what happens without"
@@ -78,9 +74,7 @@ def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least:
 
 
 def check_share(name: str, value: float) -> None:
-    """ValueError unless `value` is a number from 0 to 1; NaN passes the host's own minimum and
-    maximum.
-    """
+    """ValueError unless `value` is in [0, 1]; the host's own limits let NaN pass."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1; it is {value}.")
 

@@ -1,8 +1,7 @@
-"""The baseline Prompt-to-Prompt (Hertz et al. 2022, refinement) for Flux.1, exact and without a
-stored map.
+"""The baseline Prompt-to-Prompt (Hertz et al. 2022, refinement) for Flux.1: exact, no stored map.
 
 The first prompt is the source, row 0 of the batch; each other prompt is an edit of it, sampled
-beside it. In an edit the image queries look at aligned words, and at the image, with the source's
+with it. In an edit the image queries look at aligned words, and at the image, with the source's
 attention map. The edited map meets the edit's own values, and the map's part of the result is
 linear in them, so it is the sum of two ordinary attentions:
 
@@ -78,9 +77,7 @@ def compilation_off(model):
 
 
 def encode_edits(clip, prompts: Sequence[str]) -> Conditioning:
-    """The prompts as one conditioning of n rows, all at one number of tokens, with the partners of
-    their tokens.
-    """
+    """The prompts as one conditioning of n rows of equal length, with their tokens' partners."""
     tokens = [clip.tokenize(prompt) for prompt in prompts]
     if FLUX1.text_key not in tokens[0]:
         raise ValueError(
@@ -96,17 +93,13 @@ def encode_edits(clip, prompts: Sequence[str]) -> Conditioning:
 
 
 def token_ids(tokens: dict) -> list:
-    """The tokens of a text, to be compared; an embedding that stands for a word is like nothing
-    else.
-    """
+    """The tokens of a text, to be compared; an embedding in a word's place equals no other."""
     entries = [token for token, *_ in tokens[FLUX1.text_key][0]]
     return [token if isinstance(token, int) else object() for token in entries]
 
 
 def partners_of(texts: Sequence[list]) -> torch.Tensor:
-    """[n, T]: the partner of each token of text 0 in each text; T, one past the last, where there
-    is none.
-    """
+    """[n, T]: the partner in each text of each token of text 0; T, past the last, for none."""
     rows = [[len(text) if j is None else j for j in align(texts[0], text)] for text in texts]
     return torch.tensor(rows, dtype=torch.long)
 
@@ -133,9 +126,7 @@ def join_entry(entries: Sequence[list], partners_NT: torch.Tensor) -> list:
 
 
 def edit_model(model, cross_replace: float, self_replace: float):
-    """A clone of a Flux.1 ModelPatcher that edits the rows of `encode_edits`; other conditionings
-    run untouched.
-    """
+    """A clone of a Flux.1 ModelPatcher that edits the rows of `encode_edits`, and only those."""
     check_share("cross_replace", cross_replace)
     check_share("self_replace", self_replace)
     diffusion_model = uncompiled(model.get_model_object("diffusion_model"))
@@ -207,9 +198,7 @@ class EditAttention(BlockAttention):
 def attend_edited(
     qkv: QKV, partners_BT: torch.Tensor, replace_self: bool, plain: Callable
 ) -> torch.Tensor:
-    """Row 0 as it is; of the others the text queries as they are, the image queries edited. [B, L,
-    H·D].
-    """
+    """Row 0 and text queries stay; image queries of the other rows are edited. [B, L, H·D]."""
     every, text, image = (
         slice(None),
         slice(0, partners_BT.shape[1]),

@@ -67,7 +67,7 @@ def rf_inversion(
 
 
 def check_control(model, latent: dict, gamma: float, eta: float) -> None:
-    """ValueError for shares outside [0, 1], a noise mask, and models without a velocity."""
+    """ValueError for shares outside [0, 1], a noise mask, or a model without a velocity."""
     check_share("gamma", gamma)
     check_share("eta", eta)
     if latent.get("noise_mask") is not None:
@@ -102,9 +102,7 @@ def sample_between(
     source: torch.Tensor,
     callback: Callable,
 ) -> torch.Tensor:
-    """What a sampler function below makes of `noise` and `source`, through the host: [1, C, H, W],
-    float32.
-    """
+    """What the host's run of a sampler function below gives: [1, C, H, W], float32."""
     samples = (
         replace(run, positive=text)
         .guider(range(1))

@@ -1,6 +1,4 @@
-"""Which token of an edited prompt is which token of the source: global alignment by Needleman and
-Wunsch.
-"""
+"""Pairs the tokens of an edited prompt and the source, by Needleman and Wunsch."""
 
 from collections.abc import Hashable, Sequence
 
@@ -16,9 +14,7 @@ def similarity(a: Hashable, b: Hashable) -> int:
 
 
 def score_table(source: Sequence[Hashable], target: Sequence[Hashable]) -> list[list[int]]:
-    """table[i][j]: the best score of the first i tokens of the source against the first j of the
-    target.
-    """
+    """table[i][j]: the best score of the source's first i tokens against the target's first j."""
     table = [[j * GAP for j in range(len(target) + 1)]]
     for i, a in enumerate(source, 1):
         above, row = table[-1], [i * GAP]

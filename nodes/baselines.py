@@ -1,6 +1,4 @@
-"""Nodes for what the paper compares itself with: other ways to the same set, with the same noise
-and sampler.
-"""
+"""Nodes for what the paper compares itself with: other ways to make the same set."""
 
 from comfy_api.latest import io
 
@@ -28,11 +26,11 @@ def run_inputs() -> list[io.Input]:
             ),
         ),
         inputs.seed(
-            "The seed of the one noise that all images start from: that of Coupled Sampler, to"
-            " compare."
+            "The seed of the one noise that all images start from. To compare, use the seed of"
+            " Coupled Sampler."
         ),
         inputs.steps(),
-        inputs.sampler_name("How noise is removed: as in Coupled Sampler, to compare."),
+        inputs.sampler_name("How noise is removed. To compare, choose as in Coupled Sampler."),
         inputs.scheduler(),
         inputs.guidance(),
     ]
@@ -62,8 +60,8 @@ class CoupledRandomSeed(io.ComfyNode):
         return schema(
             "CoupledRandomSeed",
             "Random Seed Baseline",
-            "Makes each prompt's image with the stock model and one seed, as KSampler does, to"
-            " compare with a coupled set.",
+            "Makes each prompt's image with the stock model and one seed, as KSampler does. Use"
+            " it to compare with a coupled set.",
             ["same seed", "fixed seed", "uncoupled"],
             [],
         )
@@ -95,21 +93,21 @@ class CoupledP2P(io.ComfyNode):
         return schema(
             "CoupledP2P",
             "Prompt-to-Prompt Baseline",
-            "Prompt-to-Prompt on Flux.1: the first prompt's image, and edits of it that borrow its "
-            "attention, to compare with a coupled set.",
+            "Prompt-to-Prompt on Flux.1: makes the first prompt's image, and edits of it that"
+            " borrow its attention. Use it to compare with a coupled set.",
             ["p2p", "attention control", "prompt edit"],
             [
                 inputs.share(
                     "cross_replace",
                     0.8,
-                    "For this share of the steps, from the first, the words that an edit has in "
-                    "common with the first prompt draw the first image's attention.",
+                    "The share of the steps, counted from the first, in which an edit attends to"
+                    " the words it shares with the first prompt as the first image does.",
                 ),
                 inputs.share(
                     "self_replace",
                     0.4,
-                    "For this share of the steps, from the first, the image looks at itself as the "
-                    "first image does. More keeps more of its layout.",
+                    "The share of the steps, counted from the first, in which an edit attends to"
+                    " itself as the first image does. More keeps more of the first image's layout.",
                 ),
             ],
         )
@@ -155,30 +153,34 @@ class CoupledRFInversion(io.ComfyNode):
             "CoupledRFInversion",
             "RF-Inversion Baseline",
             "RF-inversion: turns the first prompt's image back into noise and makes it again with"
-            " each other prompt, to compare with a coupled set.",
+            " each other prompt. Use it to compare with a coupled set.",
             ["rf inversion", "invert", "image edit"],
             [
                 inputs.share(
-                    "gamma", 0.5, "The pull to the shared noise while the first image is inverted."
+                    "gamma",
+                    0.5,
+                    "How strongly the first image is pulled toward the shared noise while it is"
+                    " inverted.",
                 ),
                 inputs.share(
                     "eta",
                     0.9,
-                    "The pull to the first image on the way back. More keeps more of it.",
+                    "How strongly each image is pulled toward the first one on the way back. More"
+                    " keeps more of the first image.",
                 ),
                 io.Int.Input(
                     "start",
                     default=0,
                     min=0,
                     max=10000,
-                    tooltip="The first step with that pull, from 0.",
+                    tooltip="The first step with the pull of eta, counted from 0.",
                 ),
                 io.Int.Input(
                     "stop",
                     default=-1,
                     min=-1,
                     max=10000,
-                    tooltip="The first step without that pull. -1: a quarter of the steps.",
+                    tooltip="The first step after the pull of eta. -1: a quarter of the steps.",
                 ),
             ],
         )

@@ -60,8 +60,7 @@ class CoupledTextEncode(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     tooltip=(
-                        "What each image has of its own, one line per image. Blank lines are"
-                        " skipped."
+                        "What only one image shows, one line per image. Blank lines are skipped."
                     ),
                 ),
                 inputs.guidance(
@@ -84,8 +83,8 @@ class CoupledTextEncode(io.ComfyNode):
                     "background_conditioning",
                     optional=True,
                     tooltip=(
-                        "Takes the place of `background`: a CLIP Text Encode with Apply Style Model"
-                        " (Redux) or Conditioning (Concat) after it, which do not work after this"
+                        "Used instead of `background`: a CLIP Text Encode followed by Apply Style"
+                        " Model (Redux) or Conditioning (Concat). Those two do not work after this"
                         " node."
                     ),
                 ),
@@ -138,7 +137,7 @@ class CoupledModelPatch(io.ComfyNode):
             category="coupled/sampling",
             description=(
                 "Lets the model attend to background and entity with weights that change over the"
-                " sampling steps. Ordinary conditionings run as without it."
+                " sampling steps. Ordinary conditionings run as they do without this node."
             ),
             search_aliases=["coupled attention", "couple model", "shared background", "theta"],
             inputs=[
@@ -156,8 +155,8 @@ class CoupledModelPatch(io.ComfyNode):
                 inputs.mode(
                     "local: outside the subject, each image is pulled toward a clean background"
                     " that is sampled along with the set. exact: theta counts the same"
-                    " everywhere, and a text of weight 0 costs nothing. paper: Eq. 5 to the"
-                    " letter, where a text of weight 0 still draws some attention."
+                    " everywhere, and a text of weight 0 costs nothing. paper: the paper's Eq. 5"
+                    " as written, where a text of weight 0 still gets some attention."
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],

@@ -29,8 +29,8 @@ def search_inputs() -> list[io.Input]:
             min=1,
             max=100000,
             tooltip=(
-                "How many schedules are tried in all. A larger one goes on where the last run"
-                " ended."
+                "How many schedules are tried in all. With a larger budget, the next run"
+                " continues where the last one ended."
             ),
         ),
         io.Float.Input(
@@ -39,13 +39,13 @@ def search_inputs() -> list[io.Input]:
             min=0.0,
             max=1e6,
             step=1.0,
-            tooltip="Stop after so long, with the best so far. 0: no limit.",
+            tooltip="Stop after this many minutes, with the best schedule so far. 0: no limit.",
         ),
         io.Combo.Input(
             "weights",
             options=["stated", "tabulated", "both"],
             default="stated",
-            tooltip="What the score weighs, as in Combined Score; both: the mean of the two.",
+            tooltip="The weights of the score, as in Combined Score. both: the mean of the two.",
         ),
         io.Float.Input(
             "max_lost",
@@ -54,8 +54,9 @@ def search_inputs() -> list[io.Input]:
             max=0.9,
             step=0.05,
             tooltip=(
-                "The share of the sets that a schedule may lose: no entity found, the entity hides"
-                " the background, or an image that suits another prompt of its set better."
+                "The share of the sets that a schedule may lose. A set is lost when no entity is"
+                " found, when entities hide the background, or when an image suits another prompt"
+                " of its set better."
             ),
         ),
         io.Float.Input(
@@ -65,24 +66,24 @@ def search_inputs() -> list[io.Input]:
             max=1.0,
             step=0.05,
             tooltip=(
-                "The first rung's share of the steps and of the resolution. 0.5 makes it several"
-                " times quicker."
+                "The share of the steps and of the resolution used while the paper's shapes are"
+                " tried. 0.5 makes that part several times faster."
             ),
         ),
         io.String.Input(
             "study",
             default="theta",
             tooltip=(
-                "A name. A run with the same name, models, sets and settings goes on where the last"
-                " one ended, and others may help it (see the help page). The schedule is saved"
-                " under this name in output/theta."
+                "A name. A run with the same name, models, sets and settings continues where the"
+                " last one ended. Several machines can share it (see the help page). The schedule"
+                " is saved under this name in output/theta."
             ),
         ),
     ]
 
 
 def sampling_inputs() -> list[io.Input]:
-    """How the training images are made: as you will make yours."""
+    """How the training images are made, which should be how the user will make images."""
     return [
         inputs.seed(
             "The seed of each set's noise, the same for all schedules. More seeds count up from it."
@@ -92,12 +93,12 @@ def sampling_inputs() -> list[io.Input]:
             default=1,
             min=1,
             max=64,
-            tooltip="With how many seeds each set is made. More sets are better than more seeds.",
+            tooltip="How many seeds each set is made with. More sets help more than more seeds.",
         ),
         inputs.steps(least=4, most=1000),
         inputs.sampler_name(
-            "How noise is removed. Only with euler schedules that begin alike share the"
-            " beginning of their work."
+            "How noise is removed. With euler, schedules that begin alike share the work of"
+            " their first steps; with other samplers they do not."
         ),
         inputs.scheduler(),
         inputs.guidance(),
@@ -116,10 +117,10 @@ class CoupledOptimizeTheta(io.ComfyNode):
             display_name="Optimize Theta",
             category=CATEGORY,
             description=(
-                "Learns the schedule that makes the combined score of your prompt sets as high as"
-                " it gets: first the paper's shapes, then the best one's course at ten knots, then"
-                " at every step. An interruption keeps the best, and the next run goes on. Needs"
-                " the package optuna."
+                "Learns the schedule with the best combined score on your prompt sets. It tries"
+                " the paper's shapes, then changes the best one at ten points, then at every step."
+                " If interrupted, it keeps the best schedule, and the next run continues. Needs the"
+                " package optuna."
             ),
             search_aliases=[
                 "learn theta",
@@ -138,15 +139,16 @@ class CoupledOptimizeTheta(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.Latent.Input(
                     "latent_image",
-                    tooltip="An empty latent, a batch of 1, of the size of your images.",
+                    tooltip="An empty latent of your images' size, a batch of 1.",
                 ),
                 io.String.Input(
                     "prompt_sets",
                     multiline=True,
                     default=SETS,
                     tooltip=(
-                        "The training sets, separated by blank lines: two prompts or more each, one"
-                        " per line, split by rules. Eight sets or more of the kind you will make."
+                        "The training sets, separated by blank lines. Each has two or more prompts,"
+                        " one per line, and is split by rules. Give eight or more sets of the kind"
+                        " you will make."
                     ),
                 ),
                 io.DynamicCombo.Input(
@@ -164,18 +166,19 @@ class CoupledOptimizeTheta(io.ComfyNode):
             ],
             outputs=[
                 theta_output(
-                    "The best schedule, for Coupled Attention; it is in output/theta as well."
+                    "The best schedule, for Coupled Attention. It is also saved in output/theta."
                 ),
                 io.Image.Output(
                     "plot",
                     display_name="plot",
-                    tooltip="Its course, and the first set made with it.",
+                    tooltip="The best schedule's curve, and the first set made with it.",
                 ),
                 io.String.Output(
                     "report",
                     display_name="report",
                     tooltip=(
-                        "Its scores, those of the paper's shapes, what was kept out, and the cost."
+                        "Scores of the best schedule and of the paper's shapes, how many schedules"
+                        " were kept out, and the cost."
                     ),
                 ),
             ],

@@ -99,8 +99,8 @@ def method_options() -> list[io.DynamicCombo.Option]:
         tooltip=(
             "Address of an OpenAI-compatible server on this machine, e.g. transformers serve or"
             " vLLM (port 8000), Ollama (http://127.0.0.1:11434/v1), LM Studio (port 1234). Other"
-            " hosts only when the environment variable COUPLED_ALLOWED_HOSTS names them. A key"
-            " comes from COUPLED_API_KEY, never from a workflow."
+            " hosts are asked only if the environment variable COUPLED_ALLOWED_HOSTS names them."
+            " The key is read from COUPLED_API_KEY, never from a workflow."
         ),
     )
     model = io.String.Input(
@@ -110,8 +110,8 @@ def method_options() -> list[io.DynamicCombo.Option]:
         "model",
         options=model_names(),
         tooltip=(
-            "A folder in models/LLM with config.json, tokenizer and *.safetensors of an"
-            " instruction-tuned model."
+            "A folder in models/LLM that holds config.json, the tokenizer and *.safetensors of"
+            " an instruction-tuned model."
         ),
     )
     clip = io.Clip.Input(
@@ -136,8 +136,8 @@ class CoupledSplitPrompts(io.ComfyNode):
             category="coupled/prompts",
             description=(
                 "Splits a set of prompts into the background that they share and the entity of each"
-                " one. Connect Preview as Text to read the result; it can also be typed by hand"
-                " into the encode node."
+                " one. Connect Preview as Text to read the result. You can also type both by hand"
+                " into Encode Coupled Prompts."
             ),
             search_aliases=[
                 "coupled prompts",
@@ -153,7 +153,7 @@ class CoupledSplitPrompts(io.ComfyNode):
                     dynamic_prompts=True,
                     default=PAPER_PROMPTS,
                     tooltip=(
-                        "Two prompts or more, one per line; blank lines do not count. Each becomes"
+                        "Two or more prompts, one per line; blank lines are skipped. Each becomes"
                         " one image. Describe the shared scene in the same words in all of them."
                     ),
                 ),
@@ -161,10 +161,10 @@ class CoupledSplitPrompts(io.ComfyNode):
                     "method",
                     options=method_options(),
                     tooltip=(
-                        "rules: by the words the prompts share, at once and without a model."
-                        " endpoint: ask a chat server. transformers: a model folder in models/LLM."
-                        " text encoder: a language model loaded as CLIP. The models also understand"
-                        " prompts that describe one scene in different words."
+                        "rules: compare the words of the prompts, instantly and without a model."
+                        " endpoint: ask a chat server. transformers: ask a model in models/LLM."
+                        " text encoder: ask a language model loaded as CLIP. The models also"
+                        " understand prompts that describe one scene in different words."
                     ),
                 ),
             ],

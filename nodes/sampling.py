@@ -60,7 +60,7 @@ class CoupledSampler(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Makes all images of a coupled set with one noise, and previews all of them. "
-                "When the memory is short it makes fewer at a time; the images come out the same."
+                "When memory is short it makes fewer at a time; the images stay the same."
             ),
             search_aliases=[
                 "coupled ksampler",
@@ -80,18 +80,18 @@ class CoupledSampler(io.ComfyNode):
                     ),
                 ),
                 inputs.seed("The seed of the one noise that all images start from."),
-                inputs.steps("The number of sampling steps. Theta stretches with it."),
+                inputs.steps("The number of sampling steps. Theta is stretched to fit it."),
                 inputs.sampler_name(
-                    "How noise is removed. Samplers that add noise on the way add the same to"
-                    " every image."
+                    "How noise is removed. A sampler that adds noise during sampling adds the"
+                    " same noise to every image."
                 ),
                 inputs.scheduler(),
                 inputs.share(
                     "denoise",
                     1.0,
-                    "1 starts from pure noise; less keeps more of latent_image. Theta belongs"
-                    " to the noise: at 0.4 the run has the last 40 % of theta. In mode local"
-                    " all images must then start from the same latent.",
+                    "1 starts from pure noise; less keeps more of latent_image. Theta follows"
+                    " the noise level: at 0.4 the run uses the last 40 % of theta. Below 1, mode"
+                    " local needs the same starting latent for all images.",
                 ),
                 io.Int.Input(
                     "images_per_pass",
@@ -99,8 +99,8 @@ class CoupledSampler(io.ComfyNode):
                     min=0,
                     max=4096,
                     tooltip=(
-                        "How many images are made at once. 0: all of them, fewer when the memory is"
-                        " short. It changes speed and memory, not the images."
+                        "How many images are made at once. 0: all of them, or fewer when memory is"
+                        " short. This changes speed and memory use, not the images."
                     ),
                 ),
                 io.Conditioning.Input(
@@ -117,8 +117,8 @@ class CoupledSampler(io.ComfyNode):
                     round=0.01,
                     optional=True,
                     tooltip=(
-                        "Strength of the negative. Flux.1-dev is made for 1: no negative, and half"
-                        " the time."
+                        "Strength of the negative prompt. Flux.1-dev is made for 1, which uses no"
+                        " negative prompt and takes half the time."
                     ),
                 ),
             ],

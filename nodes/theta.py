@@ -47,8 +47,8 @@ class CoupledThetaSchedule(io.ComfyNode):
             step=0.5,
             tooltip=(
                 "The step at which the picture turns from the background text to the entity text."
-                " Later: backgrounds more alike. Earlier: subjects more free. 4 suits the mode"
-                " local; exact and paper want 12 or more."
+                " Later: backgrounds are more alike. Earlier: subjects are freer. Use 4 in mode"
+                " local, and 12 or more in exact and paper."
             ),
         )
         return io.Schema(
@@ -56,8 +56,8 @@ class CoupledThetaSchedule(io.ComfyNode):
             display_name="Theta Schedule",
             category=CATEGORY,
             description=(
-                "When the background text hands over to the entity text. theta is the weight of the"
-                " entity text at each sampling step: 0 = background alone, 1 = entity alone."
+                "Sets when the background text hands over to the entity text. theta is the weight"
+                " of the entity text at each sampling step: 0 = background alone, 1 = entity alone."
             ),
             search_aliases=["theta", "coupled schedule", "entity weight", "background sharing"],
             inputs=[
@@ -90,8 +90,8 @@ class CoupledThetaSchedule(io.ComfyNode):
                                     "values",
                                     default="0, 0, 0, 0.15, 0.85, 1, 1, 1, 1, 1",
                                     tooltip=(
-                                        "theta at points spread evenly over the steps, as Theta"
-                                        " From Values takes them. Drawing on the curve writes them."
+                                        "theta at points spread evenly over the steps, written as"
+                                        " in Theta From Values. Drawing on the curve fills them in."
                                     ),
                                     extra_dict={"learned": learned_values()},
                                 )
@@ -111,7 +111,7 @@ class CoupledThetaSchedule(io.ComfyNode):
                     max=10000,
                     tooltip=(
                         "The number of steps that center and k are meant for. "
-                        "At another number of sampling steps the shape scales with them."
+                        "At another number of sampling steps the shape is scaled to fit."
                     ),
                 ),
             ],
@@ -148,9 +148,9 @@ class CoupledThetaValues(io.ComfyNode):
             display_name="Theta From Values",
             category=CATEGORY,
             description=(
-                "A schedule from a list of numbers, one per step. Numbers that fall or leave [0, 1]"
-                " are replaced by the nearest list that does not (isotonic regression), with a"
-                " note."
+                "Makes a schedule from a list of numbers, one per step. If they fall or leave"
+                " [0, 1], the nearest list that does not is used (isotonic regression), and a note"
+                " says so."
             ),
             search_aliases=["theta values", "custom theta", "theta list"],
             inputs=[
@@ -159,8 +159,9 @@ class CoupledThetaValues(io.ComfyNode):
                     multiline=True,
                     default="0, 0, 0, 0.15, 0.85, 1, 1, 1, 1, 1",
                     tooltip=(
-                        "theta of each step, separated by commas, spaces or lines. At another"
-                        " number of steps the list is stretched, with straight lines between."
+                        "theta at each step, separated by commas, spaces or line breaks. At another"
+                        " number of steps the list is stretched, with straight lines between its"
+                        " numbers."
                     ),
                 )
             ],
@@ -180,9 +181,8 @@ class CoupledThetaCurve(io.ComfyNode):
             display_name="Theta From Curve",
             category=CATEGORY,
             description=(
-                "A schedule drawn with the curve editor: x is the progress of sampling, y is theta."
-                " Where the curve falls it is replaced by the nearest curve that does not, with a"
-                " note."
+                "Makes a schedule from a drawn curve: x is the progress of sampling, y is theta."
+                " If the curve falls, the nearest curve that does not is used, and a note says so."
             ),
             search_aliases=["theta curve", "draw theta", "curve editor"],
             inputs=[
@@ -209,8 +209,8 @@ class CoupledThetaCurve(io.ComfyNode):
             curve = CurveInput.from_raw(curve)
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise ValueError(
-                'The curve is not one of the curve editor\'s: it needs {"points": [[x, y], ...]} '
-                "with two numbers a point."
+                'The curve is not in the curve editor\'s format: it needs {"points": [[x, y], ...]}'
+                ", two numbers per point. Connect a Curve Editor."
             ) from error
         return with_note(*from_curve(curve))
 
@@ -222,9 +222,7 @@ class CoupledThetaPlot(io.ComfyNode):
             node_id="CoupledThetaPlot",
             display_name="Plot Theta",
             category=CATEGORY,
-            description=(
-                "A picture of a schedule, and its values as text that Theta From Values takes."
-            ),
+            description=("Draws a schedule, and gives its values as text for Theta From Values."),
             search_aliases=["plot theta", "show schedule", "theta graph"],
             inputs=[
                 ThetaType.Input("theta", tooltip="The schedule to show."),
@@ -237,7 +235,9 @@ class CoupledThetaPlot(io.ComfyNode):
                     tooltip="The plot: theta over the sampling steps.",
                 ),
                 io.String.Output(
-                    "values", display_name="values", tooltip="theta of each step, one per step."
+                    "values",
+                    display_name="values",
+                    tooltip="theta at each step, one value per step.",
                 ),
             ],
             is_output_node=True,

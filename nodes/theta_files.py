@@ -28,8 +28,8 @@ class CoupledThetaSave(io.ComfyNode):
                     "filename_prefix",
                     default="theta",
                     tooltip=(
-                        "The beginning of the file's name, within output/theta; a number follows. "
-                        "It may name a folder in there: portraits/theta."
+                        "The beginning of the file's name in output/theta; a number is added. "
+                        "It may include a folder: portraits/theta."
                     ),
                 ),
             ],
@@ -52,8 +52,8 @@ class CoupledThetaLoad(io.ComfyNode):
             display_name="Load Theta",
             category=CATEGORY,
             description=(
-                "Reads a schedule from the folder models/theta, one that Save Theta or Optimize"
-                " Theta wrote, or one that was learned and ships with the pack."
+                "Reads a schedule: one from the folder models/theta, one that Save Theta or"
+                " Optimize Theta wrote, or a learned one that ships with the pack."
             ),
             search_aliases=["load theta", "import schedule", "theta preset"],
             inputs=[
@@ -61,8 +61,8 @@ class CoupledThetaLoad(io.ComfyNode):
                     "schedule",
                     options=list_schedules(),
                     tooltip=(
-                        "A JSON file of models/theta or, marked [output], of output/theta; those"
-                        " marked [learned] ship with the pack. Press R to see files that are new."
+                        "A JSON file from models/theta. Files marked [output] are in output/theta;"
+                        " those marked [learned] ship with the pack. Press R to see new files."
                     ),
                 )
             ],

@@ -1,6 +1,4 @@
-"""What must hold before and after a coupled set is sampled; each breach is told in words that lead
-out of it.
-"""
+"""What must hold before and after a coupled set is sampled; each error says what to do."""
 
 import math
 
@@ -11,9 +9,7 @@ from ..attention import coupled_mode, coupled_size, has_plate
 
 
 def check_settings(steps: int, denoise: float, images_per_pass: int, cfg: float) -> None:
-    """ValueError for numbers that no sampler takes; NaN passes the host's own minimum and
-    maximum.
-    """
+    """ValueError for numbers no sampler takes; the host's own limits let NaN pass."""
     if steps < 1:
         raise ValueError(f"steps must be 1 or more; it is {steps}.")
     if not 0 <= denoise <= 1:
@@ -34,9 +30,7 @@ def check_guidance(guidance: float) -> None:
 
 
 def check_names(sampler_name: str, scheduler: str) -> None:
-    """ValueError for names that the host does not know; the host itself would silently take
-    another.
-    """
+    """ValueError for unknown names, in whose place the host would silently use others."""
     for what, name, known in (
         ("sampler", sampler_name, comfy.samplers.KSampler.SAMPLERS),
         ("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS),
@@ -135,7 +129,7 @@ def check_fit(model, samples: torch.Tensor) -> None:
         )
     if has_plate(model) and math.prod(samples.shape[-2:]) == 1:
         raise ValueError(
-            "Use a larger latent, or mode exact: this one is 1 × 1, so that nothing lies beside the"
+            "Use a larger latent, or mode exact: this one is 1 × 1, so nothing lies outside the"
             " entity, where mode local would keep the background."
         )
 

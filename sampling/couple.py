@@ -108,9 +108,7 @@ def prepare_conds(guider, nag: bool) -> dict[str, list[dict]]:
 
 
 def check_batch(n: int, batch: int) -> None:
-    """ValueError unless the set has as many images as the latent: the host would silently repeat or
-    drop texts.
-    """
+    """ValueError unless set and latent are of one size: the host would repeat or drop texts."""
     if n != batch:
         raise ValueError(
             f"The coupled conditioning is a set of {n} images, but the latent is a batch of"

@@ -1,6 +1,6 @@
 """Samples a coupled set, in one pass or several.
 
-However it is parted, an image comes out the same.
+However the set is separated into passes, the images are the same.
 """
 
 import dataclasses
@@ -187,9 +187,7 @@ class Run:
     def sample(
         self, images: range, callback: Callable, sampler: comfy.samplers.Sampler | None = None
     ) -> torch.Tensor:
-        """The latents of some images, [len(images), C, H, W]; by another SAMPLER than the one
-        named, if given.
-        """
+        """The latents of some images, [len(images), C, H, W]; by `sampler` if given."""
         rows = self.rows(images)
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
         n = len(images)
@@ -290,9 +288,7 @@ def attempt(
 
 
 def first_size(model, shape: torch.Size) -> int:
-    """The number of images, halved until the host's estimate for one pass is below all the memory
-    of the device.
-    """
+    """The number of images, halved until the host's estimate of a pass fits the device."""
     total = comfy.model_management.get_total_memory(model.load_device)
     size = shape[0]
     while size > 1 and model.memory_required([size, *shape[1:]]) > total:

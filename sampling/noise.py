@@ -1,8 +1,8 @@
 """One noise for the whole set: at the start, and at every step of a stochastic sampler.
 
 Image 0's noise is what the host would draw for a batch of one with the same seed; all other images
-get the same. So neither the number of images nor the way they are parted into passes changes an
-image.
+get the same. So neither the number of images nor the way they are separated into passes changes
+an image.
 """
 
 import copy

@@ -61,8 +61,8 @@ def try_sampler(
         refuse_noise(sampler)
     if not near(alone, together[:1]):
         raise ValueError(
-            f"The sampler {name_of(sampler)} cannot make a coupled set: an image comes out"
-            " different when others are made with it, as where steps are chosen by all images of a"
+            f"The sampler {name_of(sampler)} cannot make a coupled set: an image changes when"
+            " others are made with it, for example because steps are chosen by all images of a"
             " batch together. Choose another sampler, such as euler or dpmpp_2m."
         )
     return None
@@ -95,8 +95,7 @@ def dry_run(guider, sampler, sigmas: torch.Tensor, noise: torch.Tensor) -> torch
 
 
 class Watch:
-    """PREDICT_NOISE wrapper of one run: while the model gave all rows the same, they must come back
-    the same.
+    """PREDICT_NOISE wrapper of one run: rows must stay alike while the model treats them alike.
 
     alike: whether all rows start from the same. untried: why the trial came to no end, if it did
     not; then a run that cannot be watched from one call to the next is refused.
@@ -124,11 +123,11 @@ class Watch:
 
     def refuse_untried(self) -> None:
         raise ValueError(
-            f"Choose another sampler, such as euler or dpmpp_2m: nothing tells whether"
+            f"Choose another sampler, such as euler or dpmpp_2m: Coupled cannot tell whether"
             f" {name_of(self.sampler)} gives all images of the set one noise. A trial of it without"
             f" the model failed ({self.untried}), and here the images differ from the first model"
-            " call on. With a theta-schedule that begins at 0, in mode exact or local, the run"
-            " itself would tell."
+            " call on. With a theta-schedule that begins at 0, in mode exact or local, Coupled can"
+            " tell from the run itself."
         )
 
 
@@ -138,9 +137,7 @@ def watch(
     alike: bool,
     untried: Exception | None,
 ) -> None:
-    """Has the run that a guider begins watched; the host gave the guider options for this run
-    alone.
-    """
+    """Watches the run that a guider begins; the guider's options are of this run alone."""
     add_wrapper_with_key(
         WrappersMP.PREDICT_NOISE,
         KEY,
@@ -153,8 +150,8 @@ def watch(
 def refuse_noise(sampler: comfy.samplers.Sampler) -> None:
     raise ValueError(
         f"The sampler {name_of(sampler)} cannot make a coupled set with these options: it draws"
-        " noise of its own for each image, where no noise can be shared. Set s_churn (or eta, if it"
-        " has one) to 0, or choose a sampler whose noise can be shared, such as euler_ancestral or"
+        " noise of its own for each image, which cannot be shared. Set s_churn (or eta, if it has"
+        " one) to 0, or choose a sampler whose noise can be shared, such as euler_ancestral or"
         " dpmpp_2m_sde."
     )
 

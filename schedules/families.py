@@ -33,9 +33,7 @@ class Step01(ThetaSchedule):
 
 @dataclass(frozen=True)
 class _Slope(ThetaSchedule):
-    """What the two smooth families share: steepness k around the center, both in reference
-    steps.
-    """
+    """What the smooth families share: steepness k around the center, in reference steps."""
 
     center: float = 12.0
     k: float = 0.8

@@ -19,9 +19,7 @@ SAME = 1e-9
 
 
 def to_json(schedule: ThetaSchedule) -> str:
-    """The text of a schedule file: a family at its reference steps (a constant: one value), a table
-    as it stands.
-    """
+    """A schedule file's text: a family at its reference steps (a constant: one), a table as is."""
     values = (
         list(schedule.knots)
         if isinstance(schedule, Table)
@@ -60,9 +58,7 @@ def from_json(text: str) -> ThetaSchedule:
 
 
 def read_schedule(path: str | Path) -> ThetaSchedule:
-    """Reads a schedule file; ValueError, with the file's name, when it is too large or not a valid
-    one.
-    """
+    """Reads a schedule file; ValueError, with its name, if it is too large or not valid."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -126,9 +122,7 @@ def _name(name: object) -> str:
 
 
 def _family_of(source: dict, table: Table) -> ThetaSchedule | None:
-    """The family that `source` names, if the file's values are truly its own (somebody may have
-    edited them).
-    """
+    """The family that `source` names, if the values are its own: they may have been edited."""
     shape, parameters = source.get("shape"), {k: v for k, v in source.items() if k != "shape"}
     if not isinstance(shape, str) or shape not in FAMILIES:
         return None

@@ -9,7 +9,7 @@ MAX_STEPS = 10_000
 
 
 def finite(value: Any, label: str) -> float:
-    """`value` as a plain float. ValueError, naming `label`, when it is not a finite number."""
+    """`value` as a plain float. ValueError, naming `label`, if it is not a finite number."""
     try:
         number = math.nan if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -30,8 +30,7 @@ def whole(value: Any, label: str, low: int = 1, high: int = MAX_STEPS) -> int:
 
 
 class ThetaSchedule(ABC):
-    """theta as a function of progress: 0 = background text alone, 1 = entity text alone; it never
-    falls.
+    """theta as a function of progress, never falling: 0 = background alone, 1 = entity alone.
 
     progress = t / N, with t = 0 (noisiest) ... N-1 the step index; t = N is the finished image.
     Schedules are frozen and hashable; equal parameters make equal schedules.

@@ -17,9 +17,7 @@ NOTE_THRESHOLD = 1e-6  # smaller changes are rounding, not worth a word
 
 @dataclass(frozen=True)
 class Table(ThetaSchedule):
-    """theta listed for M steps: `knots[i]` at progress i/M, linear between them, the last one held
-    to the end.
-    """
+    """theta listed for M steps: `knots[i]` at progress i/M, linear between, the last one held."""
 
     knots: tuple[float, ...]
     name: str = "values"
@@ -50,9 +48,7 @@ class Table(ThetaSchedule):
 
 
 def check_values(values: Sequence[float]) -> None:
-    """ValueError unless there are 1 to MAX_STEPS finite numbers in [0, 1] that never fall; it says
-    which is wrong.
-    """
+    """ValueError unless there are 1 to MAX_STEPS numbers in [0, 1] that never fall."""
     check_count(len(values))
     for i, value in enumerate(values):
         if not 0.0 <= finite(value, f"Value {i + 1}") <= 1.0:
@@ -107,9 +103,7 @@ def project(values: Sequence[float]) -> list[float]:
 def from_values(
     values: Sequence[float], name: str = "values", origin: str = ""
 ) -> tuple[Table, str | None]:
-    """A schedule of listed values, made valid by projection; with a note for the user when that
-    changed them.
-    """
+    """A schedule of listed values, made valid by projection, with a note if that changed them."""
     check_count(len(values))
     given = [finite(value, f"Value {i + 1}") for i, value in enumerate(values)]
     projected = project(given)

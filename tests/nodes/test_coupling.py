@@ -209,7 +209,7 @@ def test_background_conditionings_that_are_refused(clip):
         (encode(clip), "is a coupled set already"),
         (tiny_conditioning(6, batch=2), "must be one encoded text, and it has 2"),
         ([], "must be one encoded text, and it has 0"),
-        (scheduled(clip, "A") + scheduled(clip, "B"), "combine no conditionings"),
+        (scheduled(clip, "A") + scheduled(clip, "B"), "do not combine conditionings"),
         ([[torch.zeros(1, 6, 8), {}]], "different text encoders"),
     ]:
         with pytest.raises(ValueError, match=message):
