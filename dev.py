@@ -147,13 +147,13 @@ def hand_over(command: list, **variables: str) -> int:
 
 COMMANDS = {
     "setup": (setup, "install what all commands need into .venv and .host (once)"),
-    "demo": (demo, "make a coupled set with the mini model, beside a same-seed set"),
+    "demo": (demo, "make a coupled set with the mini model, and a same-seed set to compare"),
     "test": (test, "run the test suite; further options go to pytest"),
     "check": (
         check,
         "format, lint, types and the fast tests, in a minute; further options go to pytest",
     ),
-    "train-mini": (train_mini, "train the mini model anew (hours); further options go to it"),
+    "train-mini": (train_mini, "train the mini model again (hours); further options go to it"),
     "bench": (
         bench,
         "measure: `bench mini`, `bench quality` or `bench speed`; further options go to it",

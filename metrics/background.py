@@ -1,6 +1,6 @@
 """Background similarity, Eq. 13-15 of the paper, and a picture of where the backgrounds differ.
 
-Shapes: N images, H rows, W columns, C = 3 colors in [0, 1]. A mask is 1 on the entity, 0 beside
+Shapes: N images, H rows, W columns, C = 3 colors in [0, 1]. A mask is 1 on the entity, 0 outside
 it.
 """
 

@@ -26,9 +26,10 @@ def check_count(images_NHWC: torch.Tensor, texts: Sequence[str], kind: str) -> N
     """ValueError unless there is one text per image; kind: entity or prompt."""
     if len(texts) != len(images_NHWC):
         plural = {"entity": "entities", "prompt": "prompts"}[kind]
+        or_none = ", or none at all" if kind == "entity" else ""
         raise ValueError(
             f"There are {len(images_NHWC)} images and {len(texts)} {plural}. Give one {kind} per"
-            " line for each image, in their order."
+            f" line for each image, in their order{or_none}."
         )
 
 

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and LPIPS of the visible background: the usual measures beside the paper's own.
+"""PSNR, SSIM and LPIPS of the visible background: the usual measures next to the paper's own.
 
 Each is the mean over all pairs of a set. images_NHWC: RGB in [0, 1]; joint_region_HW: bool, what
 does not count.

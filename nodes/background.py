@@ -99,7 +99,7 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
 
 
 def numbers(images_NHWC, found) -> str:
-    """f_bg and R, and beside the paper's the usual measures of the visible background."""
+    """f_bg and R, and next to the paper's the usual measures of the visible background."""
     from ..metrics.visible import lpips, psnr, ssim
 
     region_HW = found.joint_region_HW

@@ -82,7 +82,7 @@ class Endpoint:
     poll: Callable[[], None] = lambda: None
 
     def __call__(self, messages: Messages) -> str:
-        """The model's answer. Raises ValueError with what failed and what to do."""
+        """The model's answer. ValueError with what failed and what to do."""
         if not self.model.strip():
             raise ValueError(
                 "The model's name is empty. Type the name under which the server knows it."

@@ -75,7 +75,7 @@ def load_model(
 
 
 def load(folder: Path, device: str):
-    """Model and tokenizer, offline, without foreign code. Raises ValueError with the reason."""
+    """Model and tokenizer, offline, without foreign code. ValueError with the reason."""
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
