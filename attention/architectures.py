@@ -27,6 +27,9 @@ class Architecture:
     blocks: what the host calls a kind of block -> how it merges. joint_calls: how many attentions
     over text and image one model call makes. patch: latent pixels along a side of an image token.
     text_key: the tokens that the model reads as its text, among those of the text encoder.
+    positions: (model, x, options) -> the positions of a picture's image tokens, [1, S, axes], in
+    the form in which the host's `post_input` patch takes them; None where it takes none, so that
+    pictures are always computed whole.
 
     The text comes first, [bg | ent | img], at positions that turn no query or key. A family of
     another order, with positions to set back or refiners to keep apart, gets a field for it here.
@@ -40,6 +43,7 @@ class Architecture:
     per_row: tuple[str, ...] = ("x", "timestep", "context", "pooled", "guidance")
     patch: int = 2
     text_key: str = "t5xxl"
+    positions: Callable[[Any, torch.Tensor, dict], torch.Tensor] | None = None
 
     def name_arguments(self, args: tuple) -> dict[str, Any]:
         """The positional arguments of a call by name; `tuple(named.values())` gives them back.
@@ -64,6 +68,11 @@ def count_flux_blocks(model: Any) -> int:
     return len(model.double_blocks) + len(model.single_blocks)
 
 
+def flux_positions(model: Any, x_BCHW: torch.Tensor, options: dict) -> torch.Tensor:
+    """As the host's own patchify gives them."""
+    return model.process_img(x_BCHW[:1], transformer_options=options)[1]
+
+
 FLUX1 = Architecture(
     "Flux.1",
     is_flux1,
@@ -72,6 +81,7 @@ FLUX1 = Architecture(
     ),
     blocks={"double": Block.JOINT, "single": Block.BRANCHES},
     joint_calls=count_flux_blocks,
+    positions=flux_positions,
 )  # fmt: skip
 ARCHITECTURES = (FLUX1,)
 

@@ -16,8 +16,6 @@ BACKGROUND_TOKENS = "coupled_background_tokens"  # int: L_bg
 ENTITY_POOLED = "coupled_entity_pooled"
 # [n, L_ent], added to the logits: hides what fills up shorter entities; absent where none is
 ENTITY_PADDING = "coupled_entity_padding"
-# int: of so many rows each the last is a plate (plate.py); absent without plates
-PLATE_ROWS = "coupled_plate_rows"
 # [n, tokens, some of D]: numbers of the context as it was coupled; in the entry's dict
 TEXT_SAMPLE = "coupled_text_sample"
 SAMPLED = 16  # channels
@@ -28,7 +26,6 @@ KEYWORDS = (
     BACKGROUND_TOKENS,
     ENTITY_POOLED,
     ENTITY_PADDING,
-    PLATE_ROWS,
     "crossattn_controlnet",
 )
 

@@ -105,6 +105,18 @@ def scale_keys(k_BHLD: torch.Tensor, theta_B11: torch.Tensor, s: Streams) -> tor
     return k_BHLD
 
 
+# One text in each row: one softmax over it and the image
+
+
+def attend_to_one(qkv: QKV, s: Streams, backend: Backend) -> torch.Tensor:
+    """All blocks, where each row has one text. [B, L, E]."""
+    if qkv.padding is None or backend.fused is None:
+        return backend.plain(qkv.q, qkv.k, qkv.v, qkv.mask_of(EVERY, EVERY))
+    everything = Merge(slice(0, qkv.q.shape[2]), (slice(0, s.text),), text_weights)
+    out_BHLD, _ = merge_attentions(qkv, s, backend.fused, [everything])
+    return out_BHLD.transpose(1, 2).flatten(2)
+
+
 # Exact mode: one softmax over all keys, with mass 1-theta on bg and theta on ent
 
 
@@ -122,7 +134,7 @@ def attend_weighted(
     if backend.fused is None:
         if record is not None:
             record(*(qkv.over(backend.measure, s.img, text)[1] for text in (s.bg, s.ent)))
-        bias = log_weights(theta_B11, qkv.k, s)
+        bias = log_weights(theta_B11, qkv.k, s)[:, :, : qkv.q.shape[2]]
         mask = qkv.mask_of(EVERY, EVERY)
         return backend.plain(qkv.q, qkv.k, qkv.v, bias if mask is None else mask + bias)
     weigh = partial(double_weights, theta_B11=theta_B11)

@@ -9,8 +9,9 @@ import torch
 from . import kernels
 from .architectures import Architecture, Block
 from .contrast import ContrastProbe
-from .equations import QKV, Backend, Streams, attend_in_branches
+from .equations import QKV, Backend, Streams, attend_in_branches, attend_to_one
 from .modes import Mode
+from .strips import Layout
 
 OVERRIDE = "optimized_attention_override"  # the host's slot in transformer_options
 
@@ -92,14 +93,16 @@ class BlockAttention:
 class CoupledAttention(BlockAttention):
     """The attention over a background and an entity text.
 
-    theta_B11: float32, on the device. padding: [B, 1, 1, text], added to the logits of the text
-    keys. probe: hears what the image attends to.
+    theta_B11: float32, on the device; None where each row has one text. padding: [B, 1, 1, text],
+    added to the logits of the text keys. probe: hears what the image attends to. layout: how the
+    rows take the plate's keys and values; None where none does.
     """
 
     mode: Mode
-    theta_B11: torch.Tensor
+    theta_B11: torch.Tensor | None = None
     padding: torch.Tensor | None = None
     probe: ContrastProbe | None = None
+    layout: Layout | None = None
 
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
         backend = Backend(
@@ -109,10 +112,22 @@ class CoupledAttention(BlockAttention):
         )
         if self.padding is not None:
             qkv = QKV(qkv.q, qkv.k, qkv.v, qkv.mask, self.padding.to(qkv.q.dtype))
+        if self.layout is None:
+            return self.attend(qkv, self.theta_B11, block, backend)
+        text = self.streams.text
+        parts = self.layout.part(qkv, self.theta_B11, text)
+        outs = [self.attend(part, theta_B11, block, backend) for part, theta_B11 in parts]
+        return self.layout.join(outs, text)
+
+    def attend(
+        self, qkv: QKV, theta_B11: torch.Tensor | None, block: Block, backend: Backend
+    ) -> torch.Tensor:
+        if theta_B11 is None:
+            return attend_to_one(qkv, self.streams, backend)
         if block is Block.BRANCHES:
-            return attend_in_branches(qkv, self.theta_B11, self.streams, backend)
+            return attend_in_branches(qkv, theta_B11, self.streams, backend)
         record = self.probe.record if self.probe else None
-        return self.mode.attend(qkv, self.theta_B11, self.streams, backend, record)
+        return self.mode.attend(qkv, theta_B11, self.streams, backend, record)
 
     def fused_kernel(self, qkv: QKV, scale: float | None) -> Callable | None:
         """A kernel of our own, unless another pack or the user chose the attention."""

@@ -1,44 +1,146 @@
-"""The plate: the picture of the background text alone, toward which each image is pulled outside
-its entity (mode `local`).
+"""The plate: the picture of the background text alone, which each image is outside its entity
+(mode `local`).
 
 It is sampled with a set, from the set's noise, as one more row of the batch that is cut off when
-the run ends. Nothing is kept between model calls, and any sampler serves. Until theta rises the
-plate is the picture of every image; from then on it is what each image would be without its entity.
+the run ends. Until theta rises the plate is the picture of every image. The user may give a picture
+of his own in its place.
 
-Legend: n images, the plate as row n, N = n + 1; C channels, H × W latent pixels, S image tokens.
-Under CFG the host may put K such sets into one call, of B = K·N rows.
+Legend: n images, the plate as row n, N = n + 1; C channels, H × W latent pixels, h × w image
+tokens.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 
-from .conditioning import PLATE_ROWS, is_coupled_cond, select_rows
-from .contrast import PROBE, ContrastProbe
-from .gate import find_region
+from .conditioning import select_rows
+from .plate_run import PLATE, Picture, PlateRun, lead_to_plate
+from .region import tokens_of
+from .report import Report
 from .stages import at_full_noise
 
 SAME = 0.01  # of the largest number of a latent: what rounding in a VAE may change
+REPORT = "coupled_report"  # a list that takes a run's PassReport, among its transformer_options
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlateSettings:
+    """What the user gives. plate_1CHW: a latent as the plate; regions_nHW: where entities may
+    stand, 1 or n masks of any size in 0 and 1.
+    """
+
+    plate_1CHW: torch.Tensor | None = None
+    regions_nHW: torch.Tensor | None = None
+
+    def select(self, rows: list[int]) -> "PlateSettings":
+        """Those of some images."""
+        return dataclasses.replace(self, regions_nHW=select_rows(self.regions_nHW, rows))
 
 
 def sample_with_plate(
-    executor, noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs
+    executor,
+    settings: PlateSettings,
+    patch: int,
+    noise,
+    latent_image,
+    sampler,
+    sigmas,
+    denoise_mask,
+    callback,
+    *args,
+    **kwargs,
 ):
     """Runs the sampling (the executor of an OUTER_SAMPLE wrapper) with the plate as its last row,
     and gives the images back without it.
     """
+    from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
+
     guider = executor.class_obj
     n = noise.shape[0]
-    check_start(guider.model_patcher, noise, latent_image, sigmas, denoise_mask)
+    if settings.plate_1CHW is None:
+        check_start(guider.model_patcher, noise, latent_image, sigmas, denoise_mask)
     guider.conds = {
-        kind: [append_plate_cond(cond, n) for cond in conds] for kind, conds in guider.conds.items()
+        kind: [select_rows(cond, [*range(n), 0]) for cond in conds]
+        for kind, conds in guider.conds.items()
     }
     noise, latent_image, denoise_mask = map(repeat_first, (noise, latent_image, denoise_mask))
+    run = start_run(guider.model_patcher, settings, patch, noise, sigmas, denoise_mask)
+    kind, options = WrappersMP.PREDICT_NOISE, guider.model_options  # of this run alone
+    add_wrapper_with_key(kind, PLATE, run, options, is_model_options=True)
+    options["transformer_options"][PLATE] = run
     callback = callback and hide_plate(callback, n)
     samples = executor(
         noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs
     )
+    if settings.plate_1CHW is not None and denoise_mask is None:  # the picture itself, unrounded
+        samples = torch.cat((samples[:-1], settings.plate_1CHW.to(samples)))
+    region_nhw = run.region_of(samples)
+    if region_nhw is not None:
+        samples = lead_to_plate(samples, region_nhw, patch)
+    heard = options["transformer_options"].get(REPORT)
+    if heard is None:  # a node of the host's: nobody else tells the user
+        Report([run.report(samples)]).log()
+    else:
+        heard.append(run.report(samples))
     return samples[:n]
+
+
+def start_run(
+    model,
+    settings: PlateSettings,
+    patch: int,
+    noise_NCHW: torch.Tensor,
+    sigmas: torch.Tensor,
+    mask: torch.Tensor | None,
+) -> PlateRun:
+    """What a run remembers, at its beginning."""
+    n = noise_NCHW.shape[0] - 1
+    device = model.load_device
+    allowed_nhw = own_nhw = picture = None
+    if settings.regions_nHW is not None:
+        check_regions(settings.regions_nHW, n)
+        allowed_nhw = fit_mask(settings.regions_nHW, n, noise_NCHW.shape, patch).to(device)
+    if mask is not None and not start_alike(mask):
+        differs_nHW = (mask[:-1] != mask[-1:]).any(1)
+        own_nhw = tokens_of(differs_nHW, patch).to(device)
+    if settings.plate_1CHW is not None:
+        check_plate(settings.plate_1CHW, noise_NCHW)
+        x0_1CHW = model.model.process_latent_in(settings.plate_1CHW.float())
+        sampling = model.get_model_object("model_sampling")
+        picture = Picture(x0_1CHW, noise_NCHW[-1:], sampling)
+    ends = len(sigmas) > 1 and float(sigmas[-1]) == 0
+    last_sigma = float(sigmas[-2]) if ends else -1.0
+    return PlateRun(n + 1, patch, last_sigma, allowed_nhw, own_nhw, picture)
+
+
+def check_regions(regions_nHW: torch.Tensor, n: int) -> None:
+    """ValueError unless there is one mask, or one for each image."""
+    if regions_nHW.shape[0] not in (1, n):
+        raise ValueError(
+            f"regions of Coupled Attention holds {regions_nHW.shape[0]} masks, but the set has {n}"
+            " images. Connect one mask, which serves all, or one for each image."
+        )
+
+
+def check_plate(plate_1CHW: torch.Tensor, noise_NCHW: torch.Tensor) -> None:
+    """ValueError unless the user's plate is one latent of the images' size."""
+    wanted, found = list(noise_NCHW.shape[1:]), list(plate_1CHW.shape[1:])
+    if plate_1CHW.shape[0] != 1 or wanted != found:
+        raise ValueError(
+            f"plate of Coupled Attention is a latent of {list(plate_1CHW.shape)}, and the images"
+            f" are {[1, *wanted]} (batch, channels, height, width). Encode one picture of the same"
+            " size as the images, with the VAE that fits the model."
+        )
+
+
+def fit_mask(masks_nHW: torch.Tensor, n: int, shape: torch.Size, patch: int) -> torch.Tensor:
+    """1 or n masks of any size as the image tokens of n images, [n, h, w], bool: a token is in if
+    any of its pixels is.
+    """
+    pixels = F.interpolate(masks_nHW[:, None].float(), shape[-2:], mode="area")[:, 0] > 0
+    return tokens_of(pixels, patch).expand(n, -1, -1)
 
 
 def check_start(
@@ -77,18 +179,6 @@ def start_alike(latent_NCHW: torch.Tensor) -> bool:
     return bool(difference <= SAME * latent_NCHW.abs().max())
 
 
-def append_plate_cond(cond: dict, n: int) -> dict:
-    """A prepared condition with the first row once more: the plate, which sees only the background
-    text of a coupled one.
-    """
-    from comfy.conds import CONDConstant
-
-    cond = select_rows(cond, [*range(n), 0])
-    if is_coupled_cond(cond):
-        cond["model_conds"][PLATE_ROWS] = CONDConstant(n + 1)
-    return cond
-
-
 def repeat_first(t_NCHW: torch.Tensor | None) -> torch.Tensor | None:
     return None if t_NCHW is None else torch.cat((t_NCHW, t_NCHW[:1]))
 
@@ -96,25 +186,3 @@ def repeat_first(t_NCHW: torch.Tensor | None) -> torch.Tensor | None:
 def hide_plate(callback: Callable, n: int) -> Callable:
     """The host's callback of each step, for the images alone."""
     return lambda step, x0, x, total: callback(step, x0[:n], x[:n], total)
-
-
-def call_with_plate(
-    executor, patch: int, x, t, c_concat, c_crossattn, control, transformer_options, **kwargs
-) -> torch.Tensor:
-    """Runs a model call (the executor of an APPLY_MODEL wrapper); outside its entity, the clean
-    picture x0 that the call leads to is the plate's.
-    """
-    probe = ContrastProbe()
-    options = {**transformer_options, PROBE: probe}
-    x0_BCHW = executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    contrast_BS = probe.contrast_BS()
-    if contrast_BS is None:  # theta is 0: all rows are the plate
-        return x0_BCHW
-    rows = kwargs[PLATE_ROWS]
-    sets = zip(x0_BCHW.split(rows), contrast_BS.split(rows), strict=True)
-    return torch.cat([blend(x0, find_region(contrast, x0, patch)) for x0, contrast in sets])
-
-
-def blend(x0_NCHW: torch.Tensor, region_N1HW: torch.Tensor) -> torch.Tensor:
-    """region·x0 + (1-region)·x0_plate."""
-    return torch.lerp(x0_NCHW[-1:], x0_NCHW, region_N1HW)

@@ -1,6 +1,7 @@
 """Couples a model: installs, on a clone of its ModelPatcher, all that makes coupled sets."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -10,7 +11,7 @@ from ..attention.call import WRAPPERS, CoupledApply, CoupledCall
 from ..attention.conditioning import check_texts, is_coupled_cond, zero_pooled
 from ..attention.modes import DEFAULT, Mode, get_mode
 from ..attention.nag import couple_negatives, has_nag
-from ..attention.plate import sample_with_plate
+from ..attention.plate import PlateSettings, sample_with_plate
 from ..attention.progress import check_theta
 from ..attention.stages import PROGRESS, run_progress
 from ..schedules import ThetaSchedule
@@ -20,7 +21,13 @@ from .noise import in_lockstep, repeat_row
 PROBES = 101  # points of a schedule that are looked at before a run
 
 
-def couple(model, schedule: ThetaSchedule, mode: str = DEFAULT):
+def couple(
+    model,
+    schedule: ThetaSchedule,
+    mode: str = DEFAULT,
+    plate: torch.Tensor | None = None,
+    regions: torch.Tensor | None = None,
+):
     """A clone of a model that makes coupled sets, whatever node samples them.
 
     Parameters:
@@ -28,28 +35,73 @@ def couple(model, schedule: ThetaSchedule, mode: str = DEFAULT):
             attention overrides stay in force.
         schedule: theta over the progress of the sampling, in [0, 1] everywhere.
         mode: a name of `attention.modes.MODES`. "exact": weights of attention mass, so that a text
-            of weight 0 counts nothing. "local": the same, and outside its entity each image is
-            pulled toward the plate, the picture of the background text alone. "paper": Eq. 5 to the
-            letter.
+            of weight 0 counts nothing. "local": the same, and outside its entity each image is the
+            plate, the picture of the background text alone. "paper": Eq. 5 to the letter.
+        plate: mode local: a latent [1, C, H, W] that is the plate, such as a photo's.
+        regions: mode local: masks [1 or n, H, W] of any size, in 0 and 1, outside of which an image
+            is the plate, whatever its text asks for.
 
     Returns the clone. A coupled conditioning is attended to with the weights of the schedule; an
     ordinary one runs as on the stock model, bit for bit. All images of a set get one noise.
 
-    ValueError if the model cannot be coupled, theta leaves [0, 1], or there is no such mode.
+    ValueError if the model cannot be coupled, theta leaves [0, 1], there is no such mode, or it
+    makes no plate and one or its regions are given.
     """
     chosen = get_mode(mode)
+    settings = PlateSettings(plate, regions)
+    check_settings_of_plate(settings, chosen)
     check_schedule(schedule)
     architecture = architecture_of(model.get_model_object("diffusion_model"))
     wrappers = {
-        WrappersMP.OUTER_SAMPLE: CoupledRun(chosen),
+        WrappersMP.OUTER_SAMPLE: CoupledRun(chosen, architecture.patch, settings),
         WrappersMP.APPLY_MODEL: CoupledApply(architecture),
         WrappersMP.DIFFUSION_MODEL: CoupledCall(architecture, schedule, chosen),
     }
+    return with_wrappers(model, wrappers)
+
+
+def with_wrappers(model, wrappers: dict):
+    """A clone with these wrappers of ours, in place of those it has."""
     model = model.clone()
     for kind, wrapper in wrappers.items():
         model.remove_wrappers_with_key(kind, WRAPPERS)  # coupled twice: the last one counts
         model.add_wrapper_with_key(kind, WRAPPERS, wrapper)
     return model
+
+
+def plate_settings(model) -> PlateSettings:
+    """What the user gave to a coupled model for its plate."""
+    runs = model.get_wrappers(WrappersMP.OUTER_SAMPLE, WRAPPERS)
+    return runs[0].settings if runs else PlateSettings()
+
+
+def select_regions(model, images: Sequence[int]):
+    """A coupled model for some images of its set: itself, or a clone with their masks."""
+    kind = WrappersMP.OUTER_SAMPLE
+    if plate_settings(model).regions_nHW is None:
+        return model
+    (run,) = model.get_wrappers(kind, WRAPPERS)
+    return with_wrappers(model, {kind: run.select(list(images))})
+
+
+def check_settings_of_plate(settings: PlateSettings, mode: Mode) -> None:
+    """ValueError for a plate or regions in a mode without a plate, or of a wrong shape."""
+    plate, regions = settings.plate_1CHW, settings.regions_nHW
+    if not mode.has_plate and (plate is not None or regions is not None):
+        raise ValueError(
+            f"plate and regions of Coupled Attention count in mode local only; the mode is"
+            f" {mode.name}. Disconnect them, or set mode to local."
+        )
+    if regions is not None and (regions.ndim != 3 or not torch.isfinite(regions).all()):
+        raise ValueError(
+            "regions of Coupled Attention must be one MASK or one for each image, [n, height,"
+            f" width]; this is {list(regions.shape)}, or holds NaN or infinite numbers."
+        )
+    if plate is not None and not torch.isfinite(plate).all():
+        raise ValueError(
+            "plate of Coupled Attention holds NaN or infinite numbers. Check the nodes that"
+            " produced this latent."
+        )
 
 
 def check_schedule(schedule: ThetaSchedule) -> None:
@@ -58,13 +110,19 @@ def check_schedule(schedule: ThetaSchedule) -> None:
         check_theta(schedule.at(progress), f"at {progress:.0%} of the sampling")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CoupledRun:
     """OUTER_SAMPLE wrapper of a run: one noise for all images, theta where the noise is, and the
     plate. Runs without a coupled conditioning stay as they are.
     """
 
     mode: Mode
+    patch: int
+    settings: PlateSettings
+
+    def select(self, images: list[int]) -> "CoupledRun":
+        """For some images of the set."""
+        return dataclasses.replace(self, settings=self.settings.select(images))
 
     def __call__(
         self,
@@ -97,7 +155,7 @@ class CoupledRun:
         sampler = in_lockstep(guider, sampler, sigmas, start)
         arguments = (noise, latent_image, sampler, sigmas, denoise_mask, callback, *args)
         if self.mode.has_plate:
-            return sample_with_plate(executor, *arguments, **kwargs)
+            return sample_with_plate(executor, self.settings, self.patch, *arguments, **kwargs)
         return executor(*arguments, **kwargs)
 
 

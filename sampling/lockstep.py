@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -18,7 +19,8 @@ import torch
 
 from ..attention import has_plate, select_images
 from ..attention.conditioning import Conditioning
-from ..attention.plate import check_start
+from ..attention.plate import REPORT, check_regions, check_start
+from ..attention.report import Report
 from .alike import alike, alike_for_plate
 from .checks import (
     check_fit,
@@ -29,6 +31,7 @@ from .checks import (
     check_result,
     check_settings,
 )
+from .couple import plate_settings, select_regions
 from .noise import draw_shared_noise
 from .preview import SetProgress
 
@@ -50,6 +53,7 @@ def sample_set(
     negative: list | None = None,
     cfg: float = 1.0,
     callback: Callback | None = None,
+    report: Report | None = None,
 ) -> dict:
     """All images of a coupled set, as the host's KSampler would make them.
 
@@ -62,6 +66,7 @@ def sample_set(
             when memory is short. It changes no image.
         negative, cfg: classifier-free guidance; a negative is needed unless cfg is 1.
         callback: called after each step with (images of the pass, step, x0, x, total steps).
+        report: hears of each pass, in mode local.
 
     Returns a LATENT, samples [n, C, H, W]; its batch_index names the one noise n times.
 
@@ -87,10 +92,12 @@ def sample_set(
         negative=negative,
         cfg=cfg,
     )
-    if has_plate(model):  # here, because a pass of one image tells nothing
-        check_start(model, run.noise_NCHW, run.latent_NCHW, run.sigmas, run.mask)
+    run.check_plate()
     samples = sample_in_passes(run, n, images_per_pass, callback)
     check_result(samples)
+    run.report.log()
+    if report is not None:
+        report.passes += run.report.passes
     return to_latent(latent, samples)
 
 
@@ -183,6 +190,17 @@ class Run:
     latent_NCHW: torch.Tensor
     noise_NCHW: torch.Tensor
     mask: torch.Tensor | None  # [N, 1, H, W]; of videos as the host takes it
+    report: Report = dataclasses.field(default_factory=Report)
+
+    def check_plate(self) -> None:
+        """ValueError if no plate can be made; here, because a pass of one image tells nothing."""
+        if not has_plate(self.model):
+            return
+        settings = plate_settings(self.model)
+        if settings.regions_nHW is not None:
+            check_regions(settings.regions_nHW, len(self.noise_NCHW))
+        if settings.plate_1CHW is None:
+            check_start(self.model, self.noise_NCHW, self.latent_NCHW, self.sigmas, self.mask)
 
     def sample(
         self, images: range, callback: Callable, sampler: comfy.samplers.Sampler | None = None
@@ -191,9 +209,9 @@ class Run:
         rows = self.rows(images)
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
         n = len(images)
-        samples = self.guider(
-            rows
-        ).sample(
+        guider = self.guider(rows)
+        heard = guider.model_options["transformer_options"][REPORT] = []
+        samples = guider.sample(
             self.noise_NCHW[rows],
             self.latent_NCHW[rows],
             sampler or comfy.samplers.sampler_object(self.sampler_name),
@@ -203,6 +221,7 @@ class Run:
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=self.seed,
         )
+        self.report.passes += [one.last(n) for one in heard]
         return samples[-n:].to(
             comfy.model_management.intermediate_device(),
             comfy.model_management.intermediate_dtype(),
@@ -227,7 +246,8 @@ class Run:
         Without a negative it has none: at cfg 1 the host asks for none.
         """
         conds = {"positive": self.positive, "negative": self.negative}
-        guider = comfy.samplers.CFGGuider(self.model)
+        guider = comfy.samplers.CFGGuider(select_regions(self.model, images))
+        guider.model_options = comfy.model_patcher.create_model_options_clone(guider.model_options)
         guider.inner_set_conds(
             {k: select_images(c, images) for k, c in conds.items() if c is not None}
         )

@@ -115,7 +115,7 @@ def test_a_latent_that_does_not_match_is_refused(model, conditioning):
 
 
 def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
-    import coupled.attention.call as call
+    import coupled.attention.texts as texts
 
     seen = []
 
@@ -123,7 +123,7 @@ def thetas_seen(model, conditioning, schedule, monkeypatch, **settings):
         seen.append(theta_at(*args))
         return seen[-1]
 
-    monkeypatch.setattr(call, "theta_at", spy)
+    monkeypatch.setattr(texts, "theta_at", spy)
     tiny_sample(couple(model, schedule), conditioning, **settings)
     return seen
 

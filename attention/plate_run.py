@@ -1,0 +1,197 @@
+"""A run with a plate: what it remembers, and what it does to each step.
+
+Outside its region an image is the plate, in what the model is given (x) and in the clean picture
+that a step leads to (x0), after guidance. So it holds for every sampler. The object is made for one
+run, stands among the options of that run alone, and is gone with it.
+
+Legend: n images, the plate as row n, N = n + 1; C channels, H × W latent pixels, h × w image
+tokens.
+"""
+
+import dataclasses
+import functools
+
+import torch
+
+from .region import MOST, STAGES, find_region, next_stage, pixels_of, share_of
+from .report import PassReport, Work
+
+PLATE = "coupled_plate"  # the PlateRun of a run, among its transformer_options
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Known:
+    """All that one step must know of those before it.
+
+    parted: the noise level at which theta rose; None before. decided: how many stages are behind.
+    region_nhw: the tokens that are an image's own; None while all are. lost: images whose subject
+    cannot be told from the background.
+    """
+
+    parted: float | None = None
+    decided: int = 0
+    region_nhw: torch.Tensor | None = None
+    lost: tuple[int, ...] = ()
+
+    @functools.cached_property
+    def widest(self) -> int:
+        """Tokens of the largest region; asked of the device once."""
+        return 0 if self.region_nhw is None else int(self.region_nhw.flatten(1).sum(1).max())
+
+
+class PlateRun:
+    """PREDICT_NOISE wrapper of one run of N rows.
+
+    allowed_nhw: where entities may stand, if the user drew it. own_nhw: what is an image's own in
+    any case, such as what a mask of its own keeps. picture: the user's own plate, if there is one.
+    """
+
+    def __init__(
+        self,
+        N: int,
+        patch: int,
+        last_sigma: float,
+        allowed_nhw: torch.Tensor | None = None,
+        own_nhw: torch.Tensor | None = None,
+        picture: "Picture | None" = None,
+    ):
+        self.N = N
+        self.patch = patch
+        self.last_sigma = last_sigma
+        self.allowed_nhw = allowed_nhw
+        self.own_nhw = own_nhw
+        self.picture = picture
+        self.known = Known(region_nhw=self.within(allowed_nhw))
+        self.contrasts: list[torch.Tensor] = []
+        self.obstacle: str | None = None  # why no part of a picture is computed alone
+        self.work = Work()
+
+    def __call__(self, executor, x, timestep, *args, **kwargs) -> torch.Tensor:
+        """x0 [N, C, H, W] of a step, from the guider's own."""
+        sigma = float(timestep[0])
+        self.contrasts = []
+        if self.picture is not None:
+            x = with_last(x, self.picture.at(timestep[:1]))
+        x0 = executor(self.lead(x), timestep, *args, **kwargs)
+        if self.is_due(sigma):
+            self.decide(x0, sigma)
+        if self.picture is not None:
+            x0 = with_last(x0, self.picture.x0_1CHW.to(x0))
+            if self.known.parted is None:  # until theta rises every image is the plate
+                x0 = x0[-1:].expand_as(x0).clone()
+        return self.lead(x0)
+
+    def lead(self, t_NCHW: torch.Tensor) -> torch.Tensor:
+        """The images' rows, outside the regions the plate's."""
+        if self.known.parted is None or self.known.region_nhw is None:
+            return t_NCHW
+        return lead_to_plate(t_NCHW, self.known.region_nhw, self.patch)
+
+    def part(self, sigma: float) -> None:
+        """Hears that theta is above 0 at a noise level."""
+        if self.known.parted is None:
+            self.known = dataclasses.replace(self.known, parted=sigma)
+
+    def is_due(self, sigma: float) -> bool:
+        """Whether a decision on the regions falls into a step, which needs whole rows."""
+        return self.known.parted is not None and self.stage_at(sigma) > self.known.decided
+
+    def stage_at(self, sigma: float) -> int:
+        noise = sigma / self.known.parted if self.known.parted else 0.0
+        return next_stage(self.known.decided, noise, sigma <= self.last_sigma)
+
+    def hear(self, contrast_BS: torch.Tensor | None, options: dict) -> None:
+        """Hears the contrast of a call of one set or more; that of the positive one counts."""
+        if contrast_BS is None:
+            return
+        sets = contrast_BS.split(self.N)
+        kinds = options.get("cond_or_uncond") or [0] * len(sets)
+        self.contrasts += [one for one, kind in zip(sets, kinds, strict=False) if kind == 0]
+
+    def decide(self, x0_NCHW: torch.Tensor, sigma: float) -> None:
+        """Finds the regions from a step's clean pictures, within those of before."""
+        stage = self.stage_at(sigma)
+        h, w = self.grid(x0_NCHW)
+        # Reference images come after; an area of the picture has fewer tokens and cannot be used.
+        heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
+        contrast_NS = torch.stack(heard).mean(0) if heard else None
+        found_nhw = find_region(contrast_NS, x0_NCHW, self.patch, STAGES[stage - 1].threshold)
+        if self.known.region_nhw is not None:
+            found_nhw = found_nhw & self.known.region_nhw
+        lost_n = share_of(found_nhw) > MOST
+        found_nhw = self.within(found_nhw | lost_n[:, None, None])
+        told = stage < len(STAGES) or self.allowed_nhw is not None
+        self.known = dataclasses.replace(
+            self.known,
+            decided=stage,
+            region_nhw=found_nhw,
+            lost=() if told else tuple(lost_n.nonzero().flatten().tolist()),
+        )
+
+    def within(self, region_nhw: torch.Tensor | None) -> torch.Tensor | None:
+        """A region within what is allowed, and with what is an image's own in any case."""
+        if region_nhw is None:
+            return None
+        if self.allowed_nhw is not None:
+            region_nhw = region_nhw & self.allowed_nhw
+        return region_nhw if self.own_nhw is None else region_nhw | self.own_nhw
+
+    def region_of(self, x_BCHW: torch.Tensor) -> torch.Tensor | None:
+        """The regions for a model call of whole pictures, [n, h, w]; None where rows are free."""
+        region_nhw = self.known.region_nhw
+        if self.known.parted is None or region_nhw is None:
+            return None
+        return region_nhw if region_nhw.shape[1:] == self.grid(x_BCHW) else None
+
+    def grid(self, t_BCHW: torch.Tensor) -> tuple[int, int]:
+        """h, w."""
+        height, width = t_BCHW.shape[-2:]
+        return -(-height // self.patch), -(-width // self.patch)
+
+    def report(self, samples_NCHW: torch.Tensor) -> PassReport:
+        """What the run did, after it."""
+        h, w = self.grid(samples_NCHW)
+        region_nhw = self.region_of(samples_NCHW)
+        if (
+            region_nhw is None
+        ):  # nothing was decided: all is the plate, or everything an image's own
+            parted = self.known.parted is not None
+            region_nhw = torch.full((self.N - 1, h, w), parted)
+        return PassReport(
+            region_nhw=region_nhw.cpu(),
+            plate_1CHW=samples_NCHW[-1:],
+            patch=self.patch,
+            lost=self.known.lost,
+            spent=self.work.spent,
+            picture=self.work.picture,
+            reasons=tuple(self.work.reasons),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture of the user's own as the plate: no step changes it.
+
+    x0_1CHW: its latent as the model takes it; noise_1CHW: the run's; sampling: the host's
+    model_sampling, which knows how much of each a noise level has.
+    """
+
+    x0_1CHW: torch.Tensor
+    noise_1CHW: torch.Tensor
+    sampling: object
+
+    def at(self, sigma_1: torch.Tensor) -> torch.Tensor:
+        """What a noise level leaves of it."""
+        x0, noise = self.x0_1CHW.to(sigma_1.device), self.noise_1CHW.to(sigma_1.device)
+        return self.sampling.noise_scaling(sigma_1, noise, x0)
+
+
+def with_last(t_NCHW: torch.Tensor, last_1CHW: torch.Tensor) -> torch.Tensor:
+    return torch.cat((t_NCHW[:-1], last_1CHW.to(t_NCHW)))
+
+
+def lead_to_plate(t_NCHW: torch.Tensor, region_nhw: torch.Tensor, patch: int) -> torch.Tensor:
+    """The images' own in their regions, the plate's elsewhere."""
+    own_n1HW = pixels_of(region_nhw.to(t_NCHW.device), patch, *t_NCHW.shape[-2:])
+    images_nCHW = torch.where(own_n1HW, t_NCHW[:-1], t_NCHW[-1:])
+    return torch.cat((images_nCHW, t_NCHW[-1:]))

@@ -1,0 +1,102 @@
+"""What the rows of a coupled call read: both texts by theta, or one text each."""
+
+import dataclasses
+
+import torch
+from torch.nn import functional as F
+
+from ..schedules import ThetaSchedule
+from .equations import Streams
+from .progress import even, step_position, theta_at
+from .stages import PROGRESS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Texts:
+    """context: [B, text, D]. theta_B11: the weight of each row's entity, float32, on the device;
+    None where each row has one text. padding: None, or [B, 1, 1, text], added to the logits.
+    """
+
+    context: torch.Tensor
+    streams: Streams
+    theta_B11: torch.Tensor | None = None
+    padding: torch.Tensor | None = None
+
+    def select(self, rows: torch.Tensor) -> "Texts":
+        """Those of some rows."""
+        theta_B11, padding = (t if t is None else t[rows] for t in (self.theta_B11, self.padding))
+        return Texts(self.context[rows], self.streams, theta_B11, padding)
+
+
+def one_text(context: torch.Tensor, padding: torch.Tensor | None = None) -> Texts:
+    """One text in each row."""
+    return Texts(context, Streams(0, context.shape[1]), None, padding)
+
+
+def both_texts(
+    context: torch.Tensor, background: int, theta_B11: torch.Tensor, padding_BL: torch.Tensor | None
+) -> Texts:
+    """Both in each row, the entities' padding as a mask of all text keys."""
+    streams = Streams(background, context.shape[1])
+    padding = None if padding_BL is None else F.pad(padding_BL, (background, 0))[:, None, None]
+    return Texts(context, streams, theta_B11, padding)
+
+
+def own_texts(
+    context: torch.Tensor, background: int, N: int, padding_BL: torch.Tensor | None
+) -> Texts:
+    """At theta 1 each row's own text: an image's entity, and of N rows the last one's background.
+
+    The shorter of the two is filled up, which the padding hides.
+    """
+    is_plate_B = torch.arange(len(context), device=context.device) % N == N - 1
+    bg, ent = context[:, :background], context[:, background:]
+    T = max(bg.shape[1], ent.shape[1])
+    bg, ent = (F.pad(t, (0, 0, 0, T - t.shape[1])) for t in (bg, ent))
+    own = torch.where(is_plate_B[:, None, None], bg, ent)
+    if padding_BL is None and background * 2 == context.shape[1]:
+        return one_text(own)
+    entity = context.shape[1] - background
+    padding_BL = context.new_zeros(1, entity) if padding_BL is None else padding_BL
+    shown_T = context.new_zeros(T)
+    shown_T[background:] = float("-inf")
+    hidden_BT = F.pad(padding_BL, (0, T - entity), value=float("-inf"))
+    padding = torch.where(is_plate_B[:, None], shown_T, hidden_BT.to(shown_T.dtype))
+    return one_text(own, padding[:, None, None])
+
+
+def current_theta(schedule: ThetaSchedule, options: dict) -> float:
+    """theta of this model call; the sigmas are read from the device at once."""
+    sigma = options.get("sigmas")
+    sigmas = options.get("sample_sigmas")
+    if sigma is None or sigmas is None or len(sigmas) < 2:
+        raise ValueError(
+            "Coupled Attention cannot tell the sampling step: the model was called without `sigmas`"
+            " and `sample_sigmas` in transformer_options. Use it with a sampler of the host."
+        )
+    sigma, *sigmas = torch.cat((sigma[:1].to(sigmas), sigmas)).tolist()
+    steps = len(sigmas) - 1
+    progress = options.get(PROGRESS) or ()
+    if len(progress) != len(sigmas):  # a call outside the host's sampling: a run of its own
+        progress = even(0, steps, steps)
+    return theta_at(schedule, step_position(sigma, sigmas), progress)
+
+
+def spread_theta(theta: float, x: torch.Tensor, N: int | None) -> torch.Tensor:
+    """theta for each row, [B, 1, 1]; 0 for plates: of N rows each the last.
+
+    It is made on the device, because a copy would wait for it.
+    """
+    theta_B11 = torch.full((x.shape[0], 1, 1), theta, dtype=torch.float32, device=x.device)
+    if N:
+        theta_B11[N - 1 :: N] = 0
+    return theta_B11
+
+
+def mix_pooled(named: dict, entity_BP: torch.Tensor | None, theta_B11: torch.Tensor) -> None:
+    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent; at 0 and 1 exactly one of both."""
+    background_BP = named.get("pooled")
+    if background_BP is None or entity_BP is None:
+        return
+    mixed_BP = torch.lerp(background_BP.float(), entity_BP.float(), theta_B11[..., 0])
+    named["pooled"] = mixed_BP.to(background_BP.dtype)
