@@ -103,8 +103,8 @@ def start_run(
         check_regions(settings.regions_nHW, n)
         allowed_nhw = fit_mask(settings.regions_nHW, n, noise_NCHW.shape, patch).to(device)
     if mask is not None and not start_alike(mask):
-        differs_nHW = (mask[:-1] != mask[-1:]).any(1)
-        own_nhw = tokens_of(differs_nHW, patch).to(device)
+        keeps_more_nHW = (mask[:-1] < mask[-1:]).any(1)
+        own_nhw = tokens_of(keeps_more_nHW, patch).to(device)
     if settings.plate_1CHW is not None:
         check_plate(settings.plate_1CHW, noise_NCHW)
         x0_1CHW = model.model.process_latent_in(settings.plate_1CHW.float())

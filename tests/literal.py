@@ -12,7 +12,7 @@ import torch
 from comfy.ldm.flux.layers import apply_mod, timestep_embedding
 from comfy.ldm.flux.math import apply_rope
 from einops import rearrange
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import binary_dilation, map_coordinates
 
 
 def qkv(attn, x, heads):
@@ -50,7 +50,32 @@ def contrast(q_img, k_bg, k_ent):
     return (masses[1] / masses[0]).log().mean(1)
 
 
-def double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts):
+class Keys:
+    """The plate's image keys and values in each block; and where an image has its own, [S]."""
+
+    def __init__(self):
+        self.kept, self.own, self.turn = [], None, 0
+
+    def __call__(self, k, v):
+        """Keeps them; or, once `own` is given, gives them back for what is not an image's own."""
+        if self.own is None:
+            self.kept.append((k, v))
+            return k, v
+        plate = self.kept[self.turn]
+        self.turn += 1
+        own = self.own[None, None, :, None]
+        return tuple(
+            torch.where(own, mine, theirs) for mine, theirs in zip((k, v), plate, strict=True)
+        )
+
+    def of(self, own):
+        """For an image."""
+        image = Keys()
+        image.kept, image.own = self.kept, own
+        return image
+
+
+def double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts, keys):
     heads = block.num_heads
     (img_mod1, img_mod2), (txt_mod1, txt_mod2) = block.img_mod(vec), block.txt_mod(vec)
     q_b, k_b, v_b = qkv(block.txt_attn, modulated(block.txt_norm1, bg, txt_mod1), heads)
@@ -59,6 +84,7 @@ def double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts):
     q, k = apply_rope(torch.cat((q_b, q_e, q_i), 2), torch.cat((k_b, k_e, k_i), 2), pe)
     n_bg, n_ent = bg.shape[1], ent.shape[1]
     k_b, k_e, k_i = k.split((n_bg, n_ent, img.shape[1]), 2)
+    k_i, v_i = keys(k_i, v_i) if keys else (k_i, v_i)
     v = torch.cat((v_b, v_e, v_i), 2)
     contrasts.append(contrast(q[:, :, n_bg + n_ent :], k_b, k_e))
     out = joint_attention(q, k_b, k_e, k_i, v, theta, mode)
@@ -73,10 +99,29 @@ def double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts):
     return img, rest(bg, a_b, *text), rest(ent, a_e, *text)
 
 
-def single_block(block, img, bg, ent, vec, model, img_ids, theta):
+def single_block(block, img, bg, ent, vec, model, img_ids, theta, keys):
+    kept = None
+
+    def patch(q, k, v, extra_options, **_):
+        """Both branches have the same image keys and values."""
+        nonlocal kept
+        n_text = k.shape[2] - img.shape[1]
+        kept = kept or keys(k[:, :, n_text:], v[:, :, n_text:])
+        return {
+            name: torch.cat((t[:, :, :n_text], own), 2)
+            for name, t, own in zip("kv", (k, v), kept, strict=True)
+        }
+
+    options = {"patches": {"attn1_patch": [patch]}} if keys else {}
+
     def branch(text):
         """Eq. 6-9: the host's whole block on [text, img]."""
-        out = block(torch.cat((text, img), 1), vec=vec, pe=positions(model, text.shape[1], img_ids))
+        out = block(
+            torch.cat((text, img), 1),
+            vec=vec,
+            pe=positions(model, text.shape[1], img_ids),
+            transformer_options=options,
+        )
         return out[:, : text.shape[1]], out[:, text.shape[1] :]
 
     bg, img_bg = branch(bg)
@@ -91,12 +136,13 @@ def positions(model, n_text, img_ids):
 
 @torch.no_grad()
 def literal_flux(
-    model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, mode, contrasts=None
+    model, x, t, bg, ent, pooled_bg, pooled_ent, guidance, theta, mode, contrasts=None, keys=None
 ):
     """The coupled model call on the host's Flux `model`; bg [B, L_bg, D], ent [B, L_ent, D], pooled
     [B, P].
 
-    contrasts: a list that takes the contrast of each double block.
+    contrasts: a list that takes the contrast of each double block. keys: keeps the image keys and
+    values of all blocks, or gives the plate's.
     """
     h, w = x.shape[2] // 2, x.shape[3] // 2
     img, img_ids = model.process_img(x)
@@ -108,55 +154,71 @@ def literal_flux(
     pe = positions(model, bg.shape[1] + ent.shape[1], img_ids)
     contrasts = [] if contrasts is None else contrasts
     for block in model.double_blocks:
-        img, bg, ent = double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts)
+        img, bg, ent = double_block(block, img, bg, ent, vec, pe, theta, mode, contrasts, keys)
     for block in model.single_blocks:
-        img, bg, ent = single_block(block, img, bg, ent, vec, model, img_ids, theta)
+        img, bg, ent = single_block(block, img, bg, ent, vec, model, img_ids, theta, keys)
     out = model.final_layer(img, vec)
     return rearrange(out, "b (h w) (c ph pw) -> b c (h ph) (w pw)", h=h, w=w, ph=2, pw=2)
 
 
 @torch.no_grad()
-def literal_local(model, x, sigmas, thetas, bg, ent, pooled_bg, pooled_ent, guidance=3.5):
+def literal_local(
+    model, x, sigmas, thetas, bg, ent, pooled_bg, pooled_ent, guidance=3.5, regions=None
+):
     """A run of Euler's method in local mode; x [n, C, H, W], bg [1, L_bg, D], ent [n, L_ent, D],
-    pooled alike.
+    pooled alike. regions: [n, h, w], where entities may stand.
+
+    Returns the images, [n, C, H, W], and what is each one's own, [n, H, W].
     """
-    n, plate = len(x), x[:1]
+    n, H, W = len(x), *x.shape[2:]
+    allowed = torch.ones(n, H // 2, W // 2, dtype=torch.bool) if regions is None else regions
+    plate, own, parted, decided = x[:1], allowed, None, 0
     for sigma, after, theta in zip(sigmas[:-1], sigmas[1:], thetas, strict=True):
-        t, g = torch.full((n,), float(sigma)), torch.full((n,), guidance)
-        contrasts = []
-        v_plate = literal_flux(
-            model, plate, t[:1], bg, ent[:1], pooled_bg, pooled_ent[:1], g[:1], 0.0, "exact"
-        )
-        v = literal_flux(
-            model,
-            x,
-            t,
-            bg.expand(n, -1, -1),
-            ent,
-            pooled_bg.expand(n, -1),
-            pooled_ent,
-            g,
-            theta,
-            "exact",
-            contrasts,
-        )
-        x0, x0_plate = x - sigma * v, plate - sigma * v_plate
-        if theta > 0:
-            gates = [
-                gate(sum(c[i] for c in contrasts) / len(contrasts), x0[i], x0_plate[0])
-                for i in range(n)
-            ]
-            x0 = torch.stack(
-                [g * one + (1 - g) * x0_plate[0] for g, one in zip(gates, x0, strict=True)]
+        if theta > 0 and parted is None:
+            parted = float(sigma)
+        where = pixels(own)
+        seen = torch.where(where, x, plate) if parted else x
+        t, g = torch.full((1,), float(sigma)), torch.full((1,), guidance)
+        texts = (bg, ent[:1], pooled_bg, pooled_ent[:1])
+        keys = Keys()
+        v_plate = literal_flux(model, plate, t, *texts, g, 0.0, "exact", keys=keys)
+        x0, x0_plate, contrasts = [], plate - sigma * v_plate, []
+        for i in range(n):
+            texts = (bg, ent[i : i + 1], pooled_bg, pooled_ent[i : i + 1])
+            contrasts.append([])
+            image_keys = keys.of(own[i].flatten()) if parted else None
+            v = literal_flux(
+                model, seen[i : i + 1], t, *texts, g, theta, "exact", contrasts[i], image_keys
             )
+            x0.append(seen[i : i + 1] - sigma * v)
+        x0 = torch.cat(x0)
+        if parted:
+            last = float(after) == 0
+            due = 2 if last or sigma <= 0.65 * parted else 1 if sigma <= 0.9 * parted else 0
+            if due > decided:
+                decided = due
+                found = [
+                    region(sum(c[0] for c in contrasts[i]) / len(contrasts[i]), x0[i], x0_plate[0])
+                    for i in range(n)
+                ]
+                found = [one[due - 1] & before for one, before in zip(found, own, strict=True)]
+                whole = [one.float().mean() > 0.85 for one in found]
+                own = torch.stack([one | all_ for one, all_ in zip(found, whole, strict=True)])
+                own = own & allowed
+            x0 = torch.where(pixels(own), x0, x0_plate)
         x, plate = (
             y + (y - y0) / sigma * (after - sigma) for y, y0 in ((x, x0), (plate, x0_plate))
         )
-    return x
+    return torch.where(pixels(own), x, plate), pixels(own)[:, 0]
 
 
-def gate(contrast_S, x0_CHW, plate_CHW):
-    """1 where the entity stands, 0 beside it; [H, W]."""
+def pixels(tokens):
+    """[n, h, w] -> [n, 1, 2h, 2w]."""
+    return torch.from_numpy(np.kron(tokens.numpy(), np.ones((2, 2))) > 0)[:, None]
+
+
+def region(contrast_S, x0_CHW, plate_CHW):
+    """Where the entity stands, loosely and tightly, with the tokens around; two of [h, w]."""
     H, W = x0_CHW.shape[1:]
     attended = scaled_up(contrast_S.reshape(H // 2, W // 2).numpy())
     squares = ((x0_CHW - plate_CHW) ** 2).mean(0).numpy()
@@ -165,7 +227,11 @@ def gate(contrast_S, x0_CHW, plate_CHW):
         for i in range(H)
     ]
     score = sum((s - s.mean()) / s.std(ddof=1) for s in (attended, np.log(np.array(spots) + 1e-4)))
-    return torch.tensor(np.clip((1 / (1 + np.exp(-4 * (score - 1.5))) - 0.05) / 0.9, 0, 1)).float()
+    found = []
+    for threshold in (0.15, 1.2):
+        hit = (score > threshold).reshape(H // 2, 2, W // 2, 2).any((1, 3))
+        found.append(torch.from_numpy(binary_dilation(hit, np.ones((3, 3)))))
+    return found
 
 
 def scaled_up(small):

@@ -1,10 +1,12 @@
-"""Local mode: the plate beside a set, where the entity is found, and what the images are led to."""
+"""Local mode: the plate beside a set, where the entity is found, and that an image is the plate
+outside it.
+"""
 
+import comfy.samplers
 import pytest
 import torch
 
-import coupled.attention.gate as gate
-import coupled.attention.plate as plate_room
+import coupled.attention.region as region_room
 from coupled.attention import select_images
 from coupled.attention.contrast import ContrastProbe
 from coupled.sampling import couple
@@ -29,26 +31,34 @@ def conditioning():
     return tiny_coupled(N, L_BG, L_ENT)
 
 
-def everywhere(value):
-    """In place of the gate: the same number for all images."""
-
-    def find_region(contrast_NS, x0_NCHW, patch):
-        region_N1HW = torch.full_like(x0_NCHW[:, :1], value)
-        region_N1HW[-1] = 1
-        return region_N1HW
-
-    return find_region
+def boxes():
+    """Where each of three entities may stand in 4 x 6 tokens, [N, 4, 6]: from 2 to 6 tokens."""
+    tokens = torch.zeros(N, 4, 6)
+    tokens[0, 1:3, 1:3] = 1
+    tokens[1, 0:2, 4:5] = 1
+    tokens[2, 1:3, 3:6] = 1
+    return tokens
 
 
+def inside(tokens=None):
+    """The same as latent pixels, [N, 16, 8, 12]."""
+    tokens = boxes() if tokens is None else tokens
+    pixels = tokens.repeat_interleave(2, 1).repeat_interleave(2, 2) > 0
+    return pixels[:, None].expand(-1, 16, -1, -1)
+
+
+@pytest.mark.parametrize("regions", [None, boxes()], ids=["found", "drawn"])
 @pytest.mark.parametrize(
     "schedule", [THETA, step01(2, STEPS), constant(0.6)], ids=["sin", "01", "constant"]
 )
-def test_a_run_matches_the_literal_equations(model, conditioning, schedule):
+def test_a_run_matches_the_literal_equations(model, conditioning, schedule, regions):
+    """Whole pictures, each by itself, the plate's keys and values put in by hand in every block."""
     ((context, values),) = conditioning
     pooled_ent = values["model_conds"]["coupled_entity_pooled"].cond
-    ours = tiny_sample(couple(model, schedule, "local"), conditioning, steps=STEPS)
+    coupled = couple(model, schedule, "local", regions=regions)
+    ours = tiny_sample(coupled, conditioning, steps=STEPS)
     sigmas = sigmas_of(model)
-    expected = literal_local(
+    expected, own = literal_local(
         model.model.diffusion_model,
         sigmas[0] * tiny_latent(N),
         sigmas,
@@ -57,28 +67,50 @@ def test_a_run_matches_the_literal_equations(model, conditioning, schedule):
         context[:, L_BG:],
         values["pooled_output"][:1],
         pooled_ent,
+        regions=None if regions is None else regions > 0,
     )
     assert relative_error(ours, model.model.process_latent_out(expected)) <= 2e-5
+    assert own.any() and (ours[0] != ours[1]).any()
 
 
 def sigmas_of(model):
-    import comfy.samplers
-
     return comfy.samplers.calculate_sigmas(
         model.get_model_object("model_sampling"), "simple", STEPS
     )
 
 
-def test_beside_the_entity_the_images_are_the_background_alone(model, conditioning, monkeypatch):
-    monkeypatch.setattr(plate_room, "find_region", everywhere(0.0))
-    out = tiny_sample(couple(model, THETA, "local"), conditioning)
-    plate = tiny_sample(model, tiny_conditioning(L_BG), batch=1)
+NO_SET = {"dpm_adaptive"}
+
+
+@pytest.mark.parametrize(
+    "sampler", [name for name in comfy.samplers.KSampler.SAMPLERS if name not in NO_SET]
+)
+@pytest.mark.parametrize("cfg", [1.0, 2.0])
+def test_outside_their_regions_all_images_are_one_with_every_sampler(
+    model, conditioning, sampler, cfg
+):
+    """To the bit, and inside they are not."""
+    coupled = couple(model, THETA, "local", regions=boxes())
+    out = tiny_sample(coupled, conditioning, sampler_name=sampler, cfg=cfg)
+    background = ~inside().any(0)
+    assert torch.equal(out[:, background], out[:1, background].expand(N, -1))
+    for i in range(N):
+        assert (out[i] != out[(i + 1) % N])[inside()[i]].float().mean() > 0.3
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "heun"])
+def test_with_nowhere_to_stand_the_images_are_the_background_alone(model, conditioning, sampler):
+    coupled = couple(model, THETA, "local", regions=torch.zeros(1, 4, 6))
+    out = tiny_sample(coupled, conditioning, sampler_name=sampler)
+    plate = tiny_sample(model, tiny_conditioning(L_BG), batch=1, sampler_name=sampler)
     assert relative_error(out, plate.expand_as(out)) <= 1e-5
     assert torch.equal(out, out[:1].expand_as(out))
 
 
-def test_on_the_entity_the_images_are_those_of_exact_mode(model, conditioning, monkeypatch):
-    monkeypatch.setattr(plate_room, "find_region", everywhere(1.0))
+def test_where_everything_is_their_own_the_images_are_those_of_exact_mode(
+    model, conditioning, monkeypatch
+):
+    monkeypatch.setattr(region_room, "MARGIN", 99)
     out = tiny_sample(couple(model, THETA, "local"), conditioning)
     assert relative_error(out, tiny_sample(couple(model, THETA, "exact"), conditioning)) <= 1e-5
 
@@ -142,25 +174,40 @@ def painted(height, width, box):
 
 
 @pytest.mark.parametrize("height, width", [(32, 32), (33, 47), (128, 96)])
-def test_the_gate_opens_on_the_entity_alone(height, width):
+def test_the_region_is_the_entity_with_a_margin(height, width):
     box = (4, 5, 9, 11)
-    region = gate.find_region(*painted(height, width, box), PATCH)
-    assert region.shape == (2, 1, height, width) and (region[-1] == 1).all()
-    inside = torch.zeros(height, width, dtype=torch.bool)
-    inside[8:18, 10:22] = True
-    around = torch.zeros_like(inside)
-    around[4:22, 6:26] = True
-    assert region[0, 0][inside].mean() > 0.9 and (region[0, 0][~around] == 0).float().mean() > 0.99
+    loose, tight = (
+        region_room.find_region(*painted(height, width, box), PATCH, stage.threshold)[0]
+        for stage in region_room.STAGES
+    )
+    assert loose.shape == ((height + 1) // 2, (width + 1) // 2)
+    assert tight[4:9, 5:11].all() and loose[tight].all()
+    around = torch.zeros_like(tight)
+    around[2:11, 3:13] = True
+    assert not tight[~around].any()
 
 
-def test_drift_alone_and_attention_alone_do_not_open_it():
+def find(contrast, x0):
+    return region_room.find_region(contrast, x0, PATCH, region_room.STAGES[-1].threshold)[0]
+
+
+def test_drift_alone_and_attention_alone_are_no_entity():
     contrast, x0 = painted(32, 32, (4, 4, 8, 8))
     drift = x0.clone()
     drift[0, :, 20:28, 20:28] += 0.1  # the background differs where nobody attends to the entity
-    assert gate.find_region(contrast, drift, PATCH)[0, 0, 20:28, 20:28].max() < 0.5
+    assert not find(contrast, drift)[10:14, 10:14].any()
     attended = contrast.clone().view(2, 16, 16)
-    attended[0, 12:14, 12:14] += 0.8
-    assert gate.find_region(attended.flatten(1), x0, PATCH)[0, 0, 24:28, 24:28].max() < 0.5
+    attended[0, 12:14, 12:14] += 0.6
+    assert not find(attended.flatten(1), x0)[12:14, 12:14].any()
+
+
+def test_a_decision_falls_into_its_step_and_the_last_step_decides_in_any_case():
+    first, last = region_room.STAGES
+    stage = region_room.next_stage
+    assert stage(0, 0.99, False) == 0
+    assert stage(0, first.noise, False) == 1 and stage(1, first.noise, False) == 1
+    assert stage(0, last.noise, False) == stage(1, last.noise, False) == 2
+    assert stage(0, 1.0, True) == 2
 
 
 def test_a_text_that_a_mask_hides_gives_no_nan():
