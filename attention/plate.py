@@ -22,7 +22,7 @@ from .report import Report
 from .stages import at_full_noise
 
 SAME = 0.01  # of the largest number of a latent: what rounding in a VAE may change
-REPORT = "coupled_report"  # a list that takes a run's PassReport, among its transformer_options
+REPORT = "coupled_report"  # a Report that hears of a run, among its transformer_options
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,11 +79,11 @@ def sample_with_plate(
     region_nhw = run.region_of(samples)
     if region_nhw is not None:
         samples = lead_to_plate(samples, region_nhw, patch)
-    heard = options["transformer_options"].get(REPORT)
-    if heard is None:  # a node of the host's: nobody else tells the user
+    report = options["transformer_options"].get(REPORT)
+    if report is None:  # a node of the host's: nobody else tells the user
         Report([run.report(samples)]).log()
     else:
-        heard.append(run.report(samples))
+        report.passes.append(run.report(samples))
     return samples[:n]
 
 

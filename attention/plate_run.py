@@ -43,7 +43,7 @@ class PlateRun:
     """PREDICT_NOISE wrapper of one run of N rows.
 
     allowed_nhw: where entities may stand, if the user drew it. own_nhw: what is an image's own in
-    any case: what a mask of its own keeps, and the plate's does not. picture: the user's own plate, if there is one.
+    any case: what a mask of its own keeps, and the plate's does not. picture: the user's own plate.
     """
 
     def __init__(

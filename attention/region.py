@@ -26,6 +26,7 @@ class Stage:
 # Loosely first, so that little is computed beside the subject; tightly when it has its shape.
 STAGES = (Stage(noise=0.9, threshold=0.15), Stage(noise=0.65, threshold=1.2))
 MARGIN = 1  # tokens around what was found
+COARSE = 16  # tokens of a side: where it has fewer, one is too much of a picture for a margin
 MOST = 0.85  # of a picture: where more differs, subject and background cannot be told apart
 MIN_DIFFERENCE = 1e-4  # mean squared difference of latents (deviation 1) that is surely none
 # A picture's shorter side is smoothed over this share of it, and over 3 latent pixels at least.
@@ -59,7 +60,7 @@ def find_region(
         contrast_N1HW = spread_over_pixels(contrast_NS, *x0_NCHW.shape[-2:], patch)
         score_N1HW = score_N1HW + standardize(contrast_N1HW)
     found_nhw = tokens_of(score_N1HW[:-1, 0] > threshold, patch)
-    return widen(found_nhw, MARGIN)
+    return widen(found_nhw, MARGIN) if min(found_nhw.shape[1:]) >= COARSE else found_nhw
 
 
 def tokens_of(pixels_nHW: torch.Tensor, patch: int) -> torch.Tensor:

@@ -153,20 +153,37 @@ class CoupledModelPatch(io.ComfyNode):
                     ),
                 ),
                 inputs.mode(
-                    "local: outside the subject, each image is pulled toward a clean background"
-                    " that is sampled along with the set. exact: theta counts the same"
+                    "local: outside the subject, each image is one and the same clean background,"
+                    " which is made along with the set. exact: theta counts the same"
                     " everywhere, and a text of weight 0 costs nothing. paper: the paper's Eq. 5"
                     " as written, where a text of weight 0 still gets some attention."
+                ),
+                io.Latent.Input(
+                    "plate",
+                    optional=True,
+                    tooltip=(
+                        "Mode local: a picture of your own as the background, through VAE"
+                        " Encode, of the images' size. The background text describes it."
+                    ),
+                ),
+                io.Mask.Input(
+                    "regions",
+                    optional=True,
+                    tooltip=(
+                        "Mode local: where subjects may stand, one mask for all images or one for"
+                        " each, of any size. Outside, an image is the background in any case."
+                    ),
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The patched model.")],
         )
 
     @classmethod
-    def execute(cls, model, theta, mode="local") -> io.NodeOutput:
+    def execute(cls, model, theta, mode="local", plate=None, regions=None) -> io.NodeOutput:
         from ..sampling import couple
 
-        return io.NodeOutput(couple(model, theta, mode))
+        latent = None if plate is None else plate["samples"]
+        return io.NodeOutput(couple(model, theta, mode, latent, regions))
 
 
 NODES = [CoupledTextEncode, CoupledModelPatch]

@@ -125,7 +125,20 @@ class CoupledSampler(io.ComfyNode):
             outputs=[
                 io.Latent.Output(
                     "latent", display_name="latent", tooltip="The images of the set, in order."
-                )
+                ),
+                io.Latent.Output(
+                    "plate",
+                    display_name="plate",
+                    tooltip="Mode local: the background without any subject.",
+                ),
+                io.Mask.Output(
+                    "entity_masks",
+                    display_name="entity_masks",
+                    tooltip=(
+                        "Mode local: the part of each image that is its own. Outside it, all images"
+                        " are the plate."
+                    ),
+                ),
             ],
         )
 
@@ -144,23 +157,50 @@ class CoupledSampler(io.ComfyNode):
         negative=None,
         cfg=1.0,
     ) -> io.NodeOutput:
+        from ..attention.report import Report
         from ..sampling import sample_set
 
-        return io.NodeOutput(
-            sample_set(
-                model,
-                positive,
-                latent_image,
-                seed,
-                steps,
-                sampler_name,
-                scheduler,
-                denoise,
-                images_per_pass,
-                negative,
-                cfg,
-            )
+        report = Report()
+        latent = sample_set(
+            model,
+            positive,
+            latent_image,
+            seed,
+            steps,
+            sampler_name,
+            scheduler,
+            denoise,
+            images_per_pass,
+            negative,
+            cfg,
+            report=report,
         )
+        return io.NodeOutput(latent, *plate_outputs(model, report), ui=show(report))
+
+
+def plate_outputs(model, report) -> tuple:
+    """The plate as a LATENT and the entities' masks; in a mode without a plate, what tells a node
+    that is connected there.
+    """
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    plate_1CHW = report.plate()
+    if plate_1CHW is None:
+        blocker = ExecutionBlocker(
+            "Only mode local of Coupled Attention makes a plate and entity masks: set mode to"
+            " local, or disconnect this output of Coupled Sampler."
+        )
+        return blocker, blocker
+    scale = getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
+    return {"samples": plate_1CHW}, report.masks(scale)
+
+
+def show(report):
+    """The report as text on the node; None where there is none."""
+    from comfy_api.latest import ui
+
+    lines = [*report.lines(), *report.warnings()]
+    return ui.PreviewText("\n".join(lines)) if lines else None
 
 
 NODES = [CoupledNoise, CoupledSampler]

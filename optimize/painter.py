@@ -26,7 +26,7 @@ from ..sampling.checks import (
 from ..sampling.lockstep import Run, attempt, first_size, halve, plan_run
 from ..schedules import ThetaSchedule
 from .fingerprint import fingerprint
-from .prefixes import Prefixes
+from .prefixes import Prefixes, Start
 from .resume import ignore, resume
 
 SHARING = ("euler",)  # samplers without memory between steps and without noise of their own
@@ -160,15 +160,14 @@ class Painter:
         steps = len(run.sigmas) - 1
         thetas = theta.values(steps)
         owner = (steps, instance, images, run.latent_NCHW.shape)
-        start = 0
-        latent = None
+        start = Start()
         keep = ignore
         if self.shares:
-            start, latent = self.prefixes.longest(owner, thetas)
+            start = self.prefixes.longest(owner, thetas)
             keep = functools.partial(self.prefixes.keep_step, owner, thetas)
-        samples = resume(run, images, start, latent, keep, callback)
-        self.calls.made += steps - start
-        self.calls.saved += start
+        samples = resume(run, images, start, keep, callback)
+        self.calls.made += steps - start.step
+        self.calls.saved += start.step
         return samples
 
     def run(self, instance: Instance, theta: ThetaSchedule) -> Run:

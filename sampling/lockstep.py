@@ -210,7 +210,7 @@ class Run:
         mask = self.mask if self.mask is None or self.latent_NCHW.ndim != 4 else self.mask[rows]
         n = len(images)
         guider = self.guider(rows)
-        heard = guider.model_options["transformer_options"][REPORT] = []
+        heard = guider.model_options["transformer_options"][REPORT] = Report()
         samples = guider.sample(
             self.noise_NCHW[rows],
             self.latent_NCHW[rows],
@@ -221,7 +221,7 @@ class Run:
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=self.seed,
         )
-        self.report.passes += [one.last(n) for one in heard]
+        self.report.passes += [one.last(n) for one in heard.passes]
         return samples[-n:].to(
             comfy.model_management.intermediate_device(),
             comfy.model_management.intermediate_dtype(),

@@ -230,7 +230,8 @@ def region(contrast_S, x0_CHW, plate_CHW):
     found = []
     for threshold in (0.15, 1.2):
         hit = (score > threshold).reshape(H // 2, 2, W // 2, 2).any((1, 3))
-        found.append(torch.from_numpy(binary_dilation(hit, np.ones((3, 3)))))
+        around = 3 if min(hit.shape) >= 16 else 1
+        found.append(torch.from_numpy(binary_dilation(hit, np.ones((around, around)))))
     return found
 
 

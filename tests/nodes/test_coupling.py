@@ -274,7 +274,7 @@ def test_schemas_follow_the_contract():
     assert encode_inputs["entity_text"].options == ["entity", "full prompt"]
     patch_inputs = {i.id: i for i in schemas["CoupledModelPatch"].inputs}
     assert (
-        list(patch_inputs) == ["model", "theta", "mode"]
+        list(patch_inputs) == ["model", "theta", "mode", "plate", "regions"]
         and patch_inputs["theta"].io_type == "THETA_SCHEDULE"
     )
     assert (

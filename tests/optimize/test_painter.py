@@ -48,7 +48,7 @@ def alone(one, instance, theta):
     )["samples"]
 
 
-@pytest.mark.parametrize("mode", ["exact", "paper"])
+@pytest.mark.parametrize("mode", ["exact", "paper", "local"])
 def test_shared_beginnings_change_no_bit(mini, mode):
     one, instance = painter(mini, mode=mode), (1, 1)
     saved = []
@@ -134,7 +134,7 @@ def test_memory_is_bounded_and_keeps_the_zeros():
         (0.7,),
     ] and prefixes.used == 120
     assert prefixes.longest("a", [0.0, 0.0, 0.0, 1.0])[0] == 2
-    assert prefixes.longest("b", [0.0, 0.0]) == (0, None)
+    assert prefixes.longest("b", [0.0, 0.0]) == (0, None, None)
 
 
 def test_what_was_used_lately_is_kept():

@@ -357,7 +357,11 @@ def test_the_schemas_keep_the_contract():
         ("cfg", "FLOAT", 1.0),
     ]
     assert [i.id for i in schema.inputs if i.optional] == ["negative", "cfg"]
-    assert [o.io_type for o in schema.outputs] == ["LATENT"]
+    assert [(o.id, o.io_type) for o in schema.outputs] == [
+        ("latent", "LATENT"),
+        ("plate", "LATENT"),
+        ("entity_masks", "MASK"),
+    ]
     assert [i.id for i in CoupledNoise.GET_SCHEMA().inputs] == ["noise_seed"]
     assert [o.io_type for o in CoupledNoise.GET_SCHEMA().outputs] == ["NOISE"]
 
