@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from .conditioning import select_rows
-from .plate_run import PLATE, Picture, PlateRun, lead_to_plate
+from .plate_run import PLATE, Picture, PlateRun
 from .region import tokens_of
 from .report import Report
 from .stages import at_full_noise
@@ -76,9 +76,7 @@ def sample_with_plate(
     )
     if settings.plate_1CHW is not None and denoise_mask is None:  # the picture itself, unrounded
         samples = torch.cat((samples[:-1], settings.plate_1CHW.to(samples)))
-    region_nhw = run.region_of(samples)
-    if region_nhw is not None:
-        samples = lead_to_plate(samples, region_nhw, patch)
+    samples = run.finish(samples)
     report = options["transformer_options"].get(REPORT)
     if report is None:  # a node of the host's: nobody else tells the user
         Report([run.report(samples)]).log()

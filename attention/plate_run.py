@@ -77,15 +77,19 @@ class PlateRun:
             self.decide(x0, sigma)
         if self.picture is not None:
             x0 = with_last(x0, self.picture.x0_1CHW.to(x0))
-            if self.known.parted is None:  # until theta rises every image is the plate
-                x0 = x0[-1:].expand_as(x0).clone()
-        return self.lead(x0)
+        return self.finish(x0)
 
     def lead(self, t_NCHW: torch.Tensor) -> torch.Tensor:
         """The images' rows, outside the regions the plate's."""
         if self.known.parted is None or self.known.region_nhw is None:
             return t_NCHW
         return lead_to_plate(t_NCHW, self.known.region_nhw, self.patch)
+
+    def finish(self, t_NCHW: torch.Tensor) -> torch.Tensor:
+        """The same of a result: until theta rises every image is a plate of the user's own."""
+        if self.known.parted is None and self.picture is not None:
+            return t_NCHW[-1:].expand_as(t_NCHW).clone()
+        return self.lead(t_NCHW)
 
     def part(self, sigma: float) -> None:
         """Hears that theta is above 0 at a noise level."""

@@ -69,9 +69,7 @@ class Report:
         """
         if not self.passes:
             return None
-        return torch.cat(
-            [masks_of(one, n, scale) for one, n in zip(self.passes, self.sizes, strict=True)]
-        )
+        return torch.cat([masks_of(one, scale) for one in self.passes])
 
     @property
     def pictures(self) -> float:
