@@ -3,27 +3,20 @@ blocks.
 """
 
 import dataclasses
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from ..schedules import ThetaSchedule
 from .architectures import Architecture, uncompiled
-from .conditioning import (
-    BACKGROUND_TOKENS,
-    ENTITY_PADDING,
-    ENTITY_POOLED,
-    KEYWORDS,
-    has_background,
-)
+from .conditioning import BACKGROUND_TOKENS, KEYWORDS, has_background
 from .contrast import ContrastProbe
+from .layout import choose_layout, count_tokens, find_obstacle
 from .modes import Mode
-from .nag import check_nag
 from .override import OVERRIDE, CoupledAttention, check_joint_calls
 from .partly import Positions, cut_call, spread_out
 from .plate_run import PLATE, PlateRun
-from .strips import Injection, Layout, Strips, choose_width, cost_of_strips, make_strips
-from .texts import Texts, both_texts, current_theta, mix_pooled, one_text, own_texts, spread_theta
+from .strips import Strips
+from .texts import read_texts, sigma_of
 
 WRAPPERS = "coupled"  # our key among a model's wrappers
 
@@ -120,10 +113,14 @@ def prepare_call(
     architecture = coupled.architecture
     named = architecture.name_arguments(args)
     named["options"] = {k: v for k, v in named["options"].items() if k != PLATE}
-    texts = read_texts(coupled, named, kwargs, plate)
+    texts = read_texts(coupled.schedule, coupled.mode, named, kwargs, plate)
     is_coupled = has_background(kwargs)
     probe = None
-    if plate is not None and texts.theta_B11 is not None and plate.is_due(sigma_of(named)):
+    if (
+        plate is not None
+        and texts.theta_B11 is not None
+        and plate.is_due(sigma_of(named["options"]))
+    ):
         probe = ContrastProbe()
     text = named["context"].shape[1] - kwargs.get(BACKGROUND_TOKENS, 0)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
@@ -132,7 +129,7 @@ def prepare_call(
     if plate is not None:
         tokens = text + count_tokens(named["x"], architecture.patch)
         call.picture = named["x"].shape[0] // plate.N * tokens
-    layout = choose_layout(coupled, executor, call, texts, plate)
+    layout = choose_layout(architecture, executor, named, kwargs, texts.streams.text, plate)
     if layout is None and texts.theta_B11 is None and texts.padding is None:
         call.alike = is_coupled
         return call
@@ -155,67 +152,6 @@ def prepare_call(
     )
     call.named["options"] = {**options, OVERRIDE: call.attention}
     return call
-
-
-def count_tokens(x_BCHW: torch.Tensor, patch: int) -> int:
-    """The image tokens of a row."""
-    height, width = x_BCHW.shape[-2:]
-    return -(-height // patch) * -(-width // patch)
-
-
-def sigma_of(named: dict) -> float:
-    return float(named["options"]["sigmas"][0])
-
-
-def read_texts(coupled: CoupledCall, named: dict, kwargs: dict, plate: PlateRun | None) -> Texts:
-    """What the rows read. The pooled vectors among the arguments are mixed."""
-    context = named["context"]
-    if not has_background(kwargs):
-        return one_text(context)
-    check_nag(named["options"])
-    n_bg = kwargs[BACKGROUND_TOKENS]
-    padding_BL = kwargs.get(ENTITY_PADDING)
-    theta = current_theta(coupled.schedule, named["options"])
-    N = None if plate is None else plate.N
-    theta_B11 = spread_theta(theta, named["x"], N)
-    mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
-    masked = kwargs.get("attention_mask") is not None
-    if plate is not None and theta > 0:
-        plate.part(sigma_of(named))
-        if theta == 1 and not masked and not plate.is_due(sigma_of(named)):
-            return own_texts(context, n_bg, plate.N, padding_BL)
-    # the stock model hides no padding
-    masked = masked or (theta == 1 and padding_BL is not None)
-    if theta in coupled.mode.drops_text_at and not masked:
-        return one_text(context[:, :n_bg] if theta == 0 else context[:, n_bg:])
-    return both_texts(context, n_bg, theta_B11, padding_BL)
-
-
-def choose_layout(
-    coupled: CoupledCall, executor, call: Prepared, texts: Texts, plate: PlateRun | None
-) -> Layout | None:
-    """How images take the plate's keys and values outside their regions; None while they are free.
-
-    Strips where the model can work on a part of a picture, and that saves work.
-    """
-    x_BCHW = call.named["x"]
-    region_nhw = None if plate is None else plate.region_of(x_BCHW)
-    if region_nhw is None:
-        return None
-    region_nS = region_nhw.flatten(1).to(x_BCHW.device)
-    (n, S), T = region_nS.shape, texts.streams.text
-    if plate.is_due(sigma_of(call.named)):  # whole pictures are looked at
-        return Injection(region_nS)
-    width = choose_width(plate.known.widest, n, T, S)
-    reason = plate.obstacle or find_obstacle(executor, call.named, call.kwargs)
-    if reason is None and coupled.architecture.positions is None:
-        reason = f"parts of a picture are not supported for {coupled.architecture.name}"
-    if reason is None and cost_of_strips(width, n, T, S) >= (n + 1) * (T + S):
-        reason = "the subjects take so much of the picture that a part would save nothing"
-    if reason is None:
-        return make_strips(region_nS, width)
-    plate.work.tell(reason)
-    return Injection(region_nS)
 
 
 @torch.compiler.disable
@@ -245,63 +181,3 @@ def run_alike(
 def rows_alike(rows: dict[str, torch.Tensor]) -> bool:
     """Whether each tensor has equal rows; asked of the device once."""
     return bool(torch.stack([(value == value[:1]).all() for value in rows.values()]).all())
-
-
-def find_obstacle(executor, named: dict, kwargs: dict) -> str | None:
-    """What but the call's own arguments can make tokens or rows differ, in words; None if nothing
-    does.
-    """
-    options = named["options"]
-    if named.get("control") is not None:
-        return "a ControlNet knows whole pictures only"
-    if named.get("ref_latents") is not None:
-        return "reference latents count as a part of the picture"
-    if options.get("patches") or options.get("patches_replace"):
-        return "another node patches the model's blocks"
-    if options.get(OVERRIDE):
-        return "another node has an attention of its own"
-    if executor.idx + 1 < len(executor.wrappers):
-        return "another node wraps the model"
-    if any(torch.is_tensor(value) for value in kwargs.values()):
-        return "the conditioning has an attention mask or the like"
-    return None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class CoupledApply:
-    """APPLY_MODEL wrapper of each model call."""
-
-    architecture: Architecture
-
-    def __call__(
-        self,
-        executor,
-        x,
-        t,
-        c_concat=None,
-        c_crossattn=None,
-        control=None,
-        transformer_options=None,
-        **kwargs,
-    ) -> torch.Tensor:
-        args = (x, t, c_concat, c_crossattn, control, transformer_options)
-        plate = (transformer_options or {}).get(PLATE)
-        led = plate is not None and plate.region_of(x) is not None
-        with compilation(executor, coupled=led or has_background(kwargs)):
-            return executor(*args, **kwargs)
-
-
-def compilation(executor, coupled: bool) -> AbstractContextManager:
-    """A context that turns torch.compile off where compiled code could be of another call.
-
-    The host's Torch Compile node tells torch not to compare transformer_options, where the wrapper
-    and the attention of the call stand: code compiled for the stock model, another mode or other
-    texts would be taken for this call's. (theta is a tensor, which compiled code reads in each
-    call.) The node says so in `options`, which torch empties, so any `options` count. To compile
-    such a call apart, with all of torch's comparisons, would not be safe either: torch keeps the
-    compiled code of a function for all who compile it with the same backend.
-    """
-    patcher = executor.class_obj.current_patcher
-    compiled = patcher.model_options.get("torch_compile_kwargs") if patcher else None
-    unsafe = coupled and compiled and compiled.get("options") is not None
-    return torch.compiler.set_stance("force_eager") if unsafe else nullcontext()

@@ -154,18 +154,16 @@ class PlateRun:
 
     def report(self, samples_NCHW: torch.Tensor) -> PassReport:
         """What the run did, after it."""
-        h, w = self.grid(samples_NCHW)
-        region_nhw = self.region_of(samples_NCHW)
-        if (
-            region_nhw is None
-        ):  # nothing was decided: all is the plate, or everything an image's own
+        region_nhw, lost = self.region_of(samples_NCHW), self.known.lost
+        if region_nhw is None:  # undecided: all of an image is the plate's, or all is its own
             parted = self.known.parted is not None
-            region_nhw = torch.full((self.N - 1, h, w), parted)
+            region_nhw = torch.full((self.N - 1, *self.grid(samples_NCHW)), parted)
+            lost = tuple(range(self.N - 1)) if parted else ()
         return PassReport(
             region_nhw=region_nhw.cpu(),
             plate_1CHW=samples_NCHW[-1:],
             patch=self.patch,
-            lost=self.known.lost,
+            lost=lost,
             spent=self.work.spent,
             picture=self.work.picture,
             reasons=tuple(self.work.reasons),

@@ -6,7 +6,11 @@ import torch
 from torch.nn import functional as F
 
 from ..schedules import ThetaSchedule
+from .conditioning import BACKGROUND_TOKENS, ENTITY_PADDING, ENTITY_POOLED, has_background
 from .equations import Streams
+from .modes import Mode
+from .nag import check_nag
+from .plate_run import PlateRun
 from .progress import even, step_position, theta_at
 from .stages import PROGRESS
 
@@ -26,6 +30,38 @@ class Texts:
         """Those of some rows."""
         theta_B11, padding = (t if t is None else t[rows] for t in (self.theta_B11, self.padding))
         return Texts(self.context[rows], self.streams, theta_B11, padding)
+
+
+def read_texts(
+    schedule: ThetaSchedule, mode: Mode, named: dict, kwargs: dict, plate: PlateRun | None
+) -> Texts:
+    """What the rows read. The pooled vectors among the arguments are mixed."""
+    context = named["context"]
+    if not has_background(kwargs):
+        return one_text(context)
+    check_nag(named["options"])
+    n_bg = kwargs[BACKGROUND_TOKENS]
+    padding_BL = kwargs.get(ENTITY_PADDING)
+    theta = current_theta(schedule, named["options"])
+    N = None if plate is None else plate.N
+    theta_B11 = spread_theta(theta, named["x"], N)
+    mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
+    masked = kwargs.get("attention_mask") is not None
+    if plate is not None and theta > 0:
+        sigma = sigma_of(named["options"])
+        plate.part(sigma)
+        if theta == 1 and not masked and not plate.is_due(sigma):
+            return own_texts(context, n_bg, plate.N, padding_BL)
+    # the stock model hides no padding
+    masked = masked or (theta == 1 and padding_BL is not None)
+    if theta in mode.drops_text_at and not masked:
+        return one_text(context[:, :n_bg] if theta == 0 else context[:, n_bg:])
+    return both_texts(context, n_bg, theta_B11, padding_BL)
+
+
+def sigma_of(options: dict) -> float:
+    """The noise level of a model call."""
+    return float(options["sigmas"][0])
 
 
 def one_text(context: torch.Tensor, padding: torch.Tensor | None = None) -> Texts:

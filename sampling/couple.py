@@ -7,7 +7,8 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from ..attention.architectures import architecture_of
-from ..attention.call import WRAPPERS, CoupledApply, CoupledCall
+from ..attention.call import WRAPPERS, CoupledCall
+from ..attention.compiled import CoupledApply
 from ..attention.conditioning import check_texts, is_coupled_cond, zero_pooled
 from ..attention.modes import DEFAULT, Mode, get_mode
 from ..attention.nag import couple_negatives, has_nag
@@ -54,7 +55,7 @@ def couple(
     architecture = architecture_of(model.get_model_object("diffusion_model"))
     wrappers = {
         WrappersMP.OUTER_SAMPLE: CoupledRun(chosen, architecture.patch, settings),
-        WrappersMP.APPLY_MODEL: CoupledApply(architecture),
+        WrappersMP.APPLY_MODEL: CoupledApply(),
         WrappersMP.DIFFUSION_MODEL: CoupledCall(architecture, schedule, chosen),
     }
     return with_wrappers(model, wrappers)

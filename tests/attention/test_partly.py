@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import coupled.attention.call as call
+import coupled.attention.layout as layout_room
 from coupled.attention import select_images
 from coupled.attention.partly import Positions, spread_out, to_strip, to_tokens
 from coupled.attention.plate_run import PLATE, PlateRun
@@ -130,7 +131,7 @@ def test_strips_give_what_whole_pictures_give(
     partly = run(model, positive, theta, **options)
     assert "Strips" in layouts
     layouts.clear()
-    monkeypatch.setattr(call, "find_obstacle", lambda *_: "a test")
+    monkeypatch.setattr(layout_room, "find_obstacle", lambda *_: "a test")
     whole = run(model, positive, theta, **options)
     assert "Strips" not in layouts and "Injection" in layouts
     assert relative_error(partly, whole) <= 1e-5
@@ -146,7 +147,7 @@ def test_texts_of_any_lengths(model, layouts, monkeypatch, tokens):
     positive = couple_conditioning(tiny_conditioning(6, seed=70), texts)
     partly = run(model, positive)
     assert "Strips" in layouts
-    monkeypatch.setattr(call, "find_obstacle", lambda *_: "a test")
+    monkeypatch.setattr(layout_room, "find_obstacle", lambda *_: "a test")
     assert relative_error(partly, run(model, positive)) <= 1e-5
 
 
@@ -154,14 +155,14 @@ def test_texts_of_any_lengths(model, layouts, monkeypatch, tokens):
 def test_odd_sizes(model, positive, layouts, monkeypatch, height, width):
     partly = run(model, positive, latent=empty(height, width))
     assert "Strips" in layouts and partly.shape == (N, 16, height, width)
-    monkeypatch.setattr(call, "find_obstacle", lambda *_: "a test")
+    monkeypatch.setattr(layout_room, "find_obstacle", lambda *_: "a test")
     assert relative_error(partly, run(model, positive, latent=empty(height, width))) <= 1e-5
 
 
 def test_in_bfloat16_strips_are_as_near_as_whole_pictures(positive, monkeypatch):
     fine, coarse = tiny_flux(gain=0.5), tiny_flux(gain=0.5, dtype=torch.bfloat16)
     expected, partly = run(fine, positive), run(coarse, positive)
-    monkeypatch.setattr(call, "find_obstacle", lambda *_: "a test")
+    monkeypatch.setattr(layout_room, "find_obstacle", lambda *_: "a test")
     whole = run(coarse, positive)
     assert relative_error(partly, expected) <= 1.5 * relative_error(whole, expected) < 0.2
 

@@ -1,0 +1,70 @@
+"""Which rows and tokens a model call computes: whole pictures, or their regions where that can be
+done.
+"""
+
+import torch
+
+from .architectures import Architecture
+from .override import OVERRIDE
+from .plate_run import PlateRun
+from .strips import Injection, Layout, choose_width, cost_of_strips, make_strips
+from .texts import sigma_of
+
+
+def choose_layout(
+    architecture: Architecture,
+    executor,
+    named: dict,
+    kwargs: dict,
+    text: int,
+    plate: PlateRun | None,
+) -> Layout | None:
+    """How images take the plate's keys and values outside their regions; None while they are free.
+
+    named, kwargs: the call's arguments; text: the tokens of its texts. Strips where the model can
+    work on a part of a picture, and that saves work.
+    """
+    x_BCHW = named["x"]
+    region_nhw = None if plate is None else plate.region_of(x_BCHW)
+    if region_nhw is None:
+        return None
+    region_nS = region_nhw.flatten(1).to(x_BCHW.device)
+    n, S = region_nS.shape
+    if plate.is_due(sigma_of(named["options"])):  # whole pictures are looked at
+        return Injection(region_nS)
+    width = choose_width(plate.known.widest, n, text, S)
+    reason = plate.obstacle or find_obstacle(executor, named, kwargs)
+    if reason is None and architecture.positions is None:
+        reason = f"parts of a picture are not supported for {architecture.name}"
+    if reason is None and cost_of_strips(width, n, text, S) >= (n + 1) * (text + S):
+        reason = "the subjects take so much of the picture that a part would save nothing"
+    if reason is None:
+        return make_strips(region_nS, width)
+    plate.work.tell(reason)
+    return Injection(region_nS)
+
+
+def find_obstacle(executor, named: dict, kwargs: dict) -> str | None:
+    """What but the call's own arguments can make tokens or rows differ, in words; None if nothing
+    does.
+    """
+    options = named["options"]
+    if named.get("control") is not None:
+        return "a ControlNet knows whole pictures only"
+    if named.get("ref_latents") is not None:
+        return "reference latents count as a part of the picture"
+    if options.get("patches") or options.get("patches_replace"):
+        return "another node patches the model's blocks"
+    if options.get(OVERRIDE):
+        return "another node has an attention of its own"
+    if executor.idx + 1 < len(executor.wrappers):
+        return "another node wraps the model"
+    if any(torch.is_tensor(value) for value in kwargs.values()):
+        return "the conditioning has an attention mask or the like"
+    return None
+
+
+def count_tokens(x_BCHW: torch.Tensor, patch: int) -> int:
+    """The image tokens of a row."""
+    height, width = x_BCHW.shape[-2:]
+    return -(-height // patch) * -(-width // patch)
