@@ -82,7 +82,7 @@ def run_coupled(coupled: CoupledCall, executor, args: tuple, kwargs: dict) -> to
     if call.alike:
         return run_alike(coupled.architecture, executor, call, plate)
     out = executor(*call.named.values(), **call.kwargs)
-    if call.positions is not None and not call.positions.seen:
+    if plate is not None and call.positions is not None and not call.positions.seen:
         plate.obstacle = "this version of ComfyUI hands no positions over"
         return run_coupled(coupled, executor, args, kwargs)
     return finish_call(coupled, executor, args, call, plate, out)
@@ -93,16 +93,16 @@ def finish_call(
     coupled: CoupledCall, executor, args: tuple, call: Prepared, plate: PlateRun | None, out
 ) -> torch.Tensor:
     """The result for whole pictures."""
-    attention = call.attention
-    if attention is not None:
-        check_joint_calls(attention, executor.class_obj)
-        if attention.probe is not None:
-            plate.hear(attention.probe.contrast_BS(), call.named["options"])
-    count_work(plate, call, count_tokens(call.named["x"], coupled.architecture.patch))
-    if call.positions is None:
+    attention, patch = call.attention, coupled.architecture.patch
+    count_work(plate, call, count_tokens(call.named["x"], patch))
+    if attention is None:
         return out
-    height, width = args[0].shape[-2:]
-    return spread_out(attention.layout, out, coupled.architecture.patch, height, width)
+    check_joint_calls(attention, executor.class_obj)
+    if plate is not None and attention.probe is not None:
+        plate.hear(attention.probe.contrast_BS(), call.named["options"])
+    if isinstance(attention.layout, Strips):
+        return spread_out(attention.layout, out, patch, *args[0].shape[-2:])
+    return out
 
 
 @torch.compiler.disable
@@ -129,7 +129,9 @@ def prepare_call(
     if plate is not None:
         tokens = text + count_tokens(named["x"], architecture.patch)
         call.picture = named["x"].shape[0] // plate.N * tokens
-    layout = choose_layout(architecture, executor, named, kwargs, texts.streams.text, plate)
+    layout = None
+    if plate is not None:
+        layout = choose_layout(architecture, executor, named, kwargs, texts.streams.text, plate)
     if layout is None and texts.theta_B11 is None and texts.padding is None:
         call.alike = is_coupled
         return call

@@ -17,7 +17,7 @@ def choose_layout(
     named: dict,
     kwargs: dict,
     text: int,
-    plate: PlateRun | None,
+    plate: PlateRun,
 ) -> Layout | None:
     """How images take the plate's keys and values outside their regions; None while they are free.
 
@@ -25,7 +25,7 @@ def choose_layout(
     work on a part of a picture, and that saves work.
     """
     x_BCHW = named["x"]
-    region_nhw = None if plate is None else plate.region_of(x_BCHW)
+    region_nhw = plate.region_of(x_BCHW)
     if region_nhw is None:
         return None
     region_nS = region_nhw.flatten(1).to(x_BCHW.device)

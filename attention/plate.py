@@ -65,7 +65,8 @@ def sample_with_plate(
         kind: [select_rows(cond, [*range(n), 0]) for cond in conds]
         for kind, conds in guider.conds.items()
     }
-    noise, latent_image, denoise_mask = map(repeat_first, (noise, latent_image, denoise_mask))
+    noise, latent_image = map(repeat_first, (noise, latent_image))
+    denoise_mask = None if denoise_mask is None else repeat_first(denoise_mask)
     run = start_run(guider.model_patcher, settings, patch, noise, sigmas, denoise_mask)
     kind, options = WrappersMP.PREDICT_NOISE, guider.model_options  # of this run alone
     add_wrapper_with_key(kind, PLATE, run, options, is_model_options=True)
@@ -177,8 +178,8 @@ def start_alike(latent_NCHW: torch.Tensor) -> bool:
     return bool(difference <= SAME * latent_NCHW.abs().max())
 
 
-def repeat_first(t_NCHW: torch.Tensor | None) -> torch.Tensor | None:
-    return None if t_NCHW is None else torch.cat((t_NCHW, t_NCHW[:1]))
+def repeat_first(t_NCHW: torch.Tensor) -> torch.Tensor:
+    return torch.cat((t_NCHW, t_NCHW[:1]))
 
 
 def hide_plate(callback: Callable, n: int) -> Callable:

@@ -10,6 +10,7 @@ tokens.
 
 import dataclasses
 import functools
+from typing import Any
 
 import torch
 
@@ -180,7 +181,7 @@ class Picture:
 
     x0_1CHW: torch.Tensor
     noise_1CHW: torch.Tensor
-    sampling: object
+    sampling: Any
 
     def at(self, sigma_1: torch.Tensor) -> torch.Tensor:
         """What a noise level leaves of it."""

@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     torch.set_grad_enabled(False)
+    if options.child == "sets":
+        print(json.dumps(measure_sets_on_one_kernel(options)))
+        return 0
     if options.child:
         print(json.dumps(measure_peak_bytes(choose_size(options), options.child)))
         return 0
@@ -58,9 +61,28 @@ def choose_size(options: argparse.Namespace):
     return FLUX_DEV if torch.cuda.is_available() else ON_CPU
 
 
+def measure_sets_on_one_kernel(options: argparse.Namespace) -> dict:
+    """Sets against the stock model on torch's own attention, in a process that has just begun: the
+    host chooses its attention once.
+    """
+    from comfy.cli_args import args
+
+    args.use_pytorch_cross_attention = True
+    from .bench import Bench
+    from .measure import measure_sets
+
+    return measure_sets(Bench(choose_size(options)))
+
+
 def measure_all(options: argparse.Namespace) -> dict:
     from .bench import Bench
-    from .measure import describe_machine, measure_growth, measure_runs, measure_steps
+    from .measure import (
+        describe_machine,
+        measure_growth,
+        measure_runs,
+        measure_sets,
+        measure_steps,
+    )
 
     bench = Bench(choose_size(options))
     report = {"machine": describe_machine(bench)}
@@ -68,6 +90,8 @@ def measure_all(options: argparse.Namespace) -> dict:
     for name, measure in parts.items():
         print(f"Measuring {name} …", flush=True)
         report[name] = measure(bench)
+    print("Measuring sets …", flush=True)
+    report["sets"] = {"host": measure_sets(bench), "same": measure_apart(options, "sets")}
     print("Measuring memory and import …", flush=True)
     peaks = {mode: measure_apart(options, mode) for mode in ("stock", "exact", "local")}
     report["memory"] = {mode: peaks[mode] / peaks["stock"] for mode in ("exact", "local")}

@@ -7,7 +7,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import comfy.model_base
 import comfy.model_management
@@ -16,9 +18,10 @@ import comfy.sample
 import comfy.supported_models
 import torch
 
-from coupled.attention import couple_conditioning
+from coupled.attention import couple_conditioning, plate_run
+from coupled.attention.region import STAGES
 from coupled.sampling import couple, sample_set
-from coupled.schedules import ThetaSchedule
+from coupled.schedules import ThetaSchedule, constant
 
 # As in Flux.1.
 T5_WIDTH = 4096
@@ -41,6 +44,7 @@ class Size:
     run: tuple[int, int] = (1024, 10)  # image tokens and steps of a whole run
     growth_tokens: tuple[int, ...] = (256, 1024, 2304, 4096)
     growth_images: tuple[int, ...] = (1, 2, 4, 8, 16)
+    sets: tuple[int, ...] = (2, 4, 8)  # images of sets of which only the regions are computed
 
     @property
     def width(self) -> int:
@@ -59,7 +63,9 @@ class Size:
 
 FLUX_DEV = Size(24, 19, 38, torch.bfloat16, run=(4096, 50))
 ON_CPU = Size(4, 1, 2, torch.float32)  # one part in 19 of Flux.1's blocks, a sixth of its width
-QUICK = Size(1, 1, 1, torch.float32, 8, 16, 2, (16, 4), (4, 16), (1, 2))
+QUICK = Size(1, 1, 1, torch.float32, 8, 64, 2, (64, 4), (4, 16), (1, 2), (2,))
+QUARTER = 0.25  # of a picture that a region takes at last
+SHARES = {STAGES[0].threshold: 0.5, STAGES[-1].threshold: QUARTER}
 
 
 class Bench:
@@ -73,7 +79,9 @@ class Bench:
         count = max(size.growth_images) + 1
         self.texts = [make_random_text(size, generator) for _ in range(count)]
 
-    def stock(self, n: int, image_tokens: int, steps: int = 1) -> None:
+    def stock(
+        self, n: int, image_tokens: int, steps: int = 1, callback: Callable | None = None
+    ) -> None:
         """n images of n texts in one batch, as the host's KSampler makes them."""
         rows = self.texts[1 : n + 1]
         pooled = torch.cat([values["pooled_output"] for ((_, values),) in rows])
@@ -96,14 +104,42 @@ class Bench:
             latent,
             disable_pbar=True,
             seed=1,
+            callback=callback,
         )
 
     def coupled(
-        self, n: int, image_tokens: int, theta: ThetaSchedule, mode: str, steps: int = 1
+        self,
+        n: int,
+        image_tokens: int,
+        theta: ThetaSchedule,
+        mode: str,
+        steps: int = 1,
+        callback: Callable | None = None,
+        **settings,
     ) -> None:
+        """settings: further ones of `couple`."""
         positive = couple_conditioning(self.texts[0], self.texts[1 : n + 1], guidance=3.5)
         latent = {"samples": make_latent(1, image_tokens)}
-        sample_set(couple(self.model, theta, mode), positive, latent, 1, steps, images_per_pass=n)
+        model = couple(self.model, theta, mode, **settings)
+        sample_set(model, positive, latent, 1, steps, images_per_pass=n, callback=callback)
+
+    def strips(self, n: int, image_tokens: int, steps: int, callback: Callable) -> None:
+        """A set of which from the first step on only a quarter of each picture is computed."""
+        regions = draw_region(1, round(image_tokens**0.5), QUARTER)
+        settings = {"regions": regions, "callback": callback}
+        self.coupled(n, image_tokens, constant(1.0), "local", steps, **settings)
+
+    def found(self, n: int, image_tokens: int, theta: ThetaSchedule, steps: int) -> None:
+        """A set as it is sampled, subjects of half of a picture when they are looked for loosely,
+        and a quarter of it tightly. Random weights paint none, so where they are is drawn.
+        """
+
+        def find(contrast, x0_NCHW, patch, threshold):
+            side = x0_NCHW.shape[-1] // patch
+            return draw_region(n, side, SHARES[threshold]).to(x0_NCHW.device) > 0
+
+        with patch.object(plate_run, "find_region", find):
+            self.coupled(n, image_tokens, theta, "local", steps)
 
     def seconds(self, run: Callable[[], None]) -> float:
         started = time.perf_counter()
@@ -111,6 +147,34 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
+
+
+def draw_region(n: int, side: int, share: float) -> torch.Tensor:
+    """A square amid n squares of `side` tokens, [n, side, side]."""
+    region = torch.zeros(n, side, side)
+    edge = round(side * share**0.5)
+    start = (side - edge) // 2
+    region[:, start : start + edge, start : start + edge] = 1
+    return region
+
+
+class Enough(Exception):
+    """Ends a run of which only some steps are wanted."""
+
+
+def time_second_step(run: Callable[[Callable], None]) -> float:
+    """Seconds between the first and the second step of a run, which is handed a callback."""
+    stamps: list[float] = []
+
+    def step_done(*_) -> None:
+        comfy.model_management.synchronize()
+        stamps.append(time.perf_counter())
+        if len(stamps) == 2:
+            raise Enough
+
+    with suppress(Enough):
+        run(step_done)
+    return stamps[1] - stamps[0]
 
 
 def make_random_text(size: Size, generator: torch.Generator) -> list:

@@ -16,6 +16,9 @@ BARS = {
     "theta 1, exact, batch 1": 1.01,
     "sin 12, exact, n = 4": 0.90,
 }
+SET_BARS = {
+    f"half, then a quarter, whole run, n = {n}": bar for n, bar in {2: 1.0, 4: 0.75, 8: 0.6}.items()
+}
 MEMORY_BAR = 1.08
 IMPORT_BAR = 0.2
 HOW_TO_READ = """\
@@ -24,6 +27,9 @@ of the turns). *mixed* is a step with 0 < theta < 1; *exact*, *local* and *paper
 Attention's modes. *local* samples the background plate as one row more: 2 in place of 1, 5 in place
 of 4. On a CPU the host takes its sub-quadratic attention, slower and larger than the flash kernel
 of coupled calls: hence ratios far below 1."""
+SETS = """\
+Mode local, once the subjects are found: against the same images in one batch of the stock model,
+with the host's default attention, and with torch's attention on both sides."""
 EXPECTED = """\
 Expected: the floating-point operations of the matrices and of the attention; the two texts do not
 see each other."""
@@ -50,6 +56,9 @@ def format_page(report: dict) -> str:
         format_table(report["steps"]),
         "## Whole runs, against the same images in one batch of the stock model",
         format_table(report["runs"]),
+        "## Sets of which only the regions are computed",
+        SETS,
+        format_sets(report["sets"]),
         "## Memory and import",
         format_others(report),
         "## How the cost grows",
@@ -81,6 +90,17 @@ def format_table(rows: dict) -> str:
     return "\n".join(
         ["| what | ratio | bar | seconds | stock, seconds |", "|---|---|---|---|---|", *body]
     )
+
+
+def format_sets(sets: dict) -> str:
+    """The ratios with the host's own attention and with one kernel on both sides."""
+    body = [
+        f"| {name} | {row['ratio']:.3f} | {sets['same'][name]['ratio']:.3f} |"
+        f" {format_bar(SET_BARS.get(name))} |"
+        for name, row in sets["host"].items()
+    ]
+    head = ["| what | host's default attention | the same kernel | bar |", "|---|---|---|---|"]
+    return "\n".join([*head, *body])
 
 
 def format_bar(limit: float | None) -> str:

@@ -16,6 +16,7 @@ from coupled.benchmarks.speed.measure import (
     describe_machine,
     measure_growth,
     measure_runs,
+    measure_sets,
     measure_steps,
 )
 from coupled.benchmarks.speed.page import write_page
@@ -31,6 +32,7 @@ def report():
         "steps": measure_steps(bench),
         "runs": measure_runs(bench),
         "growth": measure_growth(bench),
+        "sets": dict.fromkeys(("host", "same"), measure_sets(bench)),
         "memory": {"exact": 1.0, "local": 1.0},
         "import_seconds": 0.1,
     }
@@ -38,7 +40,13 @@ def report():
 
 def test_every_row_is_a_ratio(report):
     assert len(report["steps"]) == 7 and len(report["runs"]) == 4
-    rows = [*report["steps"].values(), *report["runs"].values(), *report["growth"]["tokens"]]
+    assert len(report["sets"]["host"]) == 2
+    rows = [
+        *report["sets"]["host"].values(),
+        *report["steps"].values(),
+        *report["runs"].values(),
+        *report["growth"]["tokens"],
+    ]
     assert all(
         math.isfinite(r["ratio"]) and 0 < r["least"] <= r["ratio"] <= r["greatest"] for r in rows
     )
@@ -47,7 +55,8 @@ def test_every_row_is_a_ratio(report):
 def test_the_page_shows_what_was_measured(report, tmp_path):
     write_page(report, tmp_path, tmp_path / "output")
     page = (tmp_path / "performance.md").read_text()
-    assert all(name in page for name in (*report["steps"], *report["runs"]))
+    names = (*report["steps"], *report["runs"], *report["sets"]["host"])
+    assert all(name in page for name in names)
     assert (
         json.loads((tmp_path / "output" / "performance.json").read_text())["steps"].keys()
         == report["steps"].keys()
@@ -67,6 +76,14 @@ def test_expected_cost_of_flux_dev():
     """A second text of 256 tokens beside 4096 + 256 costs 6 to 7 % by the count."""
     assert 1.055 < FLUX_DEV.flops(1, 4096, 2) / FLUX_DEV.flops(1, 4096, 1) < 1.07
     assert FLUX_DEV.flops(4, 4096, 1) == 4 * FLUX_DEV.flops(1, 4096, 1)
+
+
+@pytest.mark.slow
+def test_sets_are_measured_with_one_kernel_in_a_process_of_its_own():
+    import folder_paths
+
+    options = speed.parse_options(["--host", folder_paths.base_path, "--quick"])
+    assert all(row["ratio"] > 0 for row in measure_apart(options, "sets").values())
 
 
 @pytest.mark.slow
