@@ -151,6 +151,7 @@ def alone(canvas: Canvas) -> None:
     for kind in (
         "CoupledThetaLoad",
         "CoupledNoise",
+        "CoupledDecode",
         "CoupledPair",
         "CoupledP2P",
         "CoupledRFInversion",

@@ -1,9 +1,98 @@
-"""Nodes that pick from a finished set of images."""
+"""Nodes that decode a sampled set, and pick from its images."""
 
 from comfy_api.latest import io
 
 CATEGORY = "coupled/images"
 LARGEST = 4096
+
+
+class CoupledDecode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CoupledDecode",
+            display_name="Decode Coupled Set",
+            category=CATEGORY,
+            description=(
+                "Decodes a set so that its backgrounds are the same in every pixel: outside the"
+                " subjects each image takes the pixels of the plate."
+            ),
+            search_aliases=[
+                "vae decode",
+                "same background",
+                "identical background",
+                "clean plate",
+                "composite",
+            ],
+            inputs=[
+                io.Latent.Input("latent", tooltip="The images, from Coupled Sampler."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                io.Latent.Input(
+                    "plate",
+                    optional=True,
+                    tooltip=(
+                        "The background alone, from Coupled Sampler. Without it the images are"
+                        " decoded as they are."
+                    ),
+                ),
+                io.Mask.Input(
+                    "entity_masks",
+                    optional=True,
+                    tooltip=(
+                        "Where the subjects are, from Coupled Sampler: one mask for each image, or"
+                        " one for all. Without it the images are decoded as they are."
+                    ),
+                ),
+                io.Image.Input(
+                    "photo",
+                    optional=True,
+                    tooltip=(
+                        "The picture that you encoded as the plate of Coupled Attention: then the"
+                        " background is its own pixels, not what the VAE made of them."
+                    ),
+                ),
+                io.Int.Input(
+                    "feather",
+                    default=8,
+                    min=0,
+                    max=256,
+                    tooltip=(
+                        "Over how many pixels an image passes into the plate, inside the edge of"
+                        " its mask. 0 is a hard edge."
+                    ),
+                ),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The images of the set."),
+                io.Image.Output(
+                    "plate_image",
+                    display_name="plate",
+                    tooltip="The background alone, for compositing or for pairs with and without.",
+                ),
+                io.Mask.Output(
+                    "masks", display_name="entity_masks", tooltip="The masks, as they came in."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, latent, vae, plate=None, entity_masks=None, photo=None, feather=8
+    ) -> io.NodeOutput:
+        from comfy_execution.graph_utils import ExecutionBlocker
+
+        from ..sampling import decode_set
+
+        images, plate_image = decode_set(latent, vae, plate, entity_masks, feather, photo)
+        missing = "Connect {0} of Decode Coupled Set: Coupled Sampler gives it in mode local."
+        outputs = [
+            images,
+            ExecutionBlocker(missing.format("plate")) if plate_image is None else plate_image,
+            ExecutionBlocker(missing.format("entity_masks"))
+            if entity_masks is None
+            else entity_masks,
+        ]
+        return io.NodeOutput(*outputs)
 
 
 class CoupledPair(io.ComfyNode):
@@ -59,4 +148,4 @@ def chosen(images_BHWC, index: int, name: str):
     return images_BHWC[row : row + 1]
 
 
-NODES = [CoupledPair]
+NODES = [CoupledDecode, CoupledPair]

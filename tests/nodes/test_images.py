@@ -1,9 +1,11 @@
-"""First and Last Frame."""
+"""Decode Coupled Set, and First and Last Frame."""
 
 import pytest
 import torch
+from comfy_execution.graph_utils import ExecutionBlocker
 
-from coupled.nodes.images import NODES, CoupledPair
+from coupled.mini.model import mini_vae
+from coupled.nodes.images import NODES, CoupledDecode, CoupledPair
 
 IMAGES = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 2, 3, 3)
 
@@ -40,7 +42,7 @@ def test_an_image_that_is_not_there(first, last, words):
 def test_the_schema_keeps_the_contract():
     schema = CoupledPair.GET_SCHEMA()
     assert (
-        NODES == [CoupledPair]
+        NODES == [CoupledDecode, CoupledPair]
         and schema.node_id == "CoupledPair"
         and schema.display_name == "First and Last Frame"
     )
@@ -53,3 +55,18 @@ def test_the_schema_keeps_the_contract():
         ("first", "IMAGE"),
         ("last", "IMAGE"),
     ]
+
+
+def test_decoding_without_a_plate_stops_only_those_who_ask_for_it():
+    latent = {"samples": torch.zeros(2, 16, 4, 4)}
+    images, plate, masks = CoupledDecode.execute(latent, mini_vae()).result
+    assert images.shape == (2, 32, 32, 3)
+    for missing, name in ((plate, "plate"), (masks, "entity_masks")):
+        assert isinstance(missing, ExecutionBlocker) and f"Connect {name} of" in missing.message
+
+
+def test_decoding_hands_plate_and_masks_on():
+    latent, plate = ({"samples": torch.rand(n, 16, 4, 4)} for n in (2, 1))
+    given = torch.ones(2, 32, 32)
+    images, plate_image, masks = CoupledDecode.execute(latent, mini_vae(), plate, given).result
+    assert plate_image.shape == (1, 32, 32, 3) and masks is given
