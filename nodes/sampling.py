@@ -135,8 +135,8 @@ class CoupledSampler(io.ComfyNode):
                     "entity_masks",
                     display_name="entity_masks",
                     tooltip=(
-                        "Mode local: the part of each image that is its own. Outside it, all images"
-                        " are the plate."
+                        "The part of each image that is its own: outside it, all images are the"
+                        " plate. In the other modes, all of it."
                     ),
                 ),
             ],
@@ -175,24 +175,23 @@ class CoupledSampler(io.ComfyNode):
             cfg,
             report=report,
         )
-        return io.NodeOutput(latent, *plate_outputs(model, report), ui=show(report))
+        return io.NodeOutput(latent, *plate_outputs(model, latent, report), ui=show(report))
 
 
-def plate_outputs(model, report) -> tuple:
-    """The plate as a LATENT and the entities' masks; in a mode without a plate, what tells a node
-    that is connected there.
+def plate_outputs(model, latent, report) -> tuple:
+    """The plate as a LATENT and the entities' masks. In a mode without a plate all of each image is
+    its own.
     """
-    from comfy_execution.graph_utils import ExecutionBlocker
+    import torch
 
-    plate_1CHW = report.plate()
-    if plate_1CHW is None:
-        blocker = ExecutionBlocker(
-            "Only mode local of Coupled Attention makes a plate and entity masks: set mode to"
-            " local, or disconnect this output of Coupled Sampler."
-        )
-        return blocker, blocker
+    from ..sampling.decode import NoPlate
+
     scale = getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
-    return {"samples": plate_1CHW}, report.masks(scale)
+    plate_1CHW = report.plate()
+    if plate_1CHW is not None:
+        return {"samples": plate_1CHW}, report.masks(scale)
+    n, *_, height, width = latent["samples"].shape
+    return NoPlate(), torch.ones(n, height * scale, width * scale)
 
 
 def show(report):

@@ -8,6 +8,16 @@ import torch
 from torch.nn import functional as F
 
 
+class NoPlate(dict):
+    """The plate of a set that has none, as a LATENT: who asks for its samples is told."""
+
+    def __missing__(self, key):
+        raise ValueError(
+            "There is no plate: only mode local of Coupled Attention makes one. Set mode to local,"
+            " or disconnect the plate of Coupled Sampler from this node."
+        )
+
+
 def decode_set(
     latent: dict,
     vae,
@@ -33,7 +43,7 @@ def decode_set(
     """
     images_nHWC = decode(vae, latent)
     plate_1HWC = photo_1HWC
-    if plate_1HWC is None and plate is not None:
+    if plate_1HWC is None and plate is not None and not isinstance(plate, NoPlate):
         plate_1HWC = decode(vae, plate)
     if plate_1HWC is None or masks_nHW is None:
         return images_nHWC, plate_1HWC

@@ -8,10 +8,13 @@ import torch
 import coupled.attention.plate_run as plate_run
 from coupled.attention import select_images
 from coupled.attention.report import Report
+from coupled.mini.model import mini_vae
 from coupled.nodes.coupling import CoupledModelPatch
+from coupled.nodes.images import CoupledDecode
 from coupled.nodes.sampling import CoupledSampler
 from coupled.sampling import couple, sample_set
 from coupled.schedules import constant, sin
+from nodes import VAEDecode
 
 from compare import relative_error
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux
@@ -241,9 +244,15 @@ def test_the_nodes_hand_plate_and_masks_over(model, positive):
     assert "pictures' time" in output.ui.as_dict()["text"][0]
 
 
-def test_in_other_modes_the_new_outputs_say_what_to_do(model, positive):
+def test_in_other_modes_all_of_an_image_is_its_own_and_who_asks_for_the_plate_is_told(
+    model, positive
+):
     patched = CoupledModelPatch.execute(model, THETA, "exact").result[0]
     latent = {"samples": torch.zeros(1, 16, 16, 24)}
     output = CoupledSampler.execute(patched, positive, latent, SEED, 2, "euler", "simple", 1.0, 0)
-    assert all("set mode to local" in blocker.message for blocker in output.result[1:])
-    assert output.ui is None
+    made, plate, masks = output.result
+    assert masks.shape == (N, 128, 192) and (masks == 1).all() and output.ui is None
+    with pytest.raises(ValueError, match="Set mode to local, or disconnect the plate"):
+        VAEDecode().decode(mini_vae(), plate)
+    images = CoupledDecode.execute(made, mini_vae(), plate, masks).result[0]
+    assert torch.equal(images, VAEDecode().decode(mini_vae(), made)[0])
