@@ -16,7 +16,7 @@ from .override import OVERRIDE, CoupledAttention, check_joint_calls
 from .partly import Positions, cut_call, spread_out
 from .plate_run import PLATE, PlateRun
 from .strips import Strips
-from .texts import read_texts, sigma_of
+from .texts import read_texts
 
 WRAPPERS = "coupled"  # our key among a model's wrappers
 
@@ -116,11 +116,7 @@ def prepare_call(
     texts = read_texts(coupled.schedule, coupled.mode, named, kwargs, plate)
     is_coupled = has_background(kwargs)
     probe = None
-    if (
-        plate is not None
-        and texts.theta_B11 is not None
-        and plate.is_due(sigma_of(named["options"]))
-    ):
+    if plate is not None and texts.theta_B11 is not None and plate.is_due():
         probe = ContrastProbe()
     text = named["context"].shape[1] - kwargs.get(BACKGROUND_TOKENS, 0)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
