@@ -24,6 +24,7 @@ from .modes import Mode
 from .nag import check_nag
 from .override import OVERRIDE, CoupledAttention, check_joint_calls
 from .plate import call_with_plate
+from .positions import SetBack, check_set_back
 from .progress import even, step_position, theta_at
 from .stages import PROGRESS
 
@@ -66,22 +67,27 @@ def has_plate(model) -> bool:
 @torch.compiler.disable(recursive=False)
 def run_coupled(coupled: CoupledCall, executor, args: tuple, kwargs: dict) -> torch.Tensor:
     """One coupled call. The lists and dicts of the host are read, not written."""
-    named, kwargs, attention = prepare_call(coupled, args, kwargs)
+    named, kwargs, attention = prepare_call(coupled, executor.class_obj, args, kwargs)
     if attention is None:
         return run_alike(coupled.architecture, executor, named, kwargs)
-    out = executor(*named.values(), **kwargs)
+    out = coupled.architecture.call(executor, named, kwargs)
     check_joint_calls(attention, executor.class_obj)
+    check_set_back(coupled.architecture, named["options"])
     return out
 
 
 @torch.compiler.disable
 def prepare_call(
-    coupled: CoupledCall, args: tuple, kwargs: dict
+    coupled: CoupledCall, model: torch.nn.Module, args: tuple, kwargs: dict
 ) -> tuple[dict, dict, CoupledAttention | None]:
     """The call's arguments by name, its keywords, and its attention; None for a call on one text,
     which is the stock model's.
     """
-    named = coupled.architecture.name_arguments(args)
+    architecture = coupled.architecture
+    named = architecture.name_arguments(args, kwargs)
+    reason = architecture.refuse(named, kwargs)
+    if reason is not None:
+        raise ValueError(reason)
     check_nag(named["options"])
     n_bg = kwargs[BACKGROUND_TOKENS]
     padding_BL = kwargs.get(ENTITY_PADDING)
@@ -90,14 +96,17 @@ def prepare_call(
     mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
     context = named["context"]
-    masked = kwargs.get("attention_mask") is not None or (theta == 1 and padding_BL is not None)
+    masked = any(values.get("attention_mask") is not None for values in (named, kwargs))
+    masked = masked or (theta == 1 and padding_BL is not None)
     if theta in coupled.mode.drops_text_at and not masked:  # the stock model hides no padding
         named["context"] = context[:, :n_bg] if theta == 0 else context[:, n_bg:]
         return named, kwargs, None
     streams = Streams(n_bg, context.shape[1])
     attention = CoupledAttention(
-        architecture=coupled.architecture,
+        architecture=architecture,
         streams=streams,
+        refiners=architecture.refiners(model),
+        rotation=architecture.turn_background and architecture.turn_background(model, streams),
         previous=named["options"].get(OVERRIDE),
         mode=coupled.mode,
         theta_B11=theta_B11,
@@ -105,6 +114,8 @@ def prepare_call(
         probe=named["options"].get(PROBE),
     )
     named["options"] = {**named["options"], OVERRIDE: attention}
+    if architecture.sets_back_ids:
+        named["options"] = SetBack(streams).add_to(named["options"])
     return named, kwargs, attention
 
 
@@ -155,9 +166,9 @@ def run_alike(architecture: Architecture, executor, named: dict, kwargs: dict) -
     n = named["x"].shape[0]
     rows = {name: named[name] for name in architecture.per_row if torch.is_tensor(named.get(name))}
     if n == 1 or not self_contained(executor, named, kwargs) or not rows_alike(rows):
-        return executor(*named.values(), **kwargs)
+        return architecture.call(executor, named, kwargs)
     named.update({name: value[:1] for name, value in rows.items()})
-    out = executor(*named.values(), **kwargs)
+    out = architecture.call(executor, named, kwargs)
     return out.expand(n, *out.shape[1:]).clone()
 
 
@@ -171,7 +182,8 @@ def self_contained(executor, named: dict, kwargs: dict) -> bool:
     """Whether nothing but the call's own arguments can make rows differ: no ControlNet, no
     reference image, no other pack's patch or wrapper.
     """
-    if named.get("control") is not None or named.get("ref_latents") is not None:
+    arguments = {**named, **kwargs}
+    if arguments.get("control") is not None or arguments.get("ref_latents") is not None:
         return False
     if any(named["options"].get(key) for key in ("patches", "patches_replace", OVERRIDE)):
         return False

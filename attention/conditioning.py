@@ -108,21 +108,25 @@ def check_shapes(background: torch.Tensor, entities: Sequence[torch.Tensor]) -> 
         )
 
 
-def fill_up(texts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Texts [1, tokens, D] as the rows of one tensor, the shorter ones with zeros at the end.
+def fill_up(texts: Sequence[torch.Tensor], in_front: bool = False) -> torch.Tensor:
+    """Texts [1, tokens, D] as the rows of one tensor, the shorter ones with zeros at the end, or in
+    front.
 
     Not with the tokenizer's padding: the model attends to that, so one long entity would change the
     pictures of the others.
     """
     longest = max(t.shape[1] for t in texts)
-    return torch.cat([F.pad(t, (0, 0, 0, longest - t.shape[1])) for t in texts])
+    gaps = [longest - t.shape[1] for t in texts]
+    sides = [(gap, 0) if in_front else (0, gap) for gap in gaps]
+    return torch.cat([F.pad(t, (0, 0, *side)) for t, side in zip(texts, sides, strict=True)])
 
 
-def hide_padding(lengths: Sequence[int]) -> torch.Tensor:
-    """What to add to the logits of keys so that each row has only its first tokens: 0 or -inf,
-    [n, the largest length].
+def hide_padding(lengths: Sequence[int], in_front: bool = False) -> torch.Tensor:
+    """What to add to the logits of keys so that each row has only its first tokens, or its last:
+    0 or -inf, [n, the largest length].
     """
     hidden_NL = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+    hidden_NL = hidden_NL.flip(1) if in_front else hidden_NL
     return torch.zeros(hidden_NL.shape).masked_fill(hidden_NL, float("-inf"))
 
 

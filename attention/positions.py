@@ -1,0 +1,61 @@
+"""Where each text stands for the model: as it would alone, though the other one is there too.
+
+Rotary positions compose, and only the distance of two tokens matters.
+"""
+
+import dataclasses
+
+import torch
+
+from .architectures import Architecture
+from .equations import Streams
+
+PATCHES, POST_INPUT = "patches", "post_input"  # the host's slot for them in transformer_options
+
+
+@dataclasses.dataclass(eq=False)
+class SetBack:
+    """A `post_input` patch of one model call: counts the entity's positions from where the
+    background's begin.
+    """
+
+    streams: Streams
+    seen: bool = False
+
+    def __call__(self, args: dict) -> dict:
+        """The host's patch; txt_ids [B, text, axes], one step from token to token."""
+        self.seen = True
+        ids_BTA = args["txt_ids"]
+        bg, ent = ids_BTA[:, self.streams.bg], ids_BTA[:, self.streams.ent]
+        ent = ent - (ent[:, :1] - bg[:, :1])
+        return {**args, "txt_ids": torch.cat((bg, ent), 1)}
+
+    def add_to(self, options: dict) -> dict:
+        """The options with this patch, before those of other packs; the given ones stay."""
+        patches = options.get(PATCHES, {})
+        return {
+            **options,
+            PATCHES: {**patches, POST_INPUT: [self, *patches.get(POST_INPUT, ())]},
+        }
+
+
+def turn_background(x_BHLD: torch.Tensor, rotation: torch.Tensor, s: Streams) -> torch.Tensor:
+    """Queries or keys with the background's turned further; rotation as the host's EmbedND gives
+    it for one position, broadcast over batch, heads and tokens.
+    """
+    from comfy.ldm.flux.math import apply_rope1
+
+    background = apply_rope1(x_BHLD[:, :, s.bg], rotation)
+    return torch.cat((background, x_BHLD[:, :, s.ent_img]), 2)
+
+
+@torch.compiler.disable
+def check_set_back(architecture: Architecture, options: dict) -> None:
+    """ValueError, after a model call, if the model handed over no positions to set back."""
+    patches = options.get(PATCHES, {}).get(POST_INPUT, ())
+    if all(patch.seen for patch in patches if isinstance(patch, SetBack)):
+        return
+    raise ValueError(
+        f"Update ComfyUI: this version hands the positions of {architecture.name}'s text to no"
+        " patch, and Coupled Attention must set the entity's back."
+    )
