@@ -46,7 +46,7 @@ def read_texts(
     N = None if plate is None else plate.N
     theta_B11 = spread_theta(theta, named["x"], N)
     mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
-    masked = kwargs.get("attention_mask") is not None
+    masked = any(values.get("attention_mask") is not None for values in (named, kwargs))
     if plate is not None and theta > 0:
         sigma = sigma_of(named["options"])
         plate.part(sigma)
