@@ -88,6 +88,9 @@ def couple_entry(background: list, entities: Sequence[list], guidance: float | N
         model_conds[ENTITY_POOLED] = CONDRegular(torch.cat(pooled[1:]))
     if guidance is not None:
         values["guidance"] = guidance
+    masks = [entry[1].get("attention_mask") for entry in (background, *entities)]
+    if "attention_mask_img_shape" not in values and any(mask is not None for mask in masks):
+        values["attention_mask"] = join_masks([text_bg, *texts], masks)
     if "attention_mask_img_shape" in values:
         values["attention_mask"] = widen_mask(
             values["attention_mask"], text_bg.shape[1], max(lengths)
@@ -128,6 +131,20 @@ def hide_padding(lengths: Sequence[int], in_front: bool = False) -> torch.Tensor
     hidden_NL = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
     hidden_NL = hidden_NL.flip(1) if in_front else hidden_NL
     return torch.zeros(hidden_NL.shape).masked_fill(hidden_NL, float("-inf"))
+
+
+def join_masks(texts: Sequence[torch.Tensor], masks: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """The text encoder's masks of a background and its entities, 1 on tokens that count, as one of
+    [n, L_bg + L_ent]; a text without one counts in full.
+    """
+    filled = [
+        text.new_ones(1, text.shape[1]) if mask is None else mask.to(text.dtype).reshape(1, -1)
+        for text, mask in zip(texts, masks, strict=True)
+    ]
+    longest = max(mask.shape[1] for mask in filled[1:])
+    entities = [F.pad(mask, (0, longest - mask.shape[1])) for mask in filled[1:]]
+    joined = [torch.cat((filled[0], entity), 1) for entity in entities]
+    return torch.cat(joined).long()
 
 
 def widen_mask(mask_BLL: torch.Tensor, n_bg: int, n_ent: int) -> torch.Tensor:

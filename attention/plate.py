@@ -112,9 +112,17 @@ def call_with_plate(
         return x0_BCHW
     rows = kwargs[PLATE_ROWS]
     sets = zip(x0_BCHW.split(rows), contrast_BS.split(rows), strict=True)
-    return torch.cat([blend(x0, find_region(contrast, x0, patch)) for x0, contrast in sets])
+    return torch.cat(
+        [blend(x0, find_region(contrast, one_frame(x0), patch)) for x0, contrast in sets]
+    )
 
 
-def blend(x0_NCHW: torch.Tensor, region_N1HW: torch.Tensor) -> torch.Tensor:
-    """region·x0 + (1-region)·x0_plate."""
-    return torch.lerp(x0_NCHW[-1:], x0_NCHW, region_N1HW)
+def one_frame(x0: torch.Tensor) -> torch.Tensor:
+    """A picture [N, C, H, W] of the latent [N, C, 1, H, W] that some families have."""
+    return x0.flatten(1, -3)
+
+
+def blend(x0: torch.Tensor, region_N1HW: torch.Tensor) -> torch.Tensor:
+    """region·x0 + (1-region)·x0_plate; x0 [N, C, H, W] or [N, C, 1, H, W]."""
+    region = region_N1HW.unsqueeze(2) if x0.ndim == 5 else region_N1HW
+    return torch.lerp(x0[-1:], x0, region)

@@ -6,7 +6,10 @@ Every function takes the host's diffusion model, x [1, ...], t [1], both texts a
 values], theta and the mode, and gives the model's output.
 """
 
+from functools import partial
+
 import torch
+from comfy.ldm.common_dit import pad_to_patch_size
 from comfy.ldm.flux.layers import timestep_embedding
 from comfy.ldm.flux.math import apply_rope
 from einops import rearrange
@@ -71,6 +74,79 @@ def flux_like(model, img, img_ids, texts, counted, double_mods, single_mod, thet
         texts = [out[0] for out in outs]
         img = (1 - theta) * outs[0][1] + theta * outs[1][1]  # Eq. 10 and 11
     return img
+
+
+def unpatched(tokens, x):
+    """Tokens of 2 × 2 latent pixels as a picture of x's size."""
+    h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
+    out = rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=h, w=w, p=2, q=2)
+    return out[..., : x.shape[-2], : x.shape[-1]]
+
+
+@torch.no_grad()
+def chroma(model, x, t, background, entity, theta, mode):
+    padded = pad_to_patch_size(x, (2, 2))
+    h, w = padded.shape[-2] // 2, padded.shape[-1] // 2
+    img = model.img_in(rearrange(padded, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2))
+    img_ids = torch.zeros(1, h * w, 3)
+    img_ids[0, :, 1] = torch.arange(h).repeat_interleave(w).float()
+    img_ids[0, :, 2] = torch.arange(w).repeat(h).float()
+    of_time = torch.cat((timestep_embedding(t, 16), timestep_embedding(torch.zeros(1), 16)), 1)
+    indices = timestep_embedding(torch.arange(344), 32)
+    vectors = torch.cat((of_time[:, None].expand(-1, 344, -1), indices[None]), 2)
+    mods = model.distilled_guidance_layer(vectors)
+
+    def double(i):
+        return [model.get_modulations(mods, f"double_{side}", idx=i) for side in ("img", "txt")]
+
+    texts = [model.txt_in(text) for text, _ in (background, entity)]
+    single = partial(model.get_modulations, mods, "single")
+    img = flux_like(model, img, img_ids, texts, (), double, lambda i: single(idx=i), theta, mode)
+    return unpatched(model.final_layer(img, vec=model.get_modulations(mods, "final")), x)
+
+
+@torch.no_grad()
+def qwen_image(model, x, t, background, entity, theta, mode):
+    img, img_ids, _ = model.process_img(x)
+    h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
+    texts = [model.txt_in(model.txt_norm(text)) for text, _ in (background, entity)]
+    img = model.img_in(img)
+    start = max(h // 2, w // 2)
+    ids = [ids_of(text.shape[1], 3, (0, 1, 2), start) for text in texts]
+    pes = [model.pe_embedder(i) for i in (*ids, img_ids)]
+    vec = model.time_text_embed(t, img)
+    for block in model.transformer_blocks:
+        *texts, img = qwen_block(block, texts, img, vec, pes, theta, mode)
+    out = model.proj_out(model.norm_out(img, vec))
+    return unpatched(out, x)[:, :, None]
+
+
+def qwen_block(block, texts, img, vec, pes, theta, mode):
+    attn = block.attn
+    of_img = (attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
+    of_txt = (
+        attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, attn.norm_added_q, attn.norm_added_k,
+    )  # fmt: skip
+    streams = []
+    for x in (*texts, img):
+        side = "img" if x is img else "txt"
+        mod1, mod2 = getattr(block, f"{side}_mod")(vec)[:, None].chunk(2, -1)
+        streams.append((x, side, mod1.chunk(3, -1), mod2.chunk(3, -1)))
+    parts = []
+    for (x, side, (shift, scale, _), _), pe in zip(streams, pes, strict=True):
+        x = getattr(block, f"{side}_norm1")(x) * (1 + scale) + shift
+        to_q, to_k, to_v, norm_q, norm_k = of_img if side == "img" else of_txt
+        q, k, v = (
+            rearrange(to(x), "b l (h d) -> b h l d", h=attn.heads) for to in (to_q, to_k, to_v)
+        )
+        parts.append(placed(norm_q(q), norm_k(k), v, pe))
+    attended = joined(parts, theta, mode)
+    outs = []
+    for (x, side, (_, _, gate), (shift, scale, gate2)), a in zip(streams, attended, strict=True):
+        x = x + gate * (attn.to_out[0] if side == "img" else attn.to_add_out)(a)
+        moved = getattr(block, f"{side}_norm2")(x) * (1 + scale) + shift
+        outs.append(x + gate2 * getattr(block, f"{side}_mlp")(moved))
+    return outs
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ class Tiny:
 
     def literal(self) -> Callable:
         """The literal second implementation: literal_families.<name>."""
-        name = self.name.split(",")[0].lower().replace(" ", "_").replace("-", "_").replace(".", "")
+        name = self.name.lower().replace(" ", "_").replace("-", "_").replace(".", "")
         return getattr(importlib.import_module("literal_families"), name)
 
 
@@ -95,4 +95,48 @@ FLUX2 = Tiny(
     latent=(128, 5, 7),
 )
 
-FAMILIES = [FLUX2]
+QWEN_IMAGE = Tiny(
+    "Qwen-Image",
+    "QwenImage",
+    {
+        "image_model": "qwen_image",
+        "in_channels": 64,
+        "out_channels": 16,
+        "num_layers": 2,
+        "attention_head_dim": 16,
+        "num_attention_heads": 4,
+        "joint_attention_dim": 32,
+        "axes_dims_rope": (4, 6, 6),
+    },
+    width=32,
+    latent=(16, 1, 9, 13),
+)
+CHROMA = Tiny(
+    "Chroma",
+    "Chroma",
+    {
+        "image_model": "chroma",
+        "in_channels": 64,
+        "out_channels": 64,
+        "context_in_dim": 32,
+        "hidden_size": 64,
+        "mlp_ratio": 2.0,
+        "num_heads": 4,
+        "depth": 2,
+        "depth_single_blocks": 2,
+        "axes_dim": [4, 6, 6],
+        "theta": 10000,
+        "patch_size": 2,
+        "qkv_bias": True,
+        "in_dim": 64,
+        "out_dim": 64,
+        "hidden_dim": 64,
+        "n_layers": 2,
+        "txt_ids_dims": [],
+        "vec_in_dim": None,
+    },
+    width=32,
+    latent=(16, 9, 13),
+)
+
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA]

@@ -5,9 +5,11 @@ with its tests.
 import torch
 
 from ..architectures import Architecture, uncompiled
+from .chroma import CHROMA
 from .flux import FLUX1, FLUX2
+from .qwen import QWEN_IMAGE
 
-ARCHITECTURES = (FLUX1, FLUX2)
+ARCHITECTURES = (FLUX1, FLUX2, QWEN_IMAGE, CHROMA)
 
 
 def architecture_of(model: torch.nn.Module) -> Architecture:
