@@ -3,13 +3,14 @@ dropped, and the attention of its blocks set.
 """
 
 import dataclasses
+import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch.nn import functional as F
 
 from ..schedules import ThetaSchedule
-from .architectures import Architecture
+from .architectures import Architecture, Place
 from .conditioning import (
     BACKGROUND_TOKENS,
     ENTITY_PADDING,
@@ -106,7 +107,9 @@ def prepare_call(
         architecture=architecture,
         streams=streams,
         refiners=architecture.refiners(model),
-        rotation=architecture.turn_background and architecture.turn_background(model, streams),
+        turns=architecture.turns(
+            model, find_place(architecture, named["x"], streams, theta_B11, padding_BL)
+        ),
         previous=named["options"].get(OVERRIDE),
         mode=coupled.mode,
         theta_B11=theta_B11,
@@ -145,6 +148,22 @@ def spread_theta(theta: float, x: torch.Tensor, plate_rows: int | None) -> torch
     if plate_rows:
         theta_B11[plate_rows - 1 :: plate_rows] = 0
     return theta_B11
+
+
+def find_place(
+    architecture: Architecture,
+    x: torch.Tensor,
+    streams: Streams,
+    theta_B11: torch.Tensor,
+    padding_BL: torch.Tensor | None,
+) -> Place:
+    """Where the texts and the image are in a call."""
+    theta_B = theta_B11.flatten()
+    lengths_B = torch.full_like(theta_B, streams.text - streams.background)
+    if padding_BL is not None:
+        lengths_B = (padding_BL == 0).sum(1).to(theta_B)
+    sides = (-(-side // architecture.patch) for side in x.shape[-2:])
+    return Place(streams, theta_B, lengths_B, math.prod(sides))
 
 
 def spread_padding(padding_BL: torch.Tensor, streams: Streams) -> torch.Tensor:
