@@ -4,7 +4,7 @@ families/, with its tests.
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,33 @@ class Block(enum.Enum):
 
     JOINT = "one softmax over text and image, the MLP after it: the mode's equation"
     BRANCHES = "the MLP parallel to the attention: Eq. 6-11"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where things are in one call. theta_B: the entity's weight in each row. lengths_B: of the
+    entity of each row. image: image tokens of the picture x in a row, without what the model fills
+    them up with.
+    """
+
+    streams: Streams
+    theta_B: torch.Tensor
+    lengths_B: torch.Tensor
+    image: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """A rotation of the queries and keys of some of the tokens [bg | ent | img], as the host's
+    EmbedND gives it for one position, [B or 1, 1, 1, ...].
+    """
+
+    tokens: slice
+    rotation: torch.Tensor
+
+
+def turn_none(model: Any, place: Place) -> tuple[Turn, ...]:
+    return ()
 
 
 def count_none(model: Any) -> int:
@@ -52,10 +79,10 @@ class Architecture:
 
     pad_text(model, text [1, L, D]): fills up one text as the host or the model does.
     ends_at_image: the image's positions follow the text's, so shorter entities are filled up in
-    front. turn_background(model, streams): the rotation, as EmbedND gives it, that brings the
-    background's queries and keys to the image too. text_positions(model, x, tokens): where a text
-    stands beside the picture x, [tokens, axes], for the same patch. refiners: how many attentions over the text alone a call makes; the texts do not see each
-    other there. patches: objects of the host's model to replace, by name, on the coupled clone.
+    front. turns(model, place): how to turn the queries and keys of streams, so that each is as far
+    from the image as alone. text_positions(model, x, tokens): where a text stands beside the
+    picture x, [tokens, axes], for the patch that takes `positions`. refiners: how many attentions
+    over the text alone a call makes; the texts do not see each other there. patches: objects of the host's model to replace, by name, on the coupled clone.
     guidance: the one distilled guidance that the family knows, in place of the user's.
     refuse(named, kwargs): why a call cannot be coupled; None if it can.
     """
@@ -71,7 +98,7 @@ class Architecture:
     positions: Callable[[Any, torch.Tensor, dict], torch.Tensor] | None = None
     pad_text: Callable[[Any, torch.Tensor], torch.Tensor] | None = None
     ends_at_image: bool = False
-    turn_background: Callable[[Any, Streams], torch.Tensor] | None = None
+    turns: Callable[[Any, Place], Sequence[Turn]] = turn_none
     text_positions: Callable[[Any, torch.Tensor, int], torch.Tensor] | None = None
     refiners: Callable[[Any], int] = count_none
     patches: Callable[[Any], dict[str, Any]] = dict_of_none

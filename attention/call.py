@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from ..schedules import ThetaSchedule
-from .architectures import Architecture, uncompiled
+from .architectures import Architecture, Place, uncompiled
 from .conditioning import BACKGROUND_TOKENS, KEYWORDS, has_background
 from .contrast import ContrastProbe
 from .layout import choose_layout, count_tokens, find_obstacle
@@ -17,7 +17,7 @@ from .partly import Positions, cut_call, spread_out
 from .plate_run import PLATE, PlateRun
 from .positions import PlaceTexts, check_placed, place_texts
 from .strips import Strips
-from .texts import read_texts, sigma_of
+from .texts import Texts, read_texts, sigma_of
 
 WRAPPERS = "coupled"  # our key among a model's wrappers
 
@@ -120,7 +120,9 @@ def prepare_call(
     reason = architecture.refuse(named, kwargs)
     if reason is not None:
         raise ValueError(reason)
-    texts = read_texts(coupled.schedule, coupled.mode, named, kwargs, plate)
+    texts = read_texts(
+        coupled.schedule, coupled.mode, named, kwargs, plate, architecture.ends_at_image
+    )
     is_coupled = has_background(kwargs)
     probe = None
     if (
@@ -149,13 +151,14 @@ def prepare_call(
     if architecture.text_positions is not None:
         call.texts = place_texts(architecture, model, named["x"], texts.streams)
         options = call.texts.add_to(options)
-    turn = architecture.turn_background
     call.attention = CoupledAttention(
         architecture=architecture,
         streams=texts.streams,
         refiners=architecture.refiners(model),
         rows=len(texts.context),
-        rotation=turn and turn(model, texts.streams),
+        turns=architecture.turns(
+            model, find_place(texts, count_tokens(named["x"], architecture.patch))
+        ),
         previous=options.get(OVERRIDE),
         mode=coupled.mode,
         theta_B11=texts.theta_B11,
@@ -165,6 +168,19 @@ def prepare_call(
     )
     call.named["options"] = {**options, OVERRIDE: call.attention}
     return call
+
+
+def find_place(texts: Texts, image: int) -> Place:
+    """Where the texts and so many image tokens are in a call."""
+    s, B = texts.streams, len(texts.context)
+    theta_B11 = texts.theta_B11
+    if theta_B11 is None:
+        theta_B11 = torch.ones(B, 1, 1, device=texts.context.device)
+    theta_B = theta_B11.flatten()
+    lengths_B = torch.full_like(theta_B, s.text - s.background)
+    if texts.padding is not None:
+        lengths_B = (texts.padding[..., s.ent] == 0).sum((1, 2, 3)).to(theta_B)
+    return Place(s, theta_B, lengths_B, image)
 
 
 @torch.compiler.disable

@@ -1,17 +1,17 @@
 """The attention override of one model call: picks the equation for each block."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 
 from . import kernels
-from .architectures import Architecture, Block
+from .architectures import Architecture, Block, Turn
 from .contrast import ContrastProbe
 from .equations import QKV, Backend, Streams, attend_in_branches, attend_to_one
 from .modes import Mode
-from .positions import turn_background
+from .positions import turn_image, turn_tokens
 from .strips import Layout
 
 OVERRIDE = "optimized_attention_override"  # the host's slot in transformer_options
@@ -33,8 +33,8 @@ class BlockAttention:
     as theta: compiled code reads it in each call, where a number would be compiled in.
     previous: another pack's override, if any; then every attention inside goes through it.
     calls: counts the joint attentions, for check_joint_calls. refiners: how many attentions over
-    the text alone come before them, `refined` counts those; rows: B, by which they are known. rotation: turns the background's
-    queries and keys (positions.py).
+    the text alone come before them, `refined` counts those; rows: B, by which they are known. turns: of
+    queries and keys, to where their tokens would be alone.
     """
 
     architecture: Architecture
@@ -44,7 +44,7 @@ class BlockAttention:
     refiners: int = 0
     rows: int = 0
     refined: Counter = dataclasses.field(default_factory=Counter)
-    rotation: torch.Tensor | None = None
+    turns: Sequence[Turn] = ()
 
     def __call__(
         self,
@@ -67,6 +67,8 @@ class BlockAttention:
         block = self.joint_block(q, k, skip_reshape, options)
         refines = block is None and self.is_refiner(q, k, skip_reshape)
         if block is None and not refines:
+            if self.turns and skip_reshape and self.is_image(q, k):
+                q, k = (turn_image(t, self.turns, self.streams) for t in (q, k))
             shapes = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output_reshape}
             return call(q, k, v, heads, mask=mask, **shapes, **kwargs)
         if not skip_reshape:
@@ -104,11 +106,15 @@ class BlockAttention:
             return False
         return length == self.streams.text and q.shape[0] == self.rows
 
+    def is_image(self, q, k) -> bool:
+        """Whether this is an attention of the image alone, before it meets the text."""
+        return self.refined.count == self.refiners and not self.calls.count and q.shape == k.shape
+
     def turn(self, qkv: QKV) -> QKV:
         """The queries and keys of all streams where they would stand alone."""
-        if self.rotation is None:
+        if not self.turns:
             return qkv
-        q, k = (turn_background(t, self.rotation, self.streams) for t in (qkv.q, qkv.k))
+        q, k = (turn_tokens(t, self.turns) for t in (qkv.q, qkv.k))
         return QKV(q, k, qkv.v, qkv.mask, qkv.padding)
 
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:

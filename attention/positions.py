@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .architectures import Architecture
+from .architectures import Architecture, Turn
 from .equations import Streams
 
 PATCHES, POST_INPUT = "patches", "post_input"  # the host's slot for them in transformer_options
@@ -51,14 +51,22 @@ def counted(tokens: int, axes: int, on: Sequence[int], start: int = 0) -> torch.
     return ids
 
 
-def turn_background(x_BHLD: torch.Tensor, rotation: torch.Tensor, s: Streams) -> torch.Tensor:
-    """Queries or keys with the background's turned further; rotation as the host's EmbedND gives
-    it for one position, broadcast over batch, heads and tokens.
-    """
+def turn_tokens(x_BHLD: torch.Tensor, turns: Sequence[Turn]) -> torch.Tensor:
+    """Queries or keys, some turned further by the host's own rotation."""
     from comfy.ldm.flux.math import apply_rope1
 
-    background = apply_rope1(x_BHLD[:, :, s.bg], rotation)
-    return torch.cat((background, x_BHLD[:, :, s.ent_img]), 2)
+    x_BHLD = x_BHLD.clone()
+    for turn in turns:
+        part = x_BHLD[:, :, turn.tokens]
+        x_BHLD[:, :, turn.tokens] = apply_rope1(part, turn.rotation)
+    return x_BHLD
+
+
+def turn_image(x_BHLD: torch.Tensor, turns: Sequence[Turn], s: Streams) -> torch.Tensor:
+    """The same, of the image tokens alone."""
+    own = [turn for turn in turns if turn.tokens.start >= s.text]
+    moved = [Turn(slice(turn.tokens.start - s.text, None), turn.rotation) for turn in own]
+    return turn_tokens(x_BHLD, moved) if moved else x_BHLD
 
 
 @torch.compiler.disable

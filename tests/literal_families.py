@@ -106,6 +106,72 @@ def chroma(model, x, t, background, entity, theta, mode):
 
 
 @torch.no_grad()
+def lumina_2(model, x, t, background, entity, theta, mode):
+    """Counted from the image, which stands at 0 on the first axis, right after each text."""
+    padded = pad_to_patch_size(x, (2, 2))
+    h, w = padded.shape[-2] // 2, padded.shape[-1] // 2
+    vec = model.t_embedder((1 - t) * model.time_scale, dtype=x.dtype)
+    texts, ids = [], []
+    for text, _ in (background, entity):
+        text = filled(model, model.cap_embedder(text), "cap_pad_token")
+        ids.append(ids_of(text.shape[1], 3, (0,), -text.shape[1]))
+        for layer in model.context_refiner:
+            text = layer(text, None, model.rope_embedder(ids[-1]).movedim(1, 2))
+        texts.append(text)
+    img = rearrange(padded, "b c (h p) (w q) -> b (h w) (p q c)", p=2, q=2)
+    img = filled(model, model.x_embedder(img), "x_pad_token")
+    lengths = [text.shape[1] for text in texts]
+    ids.append(next_dit_ids(img.shape[1], h, w, lengths, theta))
+    pes = [model.rope_embedder(i).movedim(1, 2) for i in ids]
+    for layer in model.noise_refiner:
+        img = layer(img, None, pes[2], vec)
+    for layer in model.layers:
+        *texts, img = next_dit_block(layer, texts, img, vec, pes, theta, mode)
+    tokens = model.final_layer(img, vec)[:, : h * w]
+    out = rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=h, w=w, p=2, q=2)
+    return -out[..., : x.shape[-2], : x.shape[-1]]
+
+
+z_image = lumina_2
+
+
+def filled(model, tokens, pad):
+    """Z-Image's learned tokens at the end, up to a multiple of 32."""
+    if model.pad_tokens_multiple is None:
+        return tokens
+    missing = -tokens.shape[1] % model.pad_tokens_multiple
+    return torch.cat((tokens, getattr(model, pad)[None].expand(1, missing, -1)), 1)
+
+
+def next_dit_ids(n, h, w, lengths, theta):
+    """What fills up the image stands before the text, where the text begins."""
+    ids = torch.zeros(1, n, 3)
+    ids[0, : h * w, 1] = torch.arange(h).repeat_interleave(w).float()
+    ids[0, : h * w, 2] = torch.arange(w).repeat(h).float()
+    ids[0, h * w :, 0] = -1 - (1 - theta) * lengths[0] - theta * lengths[1]
+    return ids
+
+
+def next_dit_block(block, texts, img, vec, pes, theta, mode):
+    scale1, gate1, scale2, gate2 = block.adaLN_modulation(vec)[:, None].chunk(4, -1)
+    attn, H, D = block.attention, block.attention.n_local_heads, block.attention.head_dim
+    streams, parts = (*texts, img), []
+    for x, pe in zip(streams, pes, strict=True):
+        x = block.attention_norm1(x) * (1 + scale1)
+        q, k, v = attn.qkv(x).split([H * D] + [attn.n_local_kv_heads * D] * 2, -1)
+        q, k, v = (rearrange(y, "b l (h d) -> b l h d", d=D) for y in (q, k, v))
+        k, v = (y.repeat_interleave(attn.n_rep, 2) for y in (attn.k_norm(k), v))
+        part = placed(attn.q_norm(q), k, v, pe)
+        parts.append([y.movedim(1, 2) for y in part])
+    outs = []
+    for x, a in zip(streams, joined(parts, theta, mode), strict=True):
+        x = x + gate1.tanh() * block.attention_norm2(attn.out(a))
+        y = block.feed_forward(block.ffn_norm1(x) * (1 + scale2))
+        outs.append(x + gate2.tanh() * block.ffn_norm2(y))
+    return outs
+
+
+@torch.no_grad()
 def qwen_image(model, x, t, background, entity, theta, mode):
     img, img_ids, _ = model.process_img(x)
     h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)

@@ -138,5 +138,41 @@ CHROMA = Tiny(
     width=32,
     latent=(16, 9, 13),
 )
+NEXT_DIT = {
+    "image_model": "lumina2",
+    "patch_size": 2,
+    "in_channels": 16,
+    "dim": 64,
+    "n_layers": 2,
+    "n_refiner_layers": 2,
+    "n_heads": 4,
+    "multiple_of": 32,
+    "ffn_dim_multiplier": 2.0,
+    "cap_feat_dim": 32,
+    "axes_dims": [4, 6, 6],
+    "qk_norm": True,
+}
+LUMINA2 = Tiny(
+    "Lumina 2",
+    "Lumina2",
+    {**NEXT_DIT, "n_kv_heads": 2, "rope_theta": 10000.0},
+    width=32,
+    latent=(16, 9, 13),
+)
+Z_IMAGE = Tiny(
+    "Z-Image",
+    "ZImage",
+    {
+        **NEXT_DIT,
+        "dim": 256,  # z_image_modulation needs so much
+        "axes_dims": [16, 24, 24],
+        "rope_theta": 256.0,
+        "z_image_modulation": True,
+        "time_scale": 1000.0,
+        "pad_tokens_multiple": 32,
+    },
+    width=32,
+    latent=(16, 9, 13),
+)
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA]
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2]

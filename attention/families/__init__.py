@@ -5,9 +5,12 @@ with its tests.
 import torch
 
 from ..architectures import Architecture, uncompiled
+from .chroma import CHROMA
 from .flux import FLUX1, FLUX2
+from .lumina import LUMINA2, Z_IMAGE
+from .qwen import QWEN_IMAGE
 
-ARCHITECTURES = (FLUX1, FLUX2)
+ARCHITECTURES = (FLUX1, FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2)
 
 
 def architecture_of(model: torch.nn.Module) -> Architecture:
