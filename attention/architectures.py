@@ -82,7 +82,8 @@ class Architecture:
     front. turns(model, place): how to turn the queries and keys of streams, so that each is as far
     from the image as alone. text_positions(model, x, tokens): where a text stands beside the
     picture x, [tokens, axes], for the patch that takes `positions`. refiners: how many attentions
-    over the text alone a call makes; the texts do not see each other there. patches: objects of the host's model to replace, by name, on the coupled clone.
+    over the text alone a call makes; the texts do not see each other there. patches: objects
+    of the host's model to replace, by name, on the coupled clone.
     guidance: the one distilled guidance that the family knows, in place of the user's.
     refuse(named, kwargs): why a call cannot be coupled; None if it can.
     """

@@ -33,8 +33,8 @@ class BlockAttention:
     as theta: compiled code reads it in each call, where a number would be compiled in.
     previous: another pack's override, if any; then every attention inside goes through it.
     calls: counts the joint attentions, for check_joint_calls. refiners: how many attentions over
-    the text alone come before them, `refined` counts those; rows: B, by which they are known. turns: of
-    queries and keys, to where their tokens would be alone.
+    the text alone come before them, `refined` counts those; rows: B, by which they are known.
+    turns: of queries and keys, to where their tokens would be alone.
     """
 
     architecture: Architecture

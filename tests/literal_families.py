@@ -225,16 +225,6 @@ def flux2(model, x, t, background, entity, theta, mode):
     texts = [model.txt_in(text) for text in both]
     mods = model.double_stream_modulation_img(vec), model.double_stream_modulation_txt(vec)
     single, _ = model.single_stream_modulation(vec)
-    img = flux_like(
-        model,
-        model.img_in(img),
-        img_ids,
-        texts,
-        3,
-        vec,
-        lambda i: mods,
-        lambda i: single,
-        theta,
-        mode,
-    )
+    img = model.img_in(img)
+    img = flux_like(model, img, img_ids, texts, (3,), lambda i: mods, lambda i: single, theta, mode)
     return rearrange(model.final_layer(img, vec), "b (h w) c -> b c h w", h=h, w=w)
