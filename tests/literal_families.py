@@ -172,6 +172,41 @@ def next_dit_block(block, texts, img, vec, pes, theta, mode):
 
 
 @torch.no_grad()
+def krea_2(model, x, t, background, entity, theta, mode):
+    img, img_ids, _, _ = model.process_img(x[:, :, 0])
+    texts = [
+        model.txtmlp(model.txtfusion(rearrange(text, "b l (n d) -> b l n d", d=model.txtdim)))
+        for text, _ in (background, entity)
+    ]
+    pes = [model.pe_embedder(ids_of(text.shape[1], 3)) for text in texts]
+    pes.append(model.pe_embedder(img_ids))
+    img = model.first(img)
+    vec = model.tmlp(timestep_embedding(t, model.tdim)[:, None])
+    for block in model.blocks:
+        *texts, img = krea_block(block, (*texts, img), model.tproj(vec), pes, theta, mode)
+    return unpatched(model.last(img, vec), x)[:, :, None]
+
+
+def krea_block(block, streams, vec, pes, theta, mode):
+    scale1, shift1, gate1, scale2, shift2, gate2 = block.mod(vec)
+    attn, parts = block.attn, []
+    moved = [(1 + scale1) * block.prenorm(x) + shift1 for x in streams]
+    for x, pe in zip(moved, pes, strict=True):
+        q, k, v = (
+            rearrange(to(x), "b l (h d) -> b h l d", d=attn.headdim)
+            for to in (attn.wq, attn.wk, attn.wv)
+        )
+        q, k, v = placed(*attn.qknorm(q, k), v, pe)
+        groups = attn.heads // attn.kvheads
+        parts.append((q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)))
+    outs = []
+    for x, y, a in zip(streams, moved, joined(parts, theta, mode), strict=True):
+        x = x + gate1 * attn.wo(a * attn.gate(y).sigmoid())
+        outs.append(x + gate2 * block.mlp((1 + scale2) * block.postnorm(x) + shift2))
+    return outs
+
+
+@torch.no_grad()
 def qwen_image(model, x, t, background, entity, theta, mode):
     img, img_ids, _ = model.process_img(x)
     h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)

@@ -174,5 +174,24 @@ Z_IMAGE = Tiny(
     width=32,
     latent=(16, 9, 13),
 )
+KREA2 = Tiny(
+    "Krea 2",
+    "Krea2",
+    {
+        "image_model": "krea2",
+        "features": 64,
+        "tdim": 32,
+        "txtdim": 32,
+        "heads": 4,
+        "kvheads": 2,
+        "multiplier": 2,
+        "layers": 2,
+        "txtlayers": 3,
+        "txtheads": 2,
+        "txtkvheads": 2,
+    },
+    width=96,
+    latent=(16, 1, 9, 13),
+)
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2]
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2]
