@@ -1,13 +1,17 @@
-"""The model families that can be coupled: all that differs between them. A new one is one entry in
-ARCHITECTURES, with its tests.
+"""What a model family is to the method: all that differs between families. Each one is a file in
+families/, with its tests.
 """
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+
+from .equations import Streams
+
+KEYWORD = "transformer_options"
 
 
 class Block(enum.Enum):
@@ -15,6 +19,45 @@ class Block(enum.Enum):
 
     JOINT = "one softmax over text and image, the MLP after it: the mode's equation"
     BRANCHES = "the MLP parallel to the attention: Eq. 6-11"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where things are in one call. theta_B: the entity's weight in each row. lengths_B: of the
+    entity of each row. image: image tokens of the picture x in a row, without what the model fills
+    them up with.
+    """
+
+    streams: Streams
+    theta_B: torch.Tensor
+    lengths_B: torch.Tensor
+    image: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """A rotation of the queries and keys of some of the tokens [bg | ent | img], as the host's
+    EmbedND gives it for one position, [B or 1, 1, 1, ...].
+    """
+
+    tokens: slice
+    rotation: torch.Tensor
+
+
+def turn_none(model: Any, place: Place) -> tuple[Turn, ...]:
+    return ()
+
+
+def count_none(model: Any) -> int:
+    return 0
+
+
+def dict_of_none(model: Any) -> dict[str, Any]:
+    return {}
+
+
+def find_no_reason(named: dict, kwargs: dict) -> None:
+    return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +74,18 @@ class Architecture:
     the form in which the host's `post_input` patch takes them; None where it takes none, so that
     pictures are always computed whole.
 
-    The text comes first, [bg | ent | img], at positions that turn no query or key. A family of
-    another order, with positions to set back or refiners to keep apart, gets a field for it here.
+    The text comes first, [bg | ent | img]. What a text is in the company of the other must be what
+    it is alone, which these see to:
+
+    pad_text(model, text [1, L, D]): fills up one text as the host or the model does.
+    ends_at_image: the image's positions follow the text's, so shorter entities are filled up in
+    front. turns(model, place): how to turn the queries and keys of streams, so that each is as far
+    from the image as alone. text_positions(model, x, tokens): where a text stands beside the
+    picture x, [tokens, axes], for the patch that takes `positions`. refiners: how many attentions
+    over the text alone a call makes; the texts do not see each other there. patches: objects
+    of the host's model to replace, by name, on the coupled clone.
+    guidance: the one distilled guidance that the family knows, in place of the user's.
+    refuse(named, kwargs): why a call cannot be coupled; None if it can.
     """
 
     name: str
@@ -44,65 +97,35 @@ class Architecture:
     patch: int = 2
     text_key: str = "t5xxl"
     positions: Callable[[Any, torch.Tensor, dict], torch.Tensor] | None = None
+    pad_text: Callable[[Any, torch.Tensor], torch.Tensor] | None = None
+    ends_at_image: bool = False
+    turns: Callable[[Any, Place], Sequence[Turn]] = turn_none
+    text_positions: Callable[[Any, torch.Tensor, int], torch.Tensor] | None = None
+    refiners: Callable[[Any], int] = count_none
+    patches: Callable[[Any], dict[str, Any]] = dict_of_none
+    guidance: float | None = None
+    refuse: Callable[[dict, dict], str | None] = find_no_reason
 
-    def name_arguments(self, args: tuple) -> dict[str, Any]:
-        """The positional arguments of a call by name; `tuple(named.values())` gives them back.
+    def name_arguments(self, args: tuple, kwargs: dict | None = None) -> dict[str, Any]:
+        """The positional arguments of a call by name, and its options, which some families take as
+        a keyword; `call` gives them back.
 
         Arguments that a newer host appends keep their place.
         """
         names = [*self.arguments, *(f"argument {i}" for i in range(len(self.arguments), len(args)))]
-        return dict(zip(names, args, strict=False))
+        named = dict(zip(names, args, strict=False))
+        return named if self.takes_options else {**named, "options": kwargs[KEYWORD]}
 
+    def call(self, executor: Callable, named: dict, kwargs: dict):
+        """Calls the model with what name_arguments named."""
+        if self.takes_options:
+            return executor(*named.values(), **kwargs)
+        args = [value for name, value in named.items() if name != "options"]
+        return executor(*args, **{**kwargs, KEYWORD: named["options"]})
 
-def is_flux1(model: torch.nn.Module) -> bool:
-    """Flux.1: text at position zero, and a modulation of its own in each block."""
-    from comfy.ldm.flux.model import Flux
-
-    if not isinstance(model, Flux):
-        return False
-    return not model.params.global_modulation and not model.params.txt_ids_dims
-
-
-def count_flux_blocks(model: Any) -> int:
-    """One joint attention in each double and each single block."""
-    return len(model.double_blocks) + len(model.single_blocks)
-
-
-def flux_positions(model: Any, x_BCHW: torch.Tensor, options: dict) -> torch.Tensor:
-    """As the host's own patchify gives them."""
-    return model.process_img(x_BCHW[:1], transformer_options=options)[1]
-
-
-FLUX1 = Architecture(
-    "Flux.1",
-    is_flux1,
-    arguments=(
-        "x", "timestep", "context", "pooled", "guidance", "ref_latents", "control", "options",
-    ),
-    blocks={"double": Block.JOINT, "single": Block.BRANCHES},
-    joint_calls=count_flux_blocks,
-    positions=flux_positions,
-)  # fmt: skip
-ARCHITECTURES = (FLUX1,)
-
-
-def architecture_of(model: torch.nn.Module) -> Architecture:
-    """The architecture of a diffusion model. ValueError with the reason if it cannot be coupled."""
-    model = uncompiled(model)
-    name = f"{type(model).__module__}.{type(model).__qualname__}"
-    if "nunchaku" in name or type(model).__name__ == "ComfyFluxWrapper":
-        raise ValueError(
-            f"Coupled Attention cannot work on this model: nunchaku ({name}) runs its own attention"
-            " kernels, which ignore the host's attention override. Load the model with the host's"
-            " Load Diffusion Model instead."
-        )
-    for architecture in ARCHITECTURES:
-        if architecture.matches(model):
-            return architecture
-    known = ", ".join(one.name for one in ARCHITECTURES)
-    raise ValueError(
-        f"Coupled Attention does not know this kind of model ({name}). It works with: {known}."
-    )
+    @property
+    def takes_options(self) -> bool:
+        return "options" in self.arguments
 
 
 def uncompiled(model: torch.nn.Module) -> torch.nn.Module:

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from ..schedules import ThetaSchedule
-from .architectures import Architecture, uncompiled
+from .architectures import Architecture, Place, uncompiled
 from .conditioning import BACKGROUND_TOKENS, KEYWORDS, has_background
 from .contrast import ContrastProbe
 from .layout import choose_layout, count_tokens, find_obstacle
@@ -15,8 +15,9 @@ from .modes import Mode
 from .override import OVERRIDE, CoupledAttention, check_joint_calls
 from .partly import Positions, cut_call, spread_out
 from .plate_run import PLATE, PlateRun
+from .positions import PlaceTexts, check_placed, place_texts
 from .strips import Strips
-from .texts import read_texts
+from .texts import Texts, read_texts
 
 WRAPPERS = "coupled"  # our key among a model's wrappers
 
@@ -35,7 +36,7 @@ class CoupledCall:
     mode: Mode
 
     def __call__(self, executor, *args, **kwargs):
-        if not has_background(kwargs) and PLATE not in options_of(self.architecture, args):
+        if not has_background(kwargs) and PLATE not in options_of(self.architecture, args, kwargs):
             return executor(*args, **kwargs)
         return run_coupled(self, executor, args, kwargs)
 
@@ -54,15 +55,15 @@ def has_plate(model) -> bool:
     return mode is not None and mode.has_plate
 
 
-def options_of(architecture: Architecture, args: tuple) -> dict:
-    return architecture.name_arguments(args)["options"]
+def options_of(architecture: Architecture, args: tuple, kwargs: dict) -> dict:
+    return architecture.name_arguments(args, kwargs)["options"]
 
 
 @dataclasses.dataclass(eq=False)
 class Prepared:
     """A call made ready. attention: None where the stock model's own serves. alike: whether rows
-    that are the same may be computed once. positions: the patch of a call of strips. picture: the
-    tokens that one picture alone would have.
+    that are the same may be computed once. positions: the patch of a call of strips; texts: that of
+    a family whose texts must be placed. picture: the tokens that one picture alone would have.
     """
 
     named: dict
@@ -70,6 +71,7 @@ class Prepared:
     attention: CoupledAttention | None = None
     alike: bool = False
     positions: Positions | None = None
+    texts: PlaceTexts | None = None
     picture: int = 0
 
 
@@ -77,11 +79,11 @@ class Prepared:
 @torch.compiler.disable(recursive=False)
 def run_coupled(coupled: CoupledCall, executor, args: tuple, kwargs: dict) -> torch.Tensor:
     """One coupled call. The lists and dicts of the host are read, not written."""
-    plate = options_of(coupled.architecture, args).get(PLATE)
+    plate = options_of(coupled.architecture, args, kwargs).get(PLATE)
     call = prepare_call(coupled, executor, args, kwargs, plate)
     if call.alike:
         return run_alike(coupled.architecture, executor, call, plate)
-    out = executor(*call.named.values(), **call.kwargs)
+    out = coupled.architecture.call(executor, call.named, call.kwargs)
     if plate is not None and call.positions is not None and not call.positions.seen:
         plate.obstacle = "this version of ComfyUI hands no positions over"
         return run_coupled(coupled, executor, args, kwargs)
@@ -97,7 +99,8 @@ def finish_call(
     count_work(plate, call, count_tokens(call.named["x"], patch))
     if attention is None:
         return out
-    check_joint_calls(attention, executor.class_obj)
+    check_joint_calls(attention, uncompiled(executor.class_obj))
+    check_placed(coupled.architecture, call.texts)
     if plate is not None and attention.probe is not None:
         plate.hear(attention.probe.contrast_BS(), call.named["options"])
     if isinstance(attention.layout, Strips):
@@ -110,10 +113,16 @@ def prepare_call(
     coupled: CoupledCall, executor, args: tuple, kwargs: dict, plate: PlateRun | None
 ) -> Prepared:
     """The call's arguments by name, its keywords, and its attention."""
-    architecture = coupled.architecture
-    named = architecture.name_arguments(args)
-    named["options"] = {k: v for k, v in named["options"].items() if k != PLATE}
-    texts = read_texts(coupled.schedule, coupled.mode, named, kwargs, plate)
+    architecture, model = coupled.architecture, uncompiled(executor.class_obj)
+    named = architecture.name_arguments(args, kwargs)
+    # A model may have written the kind of its last block into the host's options.
+    named["options"] = {k: v for k, v in named["options"].items() if k not in (PLATE, "block_type")}
+    reason = architecture.refuse(named, kwargs)
+    if reason is not None:
+        raise ValueError(reason)
+    texts = read_texts(
+        coupled.schedule, coupled.mode, named, kwargs, plate, architecture.ends_at_image
+    )
     is_coupled = has_background(kwargs)
     probe = None
     if plate is not None and texts.theta_B11 is not None and plate.is_due():
@@ -132,15 +141,20 @@ def prepare_call(
         call.alike = is_coupled
         return call
     if isinstance(layout, Strips):
-        rows = layout.rows(named["x"].shape[0])
-        texts = texts.select(rows)
-        call.named, call.positions = cut_call(
-            architecture, uncompiled(executor.class_obj), layout, named
-        )
+        texts = texts.select(layout.rows(named["x"].shape[0]))
+        call.named, call.positions = cut_call(architecture, model, layout, named)
     options = call.named["options"]
+    if architecture.text_positions is not None:
+        call.texts = place_texts(architecture, model, named["x"], texts.streams)
+        options = call.texts.add_to(options)
     call.attention = CoupledAttention(
         architecture=architecture,
         streams=texts.streams,
+        refiners=architecture.refiners(model),
+        rows=len(texts.context),
+        turns=architecture.turns(
+            model, find_place(texts, count_tokens(named["x"], architecture.patch))
+        ),
         previous=options.get(OVERRIDE),
         mode=coupled.mode,
         theta_B11=texts.theta_B11,
@@ -150,6 +164,19 @@ def prepare_call(
     )
     call.named["options"] = {**options, OVERRIDE: call.attention}
     return call
+
+
+def find_place(texts: Texts, image: int) -> Place:
+    """Where the texts and so many image tokens are in a call."""
+    s, B = texts.streams, len(texts.context)
+    theta_B11 = texts.theta_B11
+    if theta_B11 is None:
+        theta_B11 = torch.ones(B, 1, 1, device=texts.context.device)
+    theta_B = theta_B11.flatten()
+    lengths_B = torch.full_like(theta_B, s.text - s.background)
+    if texts.padding is not None:
+        lengths_B = (texts.padding[..., s.ent] == 0).sum((1, 2, 3)).to(theta_B)
+    return Place(s, theta_B, lengths_B, image)
 
 
 @torch.compiler.disable
@@ -170,7 +197,7 @@ def run_alike(
     alike = n > 1 and find_obstacle(executor, named, call.kwargs) is None and rows_alike(rows)
     if alike:
         named.update({name: value[:1] for name, value in rows.items()})
-    out = executor(*named.values(), **call.kwargs)
+    out = architecture.call(executor, named, call.kwargs)
     count_work(plate, call, count_tokens(named["x"], architecture.patch))
     return out.expand(n, *out.shape[1:]).clone() if alike else out
 

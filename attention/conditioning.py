@@ -85,6 +85,9 @@ def couple_entry(background: list, entities: Sequence[list], guidance: float | N
         model_conds[ENTITY_POOLED] = CONDRegular(torch.cat(pooled[1:]))
     if guidance is not None:
         values["guidance"] = guidance
+    masks = [entry[1].get("attention_mask") for entry in (background, *entities)]
+    if "attention_mask_img_shape" not in values and any(mask is not None for mask in masks):
+        values["attention_mask"] = join_masks([text_bg, *texts], masks)
     if "attention_mask_img_shape" in values:
         values["attention_mask"] = widen_mask(
             values["attention_mask"], text_bg.shape[1], max(lengths)
@@ -105,22 +108,39 @@ def check_shapes(background: torch.Tensor, entities: Sequence[torch.Tensor]) -> 
         )
 
 
-def fill_up(texts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Texts [1, tokens, D] as the rows of one tensor, the shorter ones with zeros at the end.
+def fill_up(texts: Sequence[torch.Tensor], in_front: bool = False) -> torch.Tensor:
+    """Texts [1, tokens, D] as the rows of one tensor, the shorter ones with zeros at the end, or in
+    front.
 
     Not with the tokenizer's padding: the model attends to that, so one long entity would change the
     pictures of the others.
     """
     longest = max(t.shape[1] for t in texts)
-    return torch.cat([F.pad(t, (0, 0, 0, longest - t.shape[1])) for t in texts])
+    gaps = [longest - t.shape[1] for t in texts]
+    sides = [(gap, 0) if in_front else (0, gap) for gap in gaps]
+    return torch.cat([F.pad(t, (0, 0, *side)) for t, side in zip(texts, sides, strict=True)])
 
 
-def hide_padding(lengths: Sequence[int]) -> torch.Tensor:
-    """What to add to the logits of keys so that each row has only its first tokens: 0 or -inf,
-    [n, the largest length].
+def hide_padding(lengths: Sequence[int], in_front: bool = False) -> torch.Tensor:
+    """What to add to the logits of keys so that each row has only its first tokens, or its last:
+    0 or -inf, [n, the largest length].
     """
     hidden_NL = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+    hidden_NL = hidden_NL.flip(1) if in_front else hidden_NL
     return torch.zeros(hidden_NL.shape).masked_fill(hidden_NL, float("-inf"))
+
+
+def join_masks(texts: Sequence[torch.Tensor], masks: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """The text encoder's masks of a background and its entities, 1 on tokens that count, as one of
+    [n, L_bg + L_ent]; a text without one counts in full.
+    """
+    filled = [
+        torch.ones(1, text.shape[1]).long() if mask is None else mask.long().reshape(1, -1)
+        for text, mask in zip(texts, masks, strict=True)
+    ]
+    longest = max(mask.shape[1] for mask in filled[1:])
+    entities = [F.pad(mask, (0, longest - mask.shape[1])) for mask in filled[1:]]
+    return torch.cat([torch.cat((filled[0], entity), 1) for entity in entities])
 
 
 def widen_mask(mask_BLL: torch.Tensor, n_bg: int, n_ent: int) -> torch.Tensor:

@@ -58,7 +58,8 @@ def find_obstacle(executor, named: dict, kwargs: dict) -> str | None:
         return "another node has an attention of its own"
     if executor.idx + 1 < len(executor.wrappers):
         return "another node wraps the model"
-    if any(torch.is_tensor(value) for value in kwargs.values()):
+    masks = (named.get("attention_mask"), *kwargs.values())
+    if any(torch.is_tensor(value) for value in masks):
         return "the conditioning has an attention mask or the like"
     return None
 

@@ -1,16 +1,17 @@
 """The attention override of one model call: picks the equation for each block."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 
 from . import kernels
-from .architectures import Architecture, Block
+from .architectures import Architecture, Block, Turn
 from .contrast import ContrastProbe
 from .equations import QKV, Backend, Streams, attend_in_branches, attend_to_one
 from .modes import Mode
+from .positions import turn_image, turn_tokens
 from .strips import Layout
 
 OVERRIDE = "optimized_attention_override"  # the host's slot in transformer_options
@@ -31,13 +32,19 @@ class BlockAttention:
     torch.compile goes through it, so what changes between the calls of a run must be a tensor, such
     as theta: compiled code reads it in each call, where a number would be compiled in.
     previous: another pack's override, if any; then every attention inside goes through it.
-    calls: counts the joint attentions, for check_joint_calls.
+    calls: counts the joint attentions, for check_joint_calls. refiners: how many attentions over
+    the text alone come before them, `refined` counts those; rows: B, by which they are known.
+    turns: of queries and keys, to where their tokens would be alone.
     """
 
     architecture: Architecture
     streams: Streams
     previous: Callable | None = None
     calls: Counter = dataclasses.field(default_factory=Counter)
+    refiners: int = 0
+    rows: int = 0
+    refined: Counter = dataclasses.field(default_factory=Counter)
+    turns: Sequence[Turn] = ()
 
     def __call__(
         self,
@@ -58,14 +65,22 @@ class BlockAttention:
         kwargs["attn_precision"] = attn_precision
         call = partial(self.previous, func) if self.previous else func
         block = self.joint_block(q, k, skip_reshape, options)
-        if block is None:
+        refines = block is None and self.is_refiner(q, k, skip_reshape)
+        if block is None and not refines:
+            if self.turns and skip_reshape and self.is_image(q, k):
+                q, k = (turn_image(t, self.turns, self.streams) for t in (q, k))
             shapes = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output_reshape}
             return call(q, k, v, heads, mask=mask, **shapes, **kwargs)
-        self.calls.count += 1
         if not skip_reshape:
             q, k, v = (split_heads(t, heads) for t in (q, k, v))
         plain = partial(run_plain, call, heads, kwargs)
-        out_BLE = self.joint(QKV(q, k, v, additive(mask, q)), block, plain, kwargs.get("scale"))
+        qkv = QKV(q, k, v, additive(mask, q))
+        if block is None:
+            self.refined.count += 1
+            out_BLE = self.refine(qkv, plain)
+        else:
+            self.calls.count += 1
+            out_BLE = self.joint(self.turn(qkv), block, plain, kwargs.get("scale"))
         return split_heads(out_BLE, heads) if skip_output_reshape else out_BLE
 
     def options_without_override(self, options: dict) -> dict:
@@ -84,8 +99,30 @@ class BlockAttention:
             return None
         return self.architecture.blocks.get(options.get("block_type"))
 
+    def is_refiner(self, q, k, skip_reshape: bool) -> bool:
+        """Whether this is one of the attentions over the text alone, [bg | ent] of all rows."""
+        length = q.shape[2 if skip_reshape else 1]
+        if self.refined.count == self.refiners or q.shape != k.shape:
+            return False
+        return length == self.streams.text and q.shape[0] == self.rows
+
+    def is_image(self, q, k) -> bool:
+        """Whether this is an attention of the image alone, before it meets the text."""
+        return self.refined.count == self.refiners and not self.calls.count and q.shape == k.shape
+
+    def turn(self, qkv: QKV) -> QKV:
+        """The queries and keys of all streams where they would stand alone."""
+        if not self.turns:
+            return qkv
+        q, k = (turn_tokens(t, self.turns) for t in (qkv.q, qkv.k))
+        return QKV(q, k, qkv.v, qkv.mask, qkv.padding)
+
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
         """The attention of one block, [B, L, E]; `plain`: the host's attention of q, k, v, mask."""
+        raise NotImplementedError
+
+    def refine(self, qkv: QKV, plain: Callable) -> torch.Tensor:
+        """The attention of the texts among themselves, [B, text, E]."""
         raise NotImplementedError
 
 
@@ -103,6 +140,13 @@ class CoupledAttention(BlockAttention):
     padding: torch.Tensor | None = None
     probe: ContrastProbe | None = None
     layout: Layout | None = None
+
+    def refine(self, qkv: QKV, plain: Callable) -> torch.Tensor:
+        """Each text attends to itself alone."""
+        if self.padding is not None:
+            qkv = QKV(qkv.q, qkv.k, qkv.v, qkv.mask, self.padding.to(qkv.q.dtype))
+        texts = (self.streams.bg, self.streams.ent)
+        return torch.cat([qkv.over(plain, text, text) for text in texts], 1)
 
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
         backend = Backend(
@@ -142,13 +186,15 @@ def check_joint_calls(attention: BlockAttention, model: torch.nn.Module) -> None
     """ValueError, after a model call, unless each of the model's joint attentions came to its
     override: a block that another pack calls without the options would silently run uncoupled.
     """
-    expected = attention.architecture.joint_calls(model)
-    if attention.calls.count == expected:
+    architecture = attention.architecture
+    expected = architecture.joint_calls(model) + attention.refiners
+    reached = attention.calls.count + attention.refined.count
+    if attention.refined.count == attention.refiners and reached == expected:
         return
     raise ValueError(
         "Remove or bypass the node that skips or replaces the model's blocks (for example Configure"
         " Modified Flux, TeaCache, FBCache or Skip Layer Guidance):"
-        f" {attention.calls.count} of the {expected} attention calls of the model's blocks reached"
+        f" {reached} of the {expected} attention calls of the blocks of {architecture.name} reached"
         " Coupled, and its images are right only when all do. If there is no such node, this"
         " version of ComfyUI may call the model in a new way: please report it."
     )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .architectures import Architecture
+from .region import like, one_frame
 from .strips import Strips
 
 POST_INPUT = "post_input"  # the host's kind of patch
@@ -36,28 +37,29 @@ def cut_call(
     architecture: Architecture, model, strips: Strips, named: dict
 ) -> tuple[dict, Positions]:
     """The arguments of a call by name, whole pictures as strips; and the patch among them."""
-    x_BCHW, options = named["x"], named["options"]
+    x, options = named["x"], named["options"]
     assert architecture.positions is not None
-    B = x_BCHW.shape[0]
-    ids_1SA = architecture.positions(model, x_BCHW, options)
+    B = x.shape[0]
+    ids_1SA = architecture.positions(model, x, options)
     positions = Positions(strips.gather(ids_1SA.expand(B, -1, -1)))
     rows = strips.rows(B)
     per_row = {
         name: named[name][rows] for name in architecture.per_row if torch.is_tensor(named.get(name))
     }
-    x = to_strip(strips.gather(to_tokens(x_BCHW, architecture.patch)))
+    tokens = to_tokens(one_frame(x), architecture.patch)
+    x = like(to_strip(strips.gather(tokens)), x)
     patches = {**options.get("patches", {}), POST_INPUT: [positions]}
     return {**named, **per_row, "x": x, "options": {**options, "patches": patches}}, positions
 
 
 def spread_out(
-    strips: Strips, out_BCpL: torch.Tensor, patch: int, height: int, width: int
+    strips: Strips, out: torch.Tensor, patch: int, height: int, width: int
 ) -> torch.Tensor:
     """What the model made of strips as whole pictures, [B, C, H, W]."""
-    tokens_BSCpp = strips.spread(out_BCpL.unflatten(3, (-1, patch)).permute(0, 3, 1, 2, 4))
+    tokens_BSCpp = strips.spread(one_frame(out).unflatten(3, (-1, patch)).permute(0, 3, 1, 2, 4))
     h, w = -(-height // patch), -(-width // patch)
     pixels = tokens_BSCpp.unflatten(1, (h, w)).permute(0, 3, 1, 4, 2, 5)  # B C h p w p
-    return pixels.flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
+    return like(pixels.flatten(4, 5).flatten(2, 3)[:, :, :height, :width], out)
 
 
 def to_tokens(x_BCHW: torch.Tensor, patch: int) -> torch.Tensor:

@@ -103,7 +103,7 @@ def start_run(
         check_regions(settings.regions_nHW, n)
         allowed_nhw = fit_mask(settings.regions_nHW, n, noise_NCHW.shape, patch).to(device)
     if mask is not None and not start_alike(mask):
-        keeps_more_nHW = (mask[:-1] < mask[-1:]).any(1)
+        keeps_more_nHW = (mask[:-1] < mask[-1:]).flatten(1, -3).any(1)
         own_nhw = tokens_of(keeps_more_nHW, patch).to(device)
     if settings.plate_1CHW is not None:
         check_plate(settings.plate_1CHW, noise_NCHW, sigmas)

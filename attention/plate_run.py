@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .region import MOST, STAGES, find_region, next_stage, pixels_of, share_of
+from .region import MOST, STAGES, find_region, like, next_stage, one_frame, pixels_of, share_of
 from .report import PassReport, Work
 
 PLATE = "coupled_plate"  # the PlateRun of a run, among its transformer_options
@@ -122,7 +122,9 @@ class PlateRun:
         # Reference images come after; an area of the picture has fewer tokens and cannot be used.
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
-        found_nhw = find_region(contrast_NS, x0_NCHW, self.patch, STAGES[stage - 1].threshold)
+        found_nhw = find_region(
+            contrast_NS, one_frame(x0_NCHW), self.patch, STAGES[stage - 1].threshold
+        )
         if self.known.region_nhw is not None:
             found_nhw = found_nhw & self.known.region_nhw
         lost_n = share_of(found_nhw) > MOST
@@ -198,5 +200,5 @@ def with_last(t_NCHW: torch.Tensor, last_1CHW: torch.Tensor) -> torch.Tensor:
 def lead_to_plate(t_NCHW: torch.Tensor, region_nhw: torch.Tensor, patch: int) -> torch.Tensor:
     """The images' own in their regions, the plate's elsewhere."""
     own_n1HW = pixels_of(region_nhw.to(t_NCHW.device), patch, *t_NCHW.shape[-2:])
-    images_nCHW = torch.where(own_n1HW, t_NCHW[:-1], t_NCHW[-1:])
+    images_nCHW = torch.where(like(own_n1HW, t_NCHW), t_NCHW[:-1], t_NCHW[-1:])
     return torch.cat((images_nCHW, t_NCHW[-1:]))

@@ -68,6 +68,16 @@ def tokens_of(pixels_nHW: torch.Tensor, patch: int) -> torch.Tensor:
     return F.max_pool2d(pixels_nHW[:, None].float(), patch, ceil_mode=True)[:, 0] > 0
 
 
+def one_frame(t: torch.Tensor) -> torch.Tensor:
+    """[N, C, H, W] of the latent [N, C, 1, H, W] that some families have."""
+    return t.squeeze(2) if t.ndim == 5 else t
+
+
+def like(t: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+    """[N, C, H, W] with the axes of a latent that may have one frame."""
+    return t.unsqueeze(2) if picture.ndim == 5 else t
+
+
 def pixels_of(tokens_nhw: torch.Tensor, patch: int, height: int, width: int) -> torch.Tensor:
     """Tokens as latent pixels [n, 1, H, W]."""
     pixels = tokens_nhw.repeat_interleave(patch, 1).repeat_interleave(patch, 2)

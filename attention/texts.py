@@ -33,9 +33,16 @@ class Texts:
 
 
 def read_texts(
-    schedule: ThetaSchedule, mode: Mode, named: dict, kwargs: dict, plate: PlateRun | None
+    schedule: ThetaSchedule,
+    mode: Mode,
+    named: dict,
+    kwargs: dict,
+    plate: PlateRun | None,
+    in_front: bool = False,
 ) -> Texts:
-    """What the rows read. The pooled vectors among the arguments are mixed."""
+    """What the rows read. The pooled vectors among the arguments are mixed. in_front: shorter texts
+    are filled up there.
+    """
     context = named["context"]
     if not has_background(kwargs):
         return one_text(context)
@@ -46,11 +53,11 @@ def read_texts(
     N = None if plate is None else plate.N
     theta_B11 = spread_theta(theta, named["x"], N)
     mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
-    masked = kwargs.get("attention_mask") is not None
+    masked = any(values.get("attention_mask") is not None for values in (named, kwargs))
     if plate is not None and theta > 0:
         plate.part()
         if theta == 1 and not masked and not plate.is_due():
-            return own_texts(context, n_bg, plate.N, padding_BL)
+            return own_texts(context, n_bg, plate.N, padding_BL, in_front)
     # the stock model hides no padding
     masked = masked or (theta == 1 and padding_BL is not None)
     if theta in mode.drops_text_at and not masked:
@@ -73,7 +80,11 @@ def both_texts(
 
 
 def own_texts(
-    context: torch.Tensor, background: int, N: int, padding_BL: torch.Tensor | None
+    context: torch.Tensor,
+    background: int,
+    N: int,
+    padding_BL: torch.Tensor | None,
+    in_front: bool = False,
 ) -> Texts:
     """At theta 1 each row's own text: an image's entity, and of N rows the last one's background.
 
@@ -82,17 +93,23 @@ def own_texts(
     is_plate_B = torch.arange(len(context), device=context.device) % N == N - 1
     bg, ent = context[:, :background], context[:, background:]
     T = max(bg.shape[1], ent.shape[1])
-    bg, ent = (F.pad(t, (0, 0, 0, T - t.shape[1])) for t in (bg, ent))
+    bg, ent = (fill_to(t, T, in_front) for t in (bg, ent))
     own = torch.where(is_plate_B[:, None, None], bg, ent)
     if padding_BL is None and background * 2 == context.shape[1]:
         return one_text(own)
     entity = context.shape[1] - background
     padding_BL = context.new_zeros(1, entity) if padding_BL is None else padding_BL
-    shown_T = context.new_zeros(T)
-    shown_T[background:] = float("-inf")
-    hidden_BT = F.pad(padding_BL, (0, T - entity), value=float("-inf"))
-    padding = torch.where(is_plate_B[:, None], shown_T, hidden_BT.to(shown_T.dtype))
+    shown_1L = context.new_zeros(1, background)
+    shown, hidden = (
+        fill_to(t[..., None], T, in_front, float("-inf"))[..., 0] for t in (shown_1L, padding_BL)
+    )
+    padding = torch.where(is_plate_B[:, None], shown, hidden.to(shown.dtype))
     return one_text(own, padding[:, None, None])
+
+
+def fill_to(t_BLD: torch.Tensor, tokens: int, in_front: bool, value: float = 0) -> torch.Tensor:
+    gap = tokens - t_BLD.shape[1]
+    return F.pad(t_BLD, (0, 0, *((gap, 0) if in_front else (0, gap))), value=value)
 
 
 def current_theta(schedule: ThetaSchedule, options: dict) -> float:

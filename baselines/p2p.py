@@ -20,10 +20,11 @@ import comfy.conds
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ..attention.architectures import FLUX1, Block, uncompiled
+from ..attention.architectures import Block, uncompiled
 from ..attention.conditioning import Conditioning
 from ..attention.encoding import longest, pad_tokens
 from ..attention.equations import QKV, Streams
+from ..attention.families.flux import FLUX1
 from ..attention.override import OVERRIDE, BlockAttention, check_joint_calls
 from ..attention.progress import step_position
 from ..sampling.noise import in_lockstep

@@ -127,6 +127,11 @@ def check_fit(model, samples: torch.Tensor) -> None:
             f" {samples.shape[1]} channels, as those of another model do, and the model takes"
             f" {kind.latent_channels}. (An empty latent may have any number.)"
         )
+    if has_plate(model) and samples.ndim == 5 and samples.shape[2] > 1:
+        raise ValueError(
+            "Use mode exact, or a latent of one frame: mode local keeps the background of pictures,"
+            f" and this latent has {samples.shape[2]} frames."
+        )
     if has_plate(model) and math.prod(samples.shape[-2:]) == 1:
         raise ValueError(
             "Use a larger latent, or mode exact: this one is 1 × 1, so nothing lies outside the"

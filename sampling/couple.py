@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ..attention.architectures import architecture_of
+from ..attention.architectures import uncompiled
+from ..attention.arrange import arrange_texts
 from ..attention.call import WRAPPERS, CoupledCall
 from ..attention.compiled import CoupledApply
 from ..attention.conditioning import check_texts, is_coupled_cond, zero_pooled
+from ..attention.families import architecture_of
 from ..attention.modes import DEFAULT, Mode, get_mode
 from ..attention.nag import couple_negatives, has_nag
 from ..attention.plate import PlateSettings, sample_with_plate
@@ -52,13 +55,17 @@ def couple(
     settings = PlateSettings(plate, regions)
     check_settings_of_plate(settings, chosen)
     check_schedule(schedule)
-    architecture = architecture_of(model.get_model_object("diffusion_model"))
+    diffusion_model = uncompiled(model.get_model_object("diffusion_model"))
+    architecture = architecture_of(diffusion_model)
     wrappers = {
         WrappersMP.OUTER_SAMPLE: CoupledRun(chosen, architecture.patch, settings),
         WrappersMP.APPLY_MODEL: CoupledApply(),
         WrappersMP.DIFFUSION_MODEL: CoupledCall(architecture, schedule, chosen),
     }
-    return with_wrappers(model, wrappers)
+    model = with_wrappers(model, wrappers)
+    for name, replacement in architecture.patches(diffusion_model).items():
+        model.add_object_patch(f"diffusion_model.{name}", replacement)
+    return model
 
 
 def with_wrappers(model, wrappers: dict):
@@ -149,7 +156,7 @@ class CoupledRun:
         check_fit(guider.model_patcher, latent_image)
         sampling = guider.model_patcher.get_model_object("model_sampling")
         options = guider.model_options.setdefault("transformer_options", {})  # of this run alone
-        guider.conds = prepare_conds(guider, has_nag(options))
+        guider.conds = arrange_all(guider, prepare_conds(guider, has_nag(options)))
         options[PROGRESS] = run_progress(sampling, sampler, sigmas.tolist())
         noise = repeat_row(noise, noise.shape[0])
         start = [tensor for tensor in (latent_image, denoise_mask) if tensor is not None]
@@ -164,6 +171,13 @@ def prepare_conds(guider, nag: bool) -> dict[str, list[dict]]:
     """The conditions of the run, made to fit the set where nodes did not know it."""
     conds = {kind: [zero_pooled(cond) for cond in conds] for kind, conds in guider.conds.items()}
     return couple_negatives(conds, getattr(guider, "cfg", 1.0)) if nag else conds
+
+
+def arrange_all(guider, conds: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """The conditions with their texts as the model's family takes them."""
+    model = uncompiled(guider.model_patcher.get_model_object("diffusion_model"))
+    arrange = partial(arrange_texts, architecture_of(model), model)
+    return {kind: [arrange(cond) for cond in conds] for kind, conds in conds.items()}
 
 
 def check_batch(n: int, batch: int) -> None:

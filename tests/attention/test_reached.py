@@ -6,7 +6,7 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from coupled.attention.architectures import FLUX1
+from coupled.attention.families.flux import FLUX1
 from coupled.baselines.p2p import edit_model
 from coupled.sampling import couple
 from coupled.schedules import constant, sin

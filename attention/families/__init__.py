@@ -1,0 +1,33 @@
+"""The model families that can be coupled. A new one is a file here and an entry in ARCHITECTURES,
+with its tests.
+"""
+
+import torch
+
+from ..architectures import Architecture, uncompiled
+from .chroma import CHROMA
+from .flux import FLUX1, FLUX2
+from .krea2 import KREA2
+from .lumina import LUMINA2, Z_IMAGE
+from .qwen import QWEN_IMAGE
+
+ARCHITECTURES = (FLUX1, FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2)
+
+
+def architecture_of(model: torch.nn.Module) -> Architecture:
+    """The architecture of a diffusion model. ValueError with the reason if it cannot be coupled."""
+    model = uncompiled(model)
+    name = f"{type(model).__module__}.{type(model).__qualname__}"
+    if "nunchaku" in name or type(model).__name__ == "ComfyFluxWrapper":
+        raise ValueError(
+            f"Coupled Attention cannot work on this model: nunchaku ({name}) runs its own attention"
+            " kernels, which ignore the host's attention override. Load the model with the host's"
+            " Load Diffusion Model instead."
+        )
+    for architecture in ARCHITECTURES:
+        if architecture.matches(model):
+            return architecture
+    known = ", ".join(one.name for one in ARCHITECTURES)
+    raise ValueError(
+        f"Coupled Attention does not know this kind of model ({name}). It works with: {known}."
+    )

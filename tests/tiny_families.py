@@ -1,0 +1,197 @@
+"""Small random models of every family that can be coupled, in the host's own classes, random texts
+for them, and whole runs.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+
+import comfy.model_base
+import comfy.model_patcher
+import comfy.sample
+import comfy.supported_models
+import torch
+
+from tiny import CONFIG, fill
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiny:
+    """name: of the pack's Architecture. kind: the host's class in supported_models and
+    model_base. latent: its axes after the batch, of an odd size.
+    """
+
+    name: str
+    kind: str
+    config: dict
+    width: int
+    latent: tuple[int, ...]
+    pooled: int | None = None
+    own: dict = dataclasses.field(default_factory=dict)  # attributes of the model's configuration
+
+    def model(self, seed: int = 0, gain: float = 1.0) -> comfy.model_patcher.ModelPatcher:
+        kind = getattr(comfy.supported_models, self.kind)
+        settings = kind({**self.config, "dtype": torch.float32})
+        model = settings.get_model({}, "", torch.device("cpu"))
+        fill(model.diffusion_model, seed, gain)
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
+
+    def text(self, tokens: int, seed: int = 0) -> list:
+        """A random text as an ordinary CONDITIONING."""
+        generator = torch.Generator().manual_seed(1000 + seed)
+        values = {}
+        if self.pooled:
+            values["pooled_output"] = torch.randn(1, self.pooled, generator=generator)
+        return [[torch.randn(1, tokens, self.width, generator=generator), values]]
+
+    def noise(self, batch: int = 1) -> torch.Tensor:
+        """One random latent for every image of the batch."""
+        generator = torch.Generator().manual_seed(2000)
+        noise = torch.randn(1, *self.latent, generator=generator)
+        return noise.repeat(batch, *([1] * len(self.latent)))
+
+    def sample(self, patcher, positive: list, negative: list | None = None, **settings):
+        """A whole run through the host's sample(); the rows that the context has."""
+        batch = positive[0][0].shape[0]
+        defaults = {"steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"}
+        return comfy.sample.sample(
+            patcher,
+            self.noise(batch),
+            positive=positive,
+            negative=self.text(6, seed=90) if negative is None else negative,
+            latent_image=torch.zeros_like(self.noise(batch)),
+            seed=7,
+            **{**defaults, **settings},
+        )
+
+    def literal(self) -> Callable:
+        """The literal second implementation: literal_families.<name>."""
+        name = self.name.lower().replace(" ", "_").replace("-", "_").replace(".", "")
+        return getattr(importlib.import_module("literal_families"), name)
+
+
+FLUX2 = Tiny(
+    "Flux.2",
+    "Flux2",
+    {
+        **CONFIG,
+        "image_model": "flux2",
+        "in_channels": 128,
+        "out_channels": 128,
+        "vec_in_dim": None,
+        "axes_dim": [4, 4, 4, 4],
+        "theta": 2000,
+        "patch_size": 1,
+        "qkv_bias": False,
+        "txt_ids_dims": [3],
+        "global_modulation": True,
+        "mlp_silu_act": True,
+        "ops_bias": False,
+        "default_ref_method": "index",
+        "ref_index_scale": 10.0,
+    },
+    width=32,
+    latent=(128, 5, 7),
+)
+
+QWEN_IMAGE = Tiny(
+    "Qwen-Image",
+    "QwenImage",
+    {
+        "image_model": "qwen_image",
+        "in_channels": 64,
+        "out_channels": 16,
+        "num_layers": 2,
+        "attention_head_dim": 16,
+        "num_attention_heads": 4,
+        "joint_attention_dim": 32,
+        "axes_dims_rope": (4, 6, 6),
+    },
+    width=32,
+    latent=(16, 1, 9, 13),
+)
+CHROMA = Tiny(
+    "Chroma",
+    "Chroma",
+    {
+        "image_model": "chroma",
+        "in_channels": 64,
+        "out_channels": 64,
+        "context_in_dim": 32,
+        "hidden_size": 64,
+        "mlp_ratio": 2.0,
+        "num_heads": 4,
+        "depth": 2,
+        "depth_single_blocks": 2,
+        "axes_dim": [4, 6, 6],
+        "theta": 10000,
+        "patch_size": 2,
+        "qkv_bias": True,
+        "in_dim": 64,
+        "out_dim": 64,
+        "hidden_dim": 64,
+        "n_layers": 2,
+        "txt_ids_dims": [],
+        "vec_in_dim": None,
+    },
+    width=32,
+    latent=(16, 9, 13),
+)
+NEXT_DIT = {
+    "image_model": "lumina2",
+    "patch_size": 2,
+    "in_channels": 16,
+    "dim": 64,
+    "n_layers": 2,
+    "n_refiner_layers": 2,
+    "n_heads": 4,
+    "multiple_of": 32,
+    "ffn_dim_multiplier": 2.0,
+    "cap_feat_dim": 32,
+    "axes_dims": [4, 6, 6],
+    "qk_norm": True,
+}
+LUMINA2 = Tiny(
+    "Lumina 2",
+    "Lumina2",
+    {**NEXT_DIT, "n_kv_heads": 2, "rope_theta": 10000.0},
+    width=32,
+    latent=(16, 9, 13),
+)
+Z_IMAGE = Tiny(
+    "Z-Image",
+    "ZImage",
+    {
+        **NEXT_DIT,
+        "dim": 256,  # z_image_modulation needs so much
+        "axes_dims": [16, 24, 24],
+        "rope_theta": 256.0,
+        "z_image_modulation": True,
+        "time_scale": 1000.0,
+        "pad_tokens_multiple": 32,
+    },
+    width=32,
+    latent=(16, 9, 13),
+)
+KREA2 = Tiny(
+    "Krea 2",
+    "Krea2",
+    {
+        "image_model": "krea2",
+        "features": 64,
+        "tdim": 32,
+        "txtdim": 32,
+        "heads": 4,
+        "kvheads": 2,
+        "multiplier": 2,
+        "layers": 2,
+        "txtlayers": 3,
+        "txtheads": 2,
+        "txtkvheads": 2,
+    },
+    width=96,
+    latent=(16, 1, 9, 13),
+)
+
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2]
