@@ -133,6 +133,34 @@ def test_the_pages_search_finds_the_pack_by_the_words_that_users_type(canvas):
     assert of_the_pack(found_by_search(canvas, "zzzz")) == []
 
 
+# ---- help
+
+HELP = {"en": "Inputs", "zh": "输入", "fr": "Inputs"}  # fr: the pack has no such page
+
+
+@pytest.mark.needs_host("0.24", "the Info panel")
+def test_help_fits_the_info_panel_in_every_language(canvas):
+    for language, heading in HELP.items():
+        set_setting(canvas.url, "Comfy.Locale", language)
+        canvas.page.reload()
+        canvas.wait_until_ready()
+        canvas.only("CoupledTextEncode")  # its inputs have the longest names
+        canvas.run("app.canvas.selectNode(app.graph._nodes[0])")
+        panel = canvas.page.locator(".node-help-content")
+        if not panel.count():
+            canvas.page.get_by_test_id("info-button").first.click()
+        canvas.page.wait_for_function(
+            "(title) => document.querySelector('.node-help-content h1')?.innerText === title",
+            arg=canvas.run("app.graph._nodes[0].title"),
+        )
+        assert heading in panel.locator("h2").all_inner_texts()
+        assert panel.evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
+        canvas.shot(f"help_{language}")
+    set_setting(canvas.url, "Comfy.Locale", "en")
+    canvas.page.reload()
+    canvas.wait_until_ready()
+
+
 # ---- theta by hand
 
 
