@@ -26,6 +26,8 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
                 "f_bg",
                 "background drift",
                 "compare backgrounds",
+                "same background",
+                "before after",
                 "psnr",
                 "ssim",
                 "coupled metric",

@@ -139,7 +139,15 @@ class CoupledModelPatch(io.ComfyNode):
                 "Lets the model attend to background and entity with weights that change over the"
                 " sampling steps. Ordinary conditionings run as they do without this node."
             ),
-            search_aliases=["coupled attention", "couple model", "shared background", "theta"],
+            search_aliases=[
+                "coupled attention",
+                "couple model",
+                "shared background",
+                "same background",
+                "consistent scene",
+                "plate",
+                "theta",
+            ],
             inputs=[
                 io.Model.Input(
                     "model",

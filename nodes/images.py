@@ -110,6 +110,8 @@ class CoupledPair(io.ComfyNode):
                 "first last frame",
                 "start end image",
                 "frame pair",
+                "before after",
+                "storyboard",
                 "image from batch",
             ],
             inputs=[

@@ -144,6 +144,9 @@ class CoupledSplitPrompts(io.ComfyNode):
                 "shared background",
                 "background and entity",
                 "split prompt",
+                "batch prompts",
+                "multiple prompts",
+                "storyboard",
                 "LLM",
             ],
             inputs=[

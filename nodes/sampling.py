@@ -67,6 +67,9 @@ class CoupledSampler(io.ComfyNode):
                 "lockstep sampler",
                 "sample set",
                 "consistent background",
+                "consistent scene",
+                "image set",
+                "storyboard",
             ],
             inputs=[
                 io.Model.Input("model", tooltip="A model patched by Coupled Attention."),

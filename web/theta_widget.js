@@ -11,27 +11,39 @@ import { html, MAX_POINTS, picture, spot, svg } from "./theta_picture.js";
 import { words } from "./words.js";
 
 const NODE = "CoupledThetaSchedule";
-const PAPER = { center: 12 }; // where it differs from the node's own defaults
+const PAPER = 12; // the paper's center
 const WIDTH = 340, HEIGHT = 190; // the least, in pixels; the height with the row of presets
 const GRIP = 3; // pixels that the pointer must move before it draws: a click only chooses a step
 const FOCUS = 500; // ms in which the page of ComfyUI 0.20, in Nodes 2.0, puts changed widgets in again, without the focus
+const DELETE = ["Delete", "Backspace"]; // keys that change nothing on the curve
 const TURNS = { ArrowLeft: -1, ArrowRight: 1 }; // keys that choose a step
 const MOVES = { // keys that move it
     ArrowUp: (theta, shift) => theta + (shift ? 0.1 : 0.01), ArrowDown: (theta, shift) => theta - (shift ? 0.1 : 0.01),
     PageUp: (theta) => theta + 0.1, PageDown: (theta) => theta - 0.1, Home: () => 0, End: () => 1,
 };
 
-/** {name: [[input, value], ...]} of the paper's shapes, and the same of the learned curves that the server lists. */
+/** [{name, title, changes: [[input, value], ...]}]: the node's default and the paper's shapes, named for what they set. */
 function presets(node) {
-    const options = node.constructor.nodeData.input.required.shape[1].options;
-    const inputs = (shape) => Object.entries(options.find(({ key }) => key === shape).inputs.required);
-    const paper = (shape) =>
-        inputs(shape).map(([name, [, { default: value }]]) => [`shape.${name}`, PAPER[name] ?? value]);
-    const shapes = ["sin", "arctan", "01"].map((shape) => [shape, [["shape", shape], ...paper(shape)]]);
-    const [[, [, { learned = {} }]]] = inputs("drawn");
+    const preset = (shape, title, center) => {
+        const values = inputs(node, shape).map(([name, [, options]]) => [name, options.default]);
+        const set = Object.fromEntries([...values, ...(center ? [["center", center]] : [])]);
+        const changes = Object.entries(set).map(([name, value]) => [`shape.${name}`, value]);
+        return { name: `${shape} ${set.center}`, title, changes: [["shape", shape], ...changes] };
+    };
+    return [preset("sin", words.preset), ...["sin", "arctan", "01"].map((shape) => preset(shape, words.paper, PAPER))];
+}
+
+/** {name: [[input, value], ...]} of the learned curves that the server lists. */
+function learnedCurves(node) {
+    const [[, [, { learned = {} }]]] = inputs(node, "drawn");
     const drawn = (values) => [["shape", "drawn"], ["shape.values", values]];
-    const curves = Object.entries(learned).map(([name, values]) => [name, drawn(values)]);
-    return [shapes, curves].map(Object.fromEntries);
+    return Object.fromEntries(Object.entries(learned).map(([name, values]) => [name, drawn(values)]));
+}
+
+/** [[name, declaration], ...] of what a shape of the node asks for. */
+function inputs(node, shape) {
+    const { options } = node.constructor.nodeData.input.required.shape[1];
+    return Object.entries(options.find(({ key }) => key === shape).inputs.required);
 }
 
 let count = 0; // of the widgets made
@@ -52,9 +64,9 @@ class ThetaWidget {
         this.readout = html("output", {});
         this.plot = svg("svg", { tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": 1,
             "aria-label": words.slider });
-        const [shapes, learned] = presets(node);
-        this.buttons = Object.entries(shapes).map(([name, changes]) => this.button(name, changes));
-        const header = html("header", {}, ...this.buttons, ...this.menu(learned), this.readout);
+        this.presets = presets(node).map((preset) => ({ ...preset, button: this.button(preset) }));
+        const buttons = this.presets.map(({ button }) => button);
+        const header = html("header", {}, ...buttons, ...this.menu(learnedCurves(node)), this.readout);
         this.element = html("div", { class: "coupled-theta" }, header, this.plot);
         const view = node.addDOMWidget("curve", "COUPLED_THETA", this.element, {
             serialize: false, hideOnZoom: false, getMinHeight: () => HEIGHT + 20, // and the host's margins
@@ -94,6 +106,11 @@ class ThetaWidget {
         }
     }
 
+    /** Whether the inputs have these values already. */
+    has(changes) {
+        return changes.every(([name, value]) => this.input(name)?.value === value);
+    }
+
     write(...changes) {
         const size = [...this.node.size];
         for (const [name, value] of changes) if (this.input(name).value !== value) this.input(name).value = value;
@@ -124,8 +141,8 @@ class ThetaWidget {
 
     // ---- the hand
 
-    button(name, changes) {
-        const button = html("button", { type: "button", title: words.paper }, name);
+    button({ name, title, changes }) {
+        const button = html("button", { type: "button", title }, name);
         button.onclick = () => this.commit(...changes);
         return button;
     }
@@ -208,7 +225,7 @@ class ThetaWidget {
         else if (key in TURNS && values.length) this.step = clamp(this.step + TURNS[key], 0, values.length - 1);
         else if (key in MOVES && values.length)
             this.draft = pull(values, this.step, clamp(MOVES[key](theta, shiftKey), 0, 1));
-        else return;
+        else if (!DELETE.includes(key)) return; // which would delete the node: the page keeps none from it
         event.preventDefault();
         event.stopPropagation();
     }
@@ -227,7 +244,8 @@ class ThetaWidget {
     draw() {
         const { theta, values, error } = this.made(), { steps, size, gradient } = this, at = this.hovered ?? this.step;
         const linked = this.node.inputs.filter(({ link }) => link != null).map(({ name }) => name.split(".").pop());
-        const state = JSON.stringify([this.shape, steps, values, error, linked, at, size]);
+        const lit = this.presets.filter(({ changes }) => this.has(changes)).length;
+        const state = JSON.stringify([this.shape, steps, values, error, linked, at, size, lit]);
         if (state === this.state || !size[0]) return;
         this.state = state;
         this.shown = values;
@@ -244,8 +262,8 @@ class ThetaWidget {
         this.readout.textContent = linked.length ? `${linked.join(", ")} ${words.linked}` : said || words.draw;
         this.plot.setAttribute("aria-valuenow", values[at] ?? 0);
         this.plot.setAttribute("aria-valuetext", said || words.none);
-        for (const button of this.buttons)
-            button.setAttribute("aria-pressed", !this.draft && button.textContent === this.shape);
+        for (const { button, changes } of this.presets)
+            button.setAttribute("aria-pressed", !this.draft && this.has(changes));
     }
 }
 

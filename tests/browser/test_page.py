@@ -98,6 +98,69 @@ def test_a_template_opens_from_the_template_browser(canvas, name):
     assert canvas.overlaps() == []
 
 
+# ---- the search
+
+SEARCHED = [
+    "same background",
+    "batch prompts",
+    "image set",
+    "plate",
+    "consistent scene",
+    "before after",
+    "storyboard",
+    "first last frame",
+]
+
+
+def found_by_search(canvas: Canvas, words: str) -> list[str]:
+    """The results of the page's own search for nodes: title, pack, category and description."""
+    canvas.only("EmptyImage")
+    canvas.page.locator("#graph-canvas").dblclick(position={"x": 1200, "y": 800})
+    canvas.page.keyboard.type(words)
+    canvas.page.wait_for_timeout(600)  # the page searches a little after the last key
+    found = canvas.page.get_by_role("option").all_inner_texts()
+    canvas.press("Escape", "Escape")
+    return found
+
+
+def of_the_pack(results: list[str]) -> list[str]:
+    return [one for one in results if "Coupled / " in one]
+
+
+@pytest.mark.needs_host("0.24", "search aliases")
+def test_the_pages_search_finds_the_pack_by_the_words_that_users_type(canvas):
+    assert [words for words in SEARCHED if not of_the_pack(found_by_search(canvas, words))] == []
+    assert of_the_pack(found_by_search(canvas, "zzzz")) == []
+
+
+# ---- help
+
+HELP = {"en": "Inputs", "zh": "输入", "fr": "Inputs"}  # fr: the pack has no such page
+
+
+@pytest.mark.needs_host("0.24", "the Info panel")
+def test_help_fits_the_info_panel_in_every_language(canvas):
+    for language, heading in HELP.items():
+        set_setting(canvas.url, "Comfy.Locale", language)
+        canvas.page.reload()
+        canvas.wait_until_ready()
+        canvas.only("CoupledTextEncode")  # its inputs have the longest names
+        canvas.run("app.canvas.selectNode(app.graph._nodes[0])")
+        panel = canvas.page.locator(".node-help-content")
+        if not panel.count():
+            canvas.page.get_by_test_id("info-button").first.click()
+        canvas.page.wait_for_function(
+            "(title) => document.querySelector('.node-help-content h1')?.innerText === title",
+            arg=canvas.run("app.graph._nodes[0].title"),
+        )
+        assert heading in panel.locator("h2").all_inner_texts()
+        assert panel.evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
+        canvas.shot(f"help_{language}")
+    set_setting(canvas.url, "Comfy.Locale", "en")
+    canvas.page.reload()
+    canvas.wait_until_ready()
+
+
 # ---- theta by hand
 
 
@@ -173,7 +236,7 @@ def test_a_click_changes_nothing_and_escape_takes_a_drag_back(canvas):
 
 def test_keys_reach_every_point(canvas):
     canvas.only(THETA)
-    canvas.page.get_by_role("button", name="01", exact=True).focus()
+    canvas.page.get_by_role("button", name="01 12", exact=True).focus()
     canvas.press(*["Tab"] * (2 if list(SHIPPED.glob("*.json")) else 1))
     plot = canvas.page.get_by_role("slider", name="theta")
     assert plot.evaluate("(plot) => plot === document.activeElement")
@@ -186,11 +249,18 @@ def test_keys_reach_every_point(canvas):
     assert drawn(canvas)[2] > 0.1
 
 
+def test_delete_on_the_curve_leaves_the_node(canvas):
+    canvas.only(THETA)
+    canvas.draw((0.5, 0.2), (0.502, 0.2))  # a click: the node is selected, the curve has the focus
+    canvas.press("Delete", "Backspace")
+    assert canvas.run("app.graph._nodes.map((node) => node.type)") == [THETA]
+
+
 def test_presets_and_the_number_of_steps(canvas):
     canvas.only(THETA)
     canvas.draw((0.1, 0.0), (0.5, 0.5))
     curve = drawn(canvas)
-    canvas.page.get_by_role("button", name="arctan", exact=True).click()
+    canvas.page.get_by_role("button", name="arctan 12", exact=True).click()
     assert canvas.inputs(THETA) == {
         "shape": "arctan",
         "shape.center": 12,
@@ -217,10 +287,29 @@ def test_presets_and_the_number_of_steps(canvas):
         assert drawn(canvas) == pytest.approx(json.loads(file.read_text())["values"], abs=1e-4)
 
 
+def test_a_preset_says_what_it_sets_and_the_default_is_one(canvas):
+    """So there is a way back from each, and the lit one is the one that the node has."""
+    canvas.only(THETA)
+    default, buttons = canvas.inputs(THETA), canvas.page.locator(".coupled-theta button")
+    lit = canvas.page.locator('.coupled-theta button[aria-pressed="true"]')
+    assert buttons.all_inner_texts() == ["sin 4", "sin 12", "arctan 12", "01 12"]
+    assert lit.all_inner_texts() == ["sin 4"]
+    for name in ("sin 12", "arctan 12", "01 12", "sin 4"):
+        canvas.page.get_by_role("button", name=name, exact=True).click()
+        canvas.settle()
+        assert lit.all_inner_texts() == [name]
+        inputs = canvas.inputs(THETA)
+        assert name == f"{inputs['shape']} {inputs['shape.center']}"
+    assert canvas.inputs(THETA) == default
+    canvas.put(THETA, **{"shape.center": 9})
+    assert lit.count() == 0
+    canvas.shot("presets")
+
+
 def test_nodes_keep_the_size_that_they_were_given(canvas):
     canvas.only(THETA, "CoupledSplitPrompts")
     canvas.run("for (const node of app.graph._nodes) node.setSize([500, 620])")
-    canvas.page.get_by_role("button", name="01", exact=True).click()
+    canvas.page.get_by_role("button", name="01 12", exact=True).click()
     canvas.open(canvas.run("app.graph.serialize()"))
     assert canvas.inputs(THETA)["shape"] == "01"
     assert canvas.run("app.graph._nodes.map((node) => [...node.size])") == [[500, 620], [500, 620]]

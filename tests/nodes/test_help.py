@@ -9,6 +9,7 @@ from urllib.request import urlopen
 import pytest
 from PIL import Image
 
+from coupled.devtools.help import HEADS, translated_pages
 from coupled.nodes import CoupledExtension
 
 from paths import ROOT
@@ -17,7 +18,7 @@ SPEC = importlib.util.spec_from_file_location("coupled_entry", ROOT / "__init__.
 ENTRY = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(ENTRY)
 WEB = ROOT / ENTRY.WEB_DIRECTORY
-PAGES = {path.parent.name: path.read_text(encoding="utf-8") for path in WEB.glob("docs/*/en.md")}
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in WEB.glob("docs/*.md")}
 NODES = {
     node.define_schema().node_id: node for node in asyncio.run(CoupledExtension().get_node_list())
 }
@@ -34,13 +35,13 @@ def section(page: str, title: str) -> str:
 
 
 def rows(page: str, title: str) -> list[list[str]]:
-    """The rows of the table under `## title`, without its head."""
-    lines = [line for line in section(page, title).splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    """[name, meaning] of the items of the list under `## title`."""
+    found = re.findall(r"^- (`[^`]+`(?: \([^)]+\))?): (.+)$", section(page, title), re.MULTILINE)
+    return [list(item) for item in found]
 
 
 def named(page: str, title: str) -> set[tuple[str, str]]:
-    """(name, option of a dynamic combo or "") of the table's first column, such as "`k` (`sin`,
+    """(name, option of a dynamic combo or "") of the list, such as "`k` (`sin`,
     `arctan`)".
     """
     words = [re.findall(r"`([^`]+)`", row[0]) for row in rows(page, title)]
@@ -63,10 +64,21 @@ def dynamic_options(one) -> list:
 
 def test_every_node_has_a_page_and_every_page_a_node():
     assert NODES and set(PAGES) == set(NODES)
-    assert {path.name for path in (WEB / "docs").rglob("*") if path.is_file()} == {
-        "en.md",
-        "node.jpg",
-    }
+    assert {path.name for path in WEB.glob("docs/*/*")} == {"node.jpg", "zh.md", "ja.md"}
+
+
+@pytest.mark.parametrize("language", HEADS)
+def test_translated_pages_say_what_the_locales_say(language):
+    pages = {path: text for path, text in translated_pages().items() if path.stem == language}
+    assert len(pages) == len(NODES)
+    stale = [path for path, text in pages.items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "write them anew: python -m devtools.help"
+
+
+def test_no_page_has_a_table():
+    """Names such as `background_conditioning` leave the second column no room in the Info panel."""
+    lines = [line for path in WEB.rglob("*.md") for line in path.read_text("utf-8").splitlines()]
+    assert lines and not [line for line in lines if line.startswith("|")]
 
 
 @each_node
@@ -154,7 +166,7 @@ def test_host_serves_each_page_where_the_browser_looks(host_server):
             1
         ]  # as the frontend's help service finds the pack's name
         with urlopen(
-            f"{host_server.url}/extensions/{pack}/docs/{node_id}/en.md", timeout=60
+            f"{host_server.url}/extensions/{pack}/docs/{node_id}.md", timeout=60
         ) as answer:
             assert answer.read().decode("utf-8") == page
             assert "text/html" not in answer.headers.get(
