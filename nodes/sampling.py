@@ -1,10 +1,14 @@
 """The nodes that sample a coupled set: one noise for all its images."""
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from . import inputs
 
 CATEGORY = "coupled/sampling"
+NOT_COUPLED = (
+    "Not coupled: Coupled Attention is bypassed or missing. The images share their noise, not their"
+    " background."
+)
 
 
 class SharedNoise:
@@ -147,23 +151,25 @@ class CoupledSampler(io.ComfyNode):
         negative=None,
         cfg=1.0,
     ) -> io.NodeOutput:
+        from ..attention import coupled_mode
         from ..sampling import sample_set
 
-        return io.NodeOutput(
-            sample_set(
-                model,
-                positive,
-                latent_image,
-                seed,
-                steps,
-                sampler_name,
-                scheduler,
-                denoise,
-                images_per_pass,
-                negative,
-                cfg,
-            )
+        latent = sample_set(
+            model,
+            positive,
+            latent_image,
+            seed,
+            steps,
+            sampler_name,
+            scheduler,
+            denoise,
+            images_per_pass,
+            negative,
+            cfg,
         )
+        if coupled_mode(model) is None:
+            return io.NodeOutput(latent, ui=ui.PreviewText(NOT_COUPLED))
+        return io.NodeOutput(latent)
 
 
 NODES = [CoupledNoise, CoupledSampler]
