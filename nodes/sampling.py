@@ -1,10 +1,14 @@
 """The nodes that sample a coupled set: one noise for all its images."""
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from . import inputs
 
 CATEGORY = "coupled/sampling"
+NOT_COUPLED = (
+    "Not coupled: Coupled Attention is bypassed or missing. The images share their noise, not their"
+    " background."
+)
 
 
 class SharedNoise:
@@ -160,6 +164,7 @@ class CoupledSampler(io.ComfyNode):
         negative=None,
         cfg=1.0,
     ) -> io.NodeOutput:
+        from ..attention import coupled_mode
         from ..attention.report import Report
         from ..sampling import sample_set
 
@@ -178,7 +183,10 @@ class CoupledSampler(io.ComfyNode):
             cfg,
             report=report,
         )
-        return io.NodeOutput(latent, *plate_outputs(model, latent, report), ui=show(report))
+        said = [*report.lines(), *report.warnings()]
+        if coupled_mode(model) is None:
+            said = [NOT_COUPLED]
+        return io.NodeOutput(latent, *plate_outputs(model, latent, report), ui=show(said))
 
 
 def plate_outputs(model, latent, report) -> tuple:
@@ -197,11 +205,8 @@ def plate_outputs(model, latent, report) -> tuple:
     return NoPlate(), torch.ones(n, height * scale, width * scale)
 
 
-def show(report):
-    """The report as text on the node; None where there is none."""
-    from comfy_api.latest import ui
-
-    lines = [*report.lines(), *report.warnings()]
+def show(lines: list[str]):
+    """Text on the node; None where there is nothing to say."""
     return ui.PreviewText("\n".join(lines)) if lines else None
 
 

@@ -5,7 +5,7 @@ import math
 import comfy.samplers
 import torch
 
-from ..attention import coupled_mode, coupled_size, has_plate
+from ..attention import coupled_size, has_plate
 
 
 def check_settings(steps: int, denoise: float, images_per_pass: int, cfg: float) -> None:
@@ -66,16 +66,11 @@ def check_negative_size(negative: list | None, n: int) -> None:
         )
 
 
-def check_fit_of_set(model, positive: list, latent: dict) -> int:
+def check_fit_of_set(positive: list, latent: dict) -> int:
     """n, the number of images of the set.
 
-    ValueError unless model, conditioning and latent are fit to make it.
+    ValueError unless conditioning and latent are fit to make it.
     """
-    if coupled_mode(model) is None:
-        raise ValueError(
-            "The model is not patched for a coupled set: connect the MODEL output of Coupled"
-            " Attention."
-        )
     n = coupled_size(positive)
     if n is None:
         raise ValueError(

@@ -58,7 +58,8 @@ def sample_set(
     """All images of a coupled set, as the host's KSampler would make them.
 
     Parameters:
-        model: a ModelPatcher that `couple` made.
+        model: a ModelPatcher that `couple` made; a stock one samples plainly: each image from the
+            background's tokens followed by its entity's.
         positive: the coupled conditioning of `encode_set`; its n images are made.
         latent: a LATENT of one row, used for every image, or of n rows, [n, C, H, W].
         seed, steps, sampler_name, scheduler, denoise: as of the host's KSampler.
@@ -77,7 +78,7 @@ def sample_set(
     check_settings(steps, denoise, images_per_pass, cfg)
     check_names(sampler_name, scheduler)
     check_negative(negative, cfg, sampler_name)
-    n = check_fit_of_set(model, positive, latent)
+    n = check_fit_of_set(positive, latent)
     check_negative_size(negative, n)
     run = plan_run(
         model,

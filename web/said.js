@@ -5,8 +5,10 @@
 import { app } from "../../scripts/app.js";
 import { after, resize } from "./size.js";
 import { html } from "./theta_picture.js";
+import { words } from "./words.js";
 
-const NAME = "said";
+const NAME = "said", PATCH = "CoupledModelPatch";
+const BYPASSED = 4; // a mode of the page's nodes
 const LETTER = 6, LINE = 16, MARGIN = 30; // pixels, of 11 px letters
 
 /** The lines that a text takes on a node. */
@@ -30,12 +32,15 @@ function board(node) {
     return view;
 }
 
+/** Whether a node is left out of a run that asks for it: the samplers are others', so it says so itself. */
+const omitted = ({ comfyClass, mode }) => comfyClass === PATCH && mode === BYPASSED;
+
 app.registerExtension({
     name: "Coupled.Said",
     nodeCreated(node) {
         if (!node.comfyClass?.startsWith("Coupled")) return;
         after(node, "onExecuted", ({ text }) => say(node, text?.join("\n") ?? ""));
         // A node in mid-graph that has nothing to say sends no result at all: its last note would stay.
-        if (!node.constructor.nodeData?.output_node) after(node, "onExecutionStart", () => say(node, ""));
+        if (!node.constructor.nodeData?.output_node) after(node, "onExecutionStart", () => say(node, omitted(node) ? words.bypassed : ""));
     },
 });

@@ -1,4 +1,4 @@
-/** The curve's own words, in the page's language: `curve` of locales/<language>/main.json, as the host serves it. */
+/** The curve's and the notes' own words, in the page's language: `curve` of locales/<language>/main.json, as the host serves it. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 

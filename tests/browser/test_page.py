@@ -25,6 +25,23 @@ TEMPLATES = sorted(file.stem for file in (ROOT / "example_workflows").glob("*.js
 THETA = "CoupledThetaSchedule"
 FAMILIES = [sin(12.5, 0.8), arctan(7, 0.5), step01(29), constant(0.3)]
 TEXTS = ["0, 0.25, 1", "[0.1 0.5; 0.4\n0.9]", "2, -1, 0.5, 0.4, 0.7, 0.6", "0.5"]
+BYPASS = "app.graph._nodes.find((node) => node.type === 'CoupledModelPatch').mode = 4"
+# The host's sampler in the place of the pack's, on a latent of two.
+TO_KSAMPLER = """(steps) => {
+    const find = (type) => app.graph._nodes.find((node) => node.type === type);
+    const old = find("CoupledSampler"), host = LiteGraph.createNode("KSampler");
+    app.graph.add(host);
+    host.pos = [...old.pos];
+    const set = (node, name, value) => (node.widgets.find((w) => w.name === name).value = value);
+    set(host, "steps", steps);
+    set(host, "cfg", 1);
+    set(find("EmptySD3LatentImage"), "batch_size", 2);
+    find("CoupledModelPatch").connect(0, host, 0);
+    find("CoupledTextEncode").connect(0, host, 1);
+    find("CoupledTextEncode").connect(0, host, 2);
+    find("EmptySD3LatentImage").connect(0, host, 3);
+    host.connect(0, old.getOutputNodes(0)[0], 0);
+    app.graph.remove(old) }"""
 STEPS = 4  # of sampling: enough to see that pictures come, and come again
 FIRST = ("coupled_mini", "coupled_flux_dev")  # the workflows that people open first
 # the zoom below which the classic canvas hides all text; the page fits a template into its window
@@ -357,6 +374,27 @@ def test_a_node_says_and_shows_what_it_found(canvas):
     assert (
         canvas.run("app.graph.serialize().nodes.at(-1).widgets_values ?? []") == []
     )  # a view: not saved
+
+
+SAYS = """(kind) => app.graph._nodes.find((node) => node.type === kind).widgets
+    .find(({ name }) => name === "said")?.element.textContent ?? \"\""""
+
+
+@pytest.mark.parametrize("sampler", ["CoupledSampler", "KSampler"])
+def test_a_bypassed_coupled_attention_samples_plainly_and_the_nodes_say_so(canvas, sampler):
+    canvas.open(json.loads((ROOT / "example_workflows" / "coupled_mini.json").read_text()))
+    canvas.put("CoupledSampler", steps=STEPS)
+    canvas.put("CoupledRandomSeed", steps=STEPS)
+    canvas.run(BYPASS)
+    if sampler == "KSampler":
+        canvas.run(TO_KSAMPLER, STEPS)
+    assert canvas.press_run()["status"]["status_str"] == "success"
+    assert "Bypassed" in canvas.run(SAYS, "CoupledModelPatch")
+    assert sampler == "KSampler" or "Not coupled" in canvas.run(SAYS, sampler)
+    canvas.shot(f"bypassed_{sampler}")
+    canvas.run(BYPASS.replace("4", "0"))
+    assert canvas.press_run()["status"]["status_str"] == "success"
+    assert canvas.run(SAYS, "CoupledModelPatch") == canvas.run(SAYS, sampler) == ""
 
 
 @pytest.mark.needs_host("0.24", "Nodes 2.0 shows all pictures of a batch", only="nodes2")

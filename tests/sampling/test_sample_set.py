@@ -234,6 +234,14 @@ def test_an_ordinary_run_of_the_patched_model_is_the_stock_one(
     )
 
 
+def test_a_bypassed_patch_leaves_the_stock_model(stock, positive, negative):
+    """Coupled Sampler makes of it what KSampler makes, with one noise, in any number of passes."""
+    one_noise = {**empty(), "batch_index": [0] * N}
+    plain = host_ksampler(stock, positive, negative, one_noise, "euler")
+    assert torch.equal(samples(stock, positive), plain)
+    close(samples(stock, positive, images_per_pass=1), plain)
+
+
 def test_coupling_changes_only_its_clone_and_twice_is_once(stock):
     coupled = couple(stock, constant(0.5))
     kind = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
