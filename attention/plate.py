@@ -72,10 +72,10 @@ def sample_with_plate(
     add_wrapper_with_key(kind, PLATE, run, options, is_model_options=True)
     options["transformer_options"][PLATE] = run
     callback = callback and hide_plate(callback, n)
+    ends = float(sigmas[-1]) == 0  # uni_pc writes into them
     samples = executor(
         noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs
     )
-    ends = float(sigmas[-1]) == 0
     if ends and settings.plate_1CHW is not None and denoise_mask is None:  # itself, unrounded
         samples = torch.cat((samples[:-1], settings.plate_1CHW.to(samples)))
     samples = run.finish(samples)

@@ -125,8 +125,12 @@ class PlateRun:
         found_nhw = find_region(
             contrast_NS, one_frame(x0_NCHW), self.patch, STAGES[stage - 1].threshold
         )
-        if self.known.region_nhw is not None:
-            found_nhw = found_nhw & self.known.region_nhw
+        before_nhw = self.known.region_nhw
+        if before_nhw is None:
+            before_nhw = torch.ones_like(found_nhw)
+        found_nhw = found_nhw & before_nhw
+        nothing_n = ~found_nhw.flatten(1).any(1)  # a subject that is not seen may still be there
+        found_nhw = torch.where(nothing_n[:, None, None], before_nhw, found_nhw)
         lost_n = share_of(found_nhw) > MOST
         found_nhw = self.within(found_nhw | lost_n[:, None, None])
         told = stage < len(STAGES) or self.allowed_nhw is not None
