@@ -19,6 +19,7 @@ class Block(enum.Enum):
 
     JOINT = "one softmax over text and image, the MLP after it: the mode's equation"
     BRANCHES = "the MLP parallel to the attention: Eq. 6-11"
+    ACROSS = "the image attends to the text alone, no token of which changes: the mode's equation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Architecture:
     matches: whether a diffusion model is one. arguments: names for the positional arguments that a
     DIFFUSION_MODEL wrapper sees, in their order; `per_row` are those with one row per image.
     `pooled` is among them where the family has a pooled text vector, which is mixed by theta.
-    blocks: what the host calls a kind of block -> how it merges. joint_calls: how many attentions
-    over text and image one model call makes. patch: latent pixels along a side of an image token.
-    text_key: the tokens that the model reads as its text, among those of the text encoder.
-    positions: (model, x, options) -> the positions of a picture's image tokens, [1, S, axes], in
+    blocks: what the host calls a kind of block (None: it does not say) -> how it merges.
+    joint_calls: how many attentions over text and image one model call makes. patch: latent pixels
+    along a side of an image token. text_key: the tokens that the model reads as its text, among
+    those of the text encoder. positions(model, x, options): of a picture's image tokens, [1, S, axes], in
     the form in which the host's `post_input` patch takes them; None where it takes none, so that
     pictures are always computed whole.
 
@@ -91,7 +92,7 @@ class Architecture:
     name: str
     matches: Callable[[torch.nn.Module], bool]
     arguments: tuple[str, ...]
-    blocks: Mapping[str, Block]
+    blocks: Mapping[str | None, Block]
     joint_calls: Callable[[torch.nn.Module], int]
     per_row: tuple[str, ...] = ("x", "timestep", "context", "pooled", "guidance")
     patch: int = 2

@@ -263,3 +263,58 @@ def flux2(model, x, t, background, entity, theta, mode):
     img = model.img_in(img)
     img = flux_like(model, img, img_ids, texts, (3,), lambda i: mods, lambda i: single, theta, mode)
     return rearrange(model.final_layer(img, vec), "b (h w) c -> b c h w", h=h, w=w)
+
+
+def mixed_pooled(background, entity, theta):
+    """The pooled vector of both texts."""
+    vectors = [values["pooled_output"] for _, values in (background, entity)]
+    return (1 - theta) * vectors[0] + theta * vectors[1]
+
+
+@torch.no_grad()
+def stable_diffusion_35(model, x, t, background, entity, theta, mode):
+    pooled = mixed_pooled(background, entity, theta)
+    vec = model.t_embedder(t, dtype=x.dtype) + model.y_embedder(pooled)
+    img = model.x_embedder(x) + model.cropped_pos_embed(x.shape[-2:])
+    texts = [model.context_embedder(text) for text, _ in (background, entity)]
+    for block in model.joint_blocks:
+        *texts, img = sd3_block(block, texts, img, vec, theta, mode)
+    return unpatched_last(model.final_layer(img, vec), x)
+
+
+def sd3_block(block, texts, img, vec, theta, mode):
+    of_text, of_img = block.context_block, block.x_block
+    heads, own = of_img.attn.num_heads, None
+    parts, kept = [], []
+
+    def split(t):
+        return rearrange(t.flatten(2), "b l (h d) -> b h l d", h=heads)
+
+    for x in (*texts, img):
+        mine = of_img if x is img else of_text
+        if x is img and of_img.x_block_self_attn:
+            qkv_joint, qkv_own, rest = mine.pre_attention_x(x, vec)
+            q, k, v = (split(t) for t in qkv_own)
+            own = (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(-1) @ v
+            own = rearrange(own, "b h l d -> b l (h d)")
+        else:
+            qkv_joint, rest = mine.pre_attention(x, vec)
+        parts.append([split(t) for t in qkv_joint])
+        kept.append(rest)
+    *attended, a_img = joined(parts, theta, mode)
+    if of_text.pre_only:
+        texts = [None, None]
+    else:
+        texts = [
+            of_text.post_attention(a, *rest) for a, rest in zip(attended, kept[:2], strict=True)
+        ]
+    if own is None:
+        return *texts, of_img.post_attention(a_img, *kept[2])
+    return *texts, of_img.post_attention_x(a_img, own, *kept[2])
+
+
+def unpatched_last(tokens, x):
+    """As unpatched, for tokens whose channels come last."""
+    h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
+    out = rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=h, w=w, p=2, q=2)
+    return out[..., : x.shape[-2], : x.shape[-1]]

@@ -34,6 +34,8 @@ class Tiny:
         settings = kind({**self.config, "dtype": torch.float32})
         model = settings.get_model({}, "", torch.device("cpu"))
         fill(model.diffusion_model, seed, gain)
+        if isinstance(getattr(model.diffusion_model, "pos_embed", None), torch.Tensor):
+            model.diffusion_model.pos_embed.normal_(generator=torch.Generator().manual_seed(seed))
         cpu = torch.device("cpu")
         return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 
@@ -193,5 +195,28 @@ KREA2 = Tiny(
     width=96,
     latent=(16, 1, 9, 13),
 )
+SD3 = Tiny(
+    "Stable Diffusion 3.5",
+    "SD3",
+    {
+        "in_channels": 16,
+        "patch_size": 2,
+        "depth": 2,
+        "input_size": None,
+        "adm_in_channels": 24,
+        "context_embedder_config": {
+            "target": "torch.nn.Linear",
+            "params": {"in_features": 32, "out_features": 128},
+        },
+        "num_patches": 256,
+        "pos_embed_max_size": 16,
+        "pos_embed_scaling_factor": None,
+        "qk_norm": "rms",
+        "x_block_self_attn_layers": [0],
+    },
+    width=32,
+    latent=(16, 9, 13),
+    pooled=24,
+)
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2]
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3]
