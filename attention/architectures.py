@@ -36,11 +36,13 @@ class Place:
 @dataclasses.dataclass(frozen=True)
 class Turn:
     """A rotation of the queries and keys of some of the tokens [bg | ent | img], as the host's
-    EmbedND gives it for one position, [B or 1, 1, 1, ...].
+    EmbedND gives it for one position, [B or 1, 1, 1, D/2, 2, 2]. split_half: numbers i and D/2 + i
+    turn together, not 2i and 2i + 1.
     """
 
     tokens: slice
     rotation: torch.Tensor
+    split_half: bool = False
 
 
 def turn_none(model: Any, place: Place) -> tuple[Turn, ...]:
@@ -87,7 +89,7 @@ class Architecture:
     name: str
     matches: Callable[[torch.nn.Module], bool]
     arguments: tuple[str, ...]
-    blocks: Mapping[str, Block]
+    blocks: Mapping[str | None, Block]
     joint_calls: Callable[[torch.nn.Module], int]
     per_row: tuple[str, ...] = ("x", "timestep", "context", "pooled", "guidance")
     patch: int = 2
