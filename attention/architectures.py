@@ -38,11 +38,13 @@ class Place:
 @dataclasses.dataclass(frozen=True)
 class Turn:
     """A rotation of the queries and keys of some of the tokens [bg | ent | img], as the host's
-    EmbedND gives it for one position, [B or 1, 1, 1, ...].
+    EmbedND gives it for one position, [B or 1, 1, 1, D/2, 2, 2]. split_half: numbers i and D/2 + i
+    turn together, not 2i and 2i + 1.
     """
 
     tokens: slice
     rotation: torch.Tensor
+    split_half: bool = False
 
 
 def turn_none(model: Any, place: Place) -> tuple[Turn, ...]:
@@ -71,9 +73,9 @@ class Architecture:
     blocks: what the host calls a kind of block (None: it does not say) -> how it merges.
     joint_calls: how many attentions over text and image one model call makes. patch: latent pixels
     along a side of an image token. text_key: the tokens that the model reads as its text, among
-    those of the text encoder. positions(model, x, options): of a picture's image tokens, [1, S, axes], in
-    the form in which the host's `post_input` patch takes them; None where it takes none, so that
-    pictures are always computed whole.
+    those of the text encoder. positions(model, x, options): of a picture's image tokens,
+    [1, S, axes], in the form in which the host's `post_input` patch takes them; None where it takes
+    none, so that pictures are always computed whole.
 
     The text comes first, [bg | ent | img]. What a text is in the company of the other must be what
     it is alone, which these see to:

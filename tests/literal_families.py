@@ -12,6 +12,8 @@ import torch
 from comfy.ldm.common_dit import pad_to_patch_size
 from comfy.ldm.flux.layers import timestep_embedding
 from comfy.ldm.flux.math import apply_rope
+from comfy.ldm.ideogram4.model import _apply_rope_split_half1, _split_half_rope_matrix
+from comfy.text_encoders.llama import precompute_freqs_cis
 from einops import rearrange
 from torch.nn import functional as F
 
@@ -203,6 +205,50 @@ def krea_block(block, streams, vec, pes, theta, mode):
     for x, y, a in zip(streams, moved, joined(parts, theta, mode), strict=True):
         x = x + gate1 * attn.wo(a * attn.gate(y).sigmoid())
         outs.append(x + gate2 * block.mlp((1 + scale2) * block.postnorm(x) + shift2))
+    return outs
+
+
+@torch.no_grad()
+def ideogram_4(model, x, t, background, entity, theta, mode):
+    h, w = x.shape[-2:]
+    tokens = model._img_to_tokens(x)
+    mark = model.embed_image_indicator.weight
+    texts = [
+        model.llm_cond_proj(model.llm_cond_norm(text)) + mark[0] for text, _ in (background, entity)
+    ]
+    img = model.input_proj(tokens) + mark[1]
+    vec = F.silu(model.adaln_proj(model.t_embedding(1 - t, dtype=x.dtype)))[:, None]
+    places = [torch.arange(text.shape[1]).float().expand(3, -1) for text in texts]
+    places.append(model._image_position_ids(h, w, "cpu").T)
+    pes = [ideogram_rotation(model, place) for place in places]
+    streams = (*texts, img)
+    for block in model.layers:
+        streams = ideogram_block(block, streams, vec, pes, theta, mode)
+    return -model._tokens_to_img(model.final_layer(streams[2], vec), h, w)
+
+
+def ideogram_rotation(model, place):
+    freqs = precompute_freqs_cis(
+        model.head_dim, place, model.rope_theta,
+        rope_dims=model.mrope_section, interleaved_mrope=True,
+    )  # fmt: skip
+    return _split_half_rope_matrix(freqs)
+
+
+def ideogram_block(block, streams, vec, pes, theta, mode):
+    scale1, gate1, scale2, gate2 = block.adaln_modulation(vec).chunk(4, -1)
+    attn, parts = block.attention, []
+    for x, pe in zip(streams, pes, strict=True):
+        qkv = attn.qkv(block.attention_norm1(x) * (1 + scale1))
+        q, k, v = rearrange(qkv, "b l (n h d) -> n b l h d", n=3, h=attn.num_heads)
+        q = _apply_rope_split_half1(attn.norm_q(q), pe)
+        k = _apply_rope_split_half1(attn.norm_k(k), pe)
+        parts.append([y.transpose(1, 2) for y in (q, k, v)])
+    outs = []
+    for x, a in zip(streams, joined(parts, theta, mode), strict=True):
+        x = x + gate1.tanh() * block.attention_norm2(attn.o(a))
+        y = block.feed_forward(block.ffn_norm1(x) * (1 + scale2))
+        outs.append(x + gate2.tanh() * block.ffn_norm2(y))
     return outs
 
 

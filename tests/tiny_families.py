@@ -31,7 +31,9 @@ class Tiny:
 
     def model(self, seed: int = 0, gain: float = 1.0) -> comfy.model_patcher.ModelPatcher:
         kind = getattr(comfy.supported_models, self.kind)
-        settings = kind({**self.config, "dtype": torch.float32})
+        config = {**self.config, "dtype": torch.float32}
+        settings = kind(config)
+        settings.unet_config.update(config)  # not the sizes that the class knows
         model = settings.get_model({}, "", torch.device("cpu"))
         fill(model.diffusion_model, seed, gain)
         if isinstance(getattr(model.diffusion_model, "pos_embed", None), torch.Tensor):
@@ -218,5 +220,24 @@ SD3 = Tiny(
     latent=(16, 9, 13),
     pooled=24,
 )
+IDEOGRAM4 = Tiny(
+    "Ideogram 4",
+    "Ideogram4",
+    {
+        "image_model": "ideogram4",
+        "in_channels": 128,
+        "num_layers": 2,
+        "num_attention_heads": 4,
+        "attention_head_dim": 16,
+        "intermediate_size": 96,
+        "adaln_dim": 32,
+        "llm_features_dim": 32,
+        "rope_theta": 10000,
+        "mrope_section": [4, 2, 2],
+        "norm_eps": 1e-5,
+    },
+    width=32,
+    latent=(128, 5, 7),
+)
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3]
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, IDEOGRAM4]
