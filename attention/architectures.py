@@ -19,6 +19,7 @@ class Block(enum.Enum):
 
     JOINT = "one softmax over text and image, the MLP after it: the mode's equation"
     BRANCHES = "the MLP parallel to the attention: Eq. 6-11"
+    ACROSS = "the image attends to the text alone, no token of which changes: the mode's equation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +38,13 @@ class Place:
 @dataclasses.dataclass(frozen=True)
 class Turn:
     """A rotation of the queries and keys of some of the tokens [bg | ent | img], as the host's
-    EmbedND gives it for one position, [B or 1, 1, 1, ...].
+    EmbedND gives it for one position, [B or 1, 1, 1, D/2, 2, 2]. split_half: numbers i and D/2 + i
+    turn together, not 2i and 2i + 1.
     """
 
     tokens: slice
     rotation: torch.Tensor
+    split_half: bool = False
 
 
 def turn_none(model: Any, place: Place) -> tuple[Turn, ...]:
@@ -67,12 +70,12 @@ class Architecture:
     matches: whether a diffusion model is one. arguments: names for the positional arguments that a
     DIFFUSION_MODEL wrapper sees, in their order; `per_row` are those with one row per image.
     `pooled` is among them where the family has a pooled text vector, which is mixed by theta.
-    blocks: what the host calls a kind of block -> how it merges. joint_calls: how many attentions
-    over text and image one model call makes. patch: latent pixels along a side of an image token.
-    text_key: the tokens that the model reads as its text, among those of the text encoder.
-    positions: (model, x, options) -> the positions of a picture's image tokens, [1, S, axes], in
-    the form in which the host's `post_input` patch takes them; None where it takes none, so that
-    pictures are always computed whole.
+    blocks: what the host calls a kind of block (None: it does not say) -> how it merges.
+    joint_calls: how many attentions over text and image one model call makes. patch: latent pixels
+    along a side of an image token. text_key: the tokens that the model reads as its text, among
+    those of the text encoder. positions(model, x, options): of a picture's image tokens,
+    [1, S, axes], in the form in which the host's `post_input` patch takes them; None where it takes
+    none, so that pictures are always computed whole.
 
     The text comes first, [bg | ent | img]. What a text is in the company of the other must be what
     it is alone, which these see to:
@@ -91,7 +94,7 @@ class Architecture:
     name: str
     matches: Callable[[torch.nn.Module], bool]
     arguments: tuple[str, ...]
-    blocks: Mapping[str, Block]
+    blocks: Mapping[str | None, Block]
     joint_calls: Callable[[torch.nn.Module], int]
     per_row: tuple[str, ...] = ("x", "timestep", "context", "pooled", "guidance")
     patch: int = 2

@@ -18,8 +18,7 @@ from .plate_run import PLATE, PlateRun
 from .positions import PlaceTexts, check_placed, place_texts
 from .strips import Strips
 from .texts import Texts, read_texts
-
-WRAPPERS = "coupled"  # our key among a model's wrappers
+from .wrapped import WRAPPERS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,14 +146,14 @@ def prepare_call(
     if architecture.text_positions is not None:
         call.texts = place_texts(architecture, model, named["x"], texts.streams)
         options = call.texts.add_to(options)
+    image = count_tokens(call.named["x"], architecture.patch)
     call.attention = CoupledAttention(
         architecture=architecture,
         streams=texts.streams,
         refiners=architecture.refiners(model),
         rows=len(texts.context),
-        turns=architecture.turns(
-            model, find_place(texts, count_tokens(named["x"], architecture.patch))
-        ),
+        image=image,
+        turns=architecture.turns(model, find_place(texts, image)),
         previous=options.get(OVERRIDE),
         mode=coupled.mode,
         theta_B11=texts.theta_B11,

@@ -34,7 +34,8 @@ class BlockAttention:
     previous: another pack's override, if any; then every attention inside goes through it.
     calls: counts the joint attentions, for check_joint_calls. refiners: how many attentions over
     the text alone come before them, `refined` counts those; rows: B, by which they are known.
-    turns: of queries and keys, to where their tokens would be alone.
+    turns: of queries and keys, to where their tokens would be alone. image: image tokens of a row,
+    without those of references; known where the host does not say what kind of block calls.
     """
 
     architecture: Architecture
@@ -45,6 +46,7 @@ class BlockAttention:
     rows: int = 0
     refined: Counter = dataclasses.field(default_factory=Counter)
     turns: Sequence[Turn] = ()
+    image: int = 0
 
     def __call__(
         self,
@@ -91,13 +93,19 @@ class BlockAttention:
         return {**options, OVERRIDE: self.previous} if self.previous else options
 
     def joint_block(self, q, k, skip_reshape: bool, options: dict) -> Block | None:
-        """The kind of block if this is its attention over [bg | ent | img]; None if it is one that
-        another pack added.
+        """The kind of block if this is its attention over [bg | ent | img]; None if it is one of
+        the image alone, or that another pack added.
         """
-        length = q.shape[2 if skip_reshape else 1]
-        if q.shape != k.shape or length <= self.streams.text:
+        axis = 2 if skip_reshape else 1
+        length, text = q.shape[axis], self.streams.text
+        blocks = self.architecture.blocks
+        if blocks.get(None) is Block.ACROSS:
+            return Block.ACROSS if k.shape[axis] == text else None
+        if q.shape != k.shape or length <= text:
             return None
-        return self.architecture.blocks.get(options.get("block_type"))
+        if None in blocks:
+            return blocks[None] if length == text + self.image else None
+        return blocks.get(options.get("block_type"))
 
     def is_refiner(self, q, k, skip_reshape: bool) -> bool:
         """Whether this is one of the attentions over the text alone, [bg | ent] of all rows."""

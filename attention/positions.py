@@ -53,19 +53,28 @@ def counted(tokens: int, axes: int, on: Sequence[int], start: int = 0) -> torch.
 
 def turn_tokens(x_BHLD: torch.Tensor, turns: Sequence[Turn]) -> torch.Tensor:
     """Queries or keys, some turned further by the host's own rotation."""
-    from comfy.ldm.flux.math import apply_rope1
-
     x_BHLD = x_BHLD.clone()
     for turn in turns:
-        part = x_BHLD[:, :, turn.tokens]
-        x_BHLD[:, :, turn.tokens] = apply_rope1(part, turn.rotation)
+        x_BHLD[:, :, turn.tokens] = rotate(x_BHLD[:, :, turn.tokens], turn)
     return x_BHLD
+
+
+def rotate(x_BHLD: torch.Tensor, turn: Turn) -> torch.Tensor:
+    from comfy.ldm.flux.math import apply_rope1
+
+    if not turn.split_half:
+        return apply_rope1(x_BHLD, turn.rotation)
+    pairs_BHLD = x_BHLD.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    turned_BHLD = apply_rope1(pairs_BHLD, turn.rotation)
+    return turned_BHLD.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
 
 
 def turn_image(x_BHLD: torch.Tensor, turns: Sequence[Turn], s: Streams) -> torch.Tensor:
     """The same, of the image tokens alone."""
     own = [turn for turn in turns if turn.tokens.start >= s.text]
-    moved = [Turn(slice(turn.tokens.start - s.text, None), turn.rotation) for turn in own]
+    moved = [
+        dataclasses.replace(turn, tokens=slice(turn.tokens.start - s.text, None)) for turn in own
+    ]
     return turn_tokens(x_BHLD, moved) if moved else x_BHLD
 
 

@@ -12,6 +12,8 @@ import torch
 from comfy.ldm.common_dit import pad_to_patch_size
 from comfy.ldm.flux.layers import timestep_embedding
 from comfy.ldm.flux.math import apply_rope
+from comfy.ldm.ideogram4.model import _apply_rope_split_half1, _split_half_rope_matrix
+from comfy.text_encoders.llama import precompute_freqs_cis
 from einops import rearrange
 from torch.nn import functional as F
 
@@ -207,6 +209,50 @@ def krea_block(block, streams, vec, pes, theta, mode):
 
 
 @torch.no_grad()
+def ideogram_4(model, x, t, background, entity, theta, mode):
+    h, w = x.shape[-2:]
+    tokens = model._img_to_tokens(x)
+    mark = model.embed_image_indicator.weight
+    texts = [
+        model.llm_cond_proj(model.llm_cond_norm(text)) + mark[0] for text, _ in (background, entity)
+    ]
+    img = model.input_proj(tokens) + mark[1]
+    vec = F.silu(model.adaln_proj(model.t_embedding(1 - t, dtype=x.dtype)))[:, None]
+    places = [torch.arange(text.shape[1]).float().expand(3, -1) for text in texts]
+    places.append(model._image_position_ids(h, w, "cpu").T)
+    pes = [ideogram_rotation(model, place) for place in places]
+    streams = (*texts, img)
+    for block in model.layers:
+        streams = ideogram_block(block, streams, vec, pes, theta, mode)
+    return -model._tokens_to_img(model.final_layer(streams[2], vec), h, w)
+
+
+def ideogram_rotation(model, place):
+    freqs = precompute_freqs_cis(
+        model.head_dim, place, model.rope_theta,
+        rope_dims=model.mrope_section, interleaved_mrope=True,
+    )  # fmt: skip
+    return _split_half_rope_matrix(freqs)
+
+
+def ideogram_block(block, streams, vec, pes, theta, mode):
+    scale1, gate1, scale2, gate2 = block.adaln_modulation(vec).chunk(4, -1)
+    attn, parts = block.attention, []
+    for x, pe in zip(streams, pes, strict=True):
+        qkv = attn.qkv(block.attention_norm1(x) * (1 + scale1))
+        q, k, v = rearrange(qkv, "b l (n h d) -> n b l h d", n=3, h=attn.num_heads)
+        q = _apply_rope_split_half1(attn.norm_q(q), pe)
+        k = _apply_rope_split_half1(attn.norm_k(k), pe)
+        parts.append([y.transpose(1, 2) for y in (q, k, v)])
+    outs = []
+    for x, a in zip(streams, joined(parts, theta, mode), strict=True):
+        x = x + gate1.tanh() * block.attention_norm2(attn.o(a))
+        y = block.feed_forward(block.ffn_norm1(x) * (1 + scale2))
+        outs.append(x + gate2.tanh() * block.ffn_norm2(y))
+    return outs
+
+
+@torch.no_grad()
 def qwen_image(model, x, t, background, entity, theta, mode):
     img, img_ids, _ = model.process_img(x)
     h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
@@ -263,3 +309,58 @@ def flux2(model, x, t, background, entity, theta, mode):
     img = model.img_in(img)
     img = flux_like(model, img, img_ids, texts, (3,), lambda i: mods, lambda i: single, theta, mode)
     return rearrange(model.final_layer(img, vec), "b (h w) c -> b c h w", h=h, w=w)
+
+
+def mixed_pooled(background, entity, theta):
+    """The pooled vector of both texts."""
+    vectors = [values["pooled_output"] for _, values in (background, entity)]
+    return (1 - theta) * vectors[0] + theta * vectors[1]
+
+
+@torch.no_grad()
+def stable_diffusion_35(model, x, t, background, entity, theta, mode):
+    pooled = mixed_pooled(background, entity, theta)
+    vec = model.t_embedder(t, dtype=x.dtype) + model.y_embedder(pooled)
+    img = model.x_embedder(x) + model.cropped_pos_embed(x.shape[-2:])
+    texts = [model.context_embedder(text) for text, _ in (background, entity)]
+    for block in model.joint_blocks:
+        *texts, img = sd3_block(block, texts, img, vec, theta, mode)
+    return unpatched_last(model.final_layer(img, vec), x)
+
+
+def sd3_block(block, texts, img, vec, theta, mode):
+    of_text, of_img = block.context_block, block.x_block
+    heads, own = of_img.attn.num_heads, None
+    parts, kept = [], []
+
+    def split(t):
+        return rearrange(t.flatten(2), "b l (h d) -> b h l d", h=heads)
+
+    for x in (*texts, img):
+        mine = of_img if x is img else of_text
+        if x is img and of_img.x_block_self_attn:
+            qkv_joint, qkv_own, rest = mine.pre_attention_x(x, vec)
+            q, k, v = (split(t) for t in qkv_own)
+            own = (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(-1) @ v
+            own = rearrange(own, "b h l d -> b l (h d)")
+        else:
+            qkv_joint, rest = mine.pre_attention(x, vec)
+        parts.append([split(t) for t in qkv_joint])
+        kept.append(rest)
+    *attended, a_img = joined(parts, theta, mode)
+    if of_text.pre_only:
+        texts = [None, None]
+    else:
+        texts = [
+            of_text.post_attention(a, *rest) for a, rest in zip(attended, kept[:2], strict=True)
+        ]
+    if own is None:
+        return *texts, of_img.post_attention(a_img, *kept[2])
+    return *texts, of_img.post_attention_x(a_img, own, *kept[2])
+
+
+def unpatched_last(tokens, x):
+    """As unpatched, for tokens whose channels come last."""
+    h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
+    out = rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=h, w=w, p=2, q=2)
+    return out[..., : x.shape[-2], : x.shape[-1]]

@@ -31,9 +31,13 @@ class Tiny:
 
     def model(self, seed: int = 0, gain: float = 1.0) -> comfy.model_patcher.ModelPatcher:
         kind = getattr(comfy.supported_models, self.kind)
-        settings = kind({**self.config, "dtype": torch.float32})
+        config = {**self.config, "dtype": torch.float32}
+        settings = kind(config)
+        settings.unet_config.update(config)  # not the sizes that the class knows
         model = settings.get_model({}, "", torch.device("cpu"))
         fill(model.diffusion_model, seed, gain)
+        if isinstance(getattr(model.diffusion_model, "pos_embed", None), torch.Tensor):
+            model.diffusion_model.pos_embed.normal_(generator=torch.Generator().manual_seed(seed))
         cpu = torch.device("cpu")
         return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 
@@ -193,5 +197,47 @@ KREA2 = Tiny(
     width=96,
     latent=(16, 1, 9, 13),
 )
+SD3 = Tiny(
+    "Stable Diffusion 3.5",
+    "SD3",
+    {
+        "in_channels": 16,
+        "patch_size": 2,
+        "depth": 2,
+        "input_size": None,
+        "adm_in_channels": 24,
+        "context_embedder_config": {
+            "target": "torch.nn.Linear",
+            "params": {"in_features": 32, "out_features": 128},
+        },
+        "num_patches": 256,
+        "pos_embed_max_size": 16,
+        "pos_embed_scaling_factor": None,
+        "qk_norm": "rms",
+        "x_block_self_attn_layers": [0],
+    },
+    width=32,
+    latent=(16, 9, 13),
+    pooled=24,
+)
+IDEOGRAM4 = Tiny(
+    "Ideogram 4",
+    "Ideogram4",
+    {
+        "image_model": "ideogram4",
+        "in_channels": 128,
+        "num_layers": 2,
+        "num_attention_heads": 4,
+        "attention_head_dim": 16,
+        "intermediate_size": 96,
+        "adaln_dim": 32,
+        "llm_features_dim": 32,
+        "rope_theta": 10000,
+        "mrope_section": [4, 2, 2],
+        "norm_eps": 1e-5,
+    },
+    width=32,
+    latent=(128, 5, 7),
+)
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2]
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, IDEOGRAM4]

@@ -7,11 +7,23 @@ import torch
 from ..architectures import Architecture, uncompiled
 from .chroma import CHROMA
 from .flux import FLUX1, FLUX2
+from .ideogram4 import IDEOGRAM4
 from .krea2 import KREA2
 from .lumina import LUMINA2, Z_IMAGE
 from .qwen import QWEN_IMAGE
+from .sd3 import SD3
 
-ARCHITECTURES = (FLUX1, FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2)
+ARCHITECTURES = (
+    FLUX1,
+    FLUX2,
+    QWEN_IMAGE,
+    CHROMA,
+    Z_IMAGE,
+    LUMINA2,
+    KREA2,
+    SD3,
+    IDEOGRAM4,
+)
 
 
 def architecture_of(model: torch.nn.Module) -> Architecture:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from ..architectures import Architecture, Block
+from ..region import one_frame
 
 
 def is_krea2(model: torch.nn.Module) -> bool:
@@ -22,6 +23,11 @@ def count_refiners(model: Any) -> int:
     return len(model.txtfusion.refiner_blocks)
 
 
+def positions(model: Any, x: torch.Tensor, options: dict) -> torch.Tensor:
+    """As the host's own patchify gives them."""
+    return model.process_img(one_frame(x)[:1])[1]
+
+
 KREA2 = Architecture(
     "Krea 2",
     is_krea2,
@@ -29,6 +35,6 @@ KREA2 = Architecture(
     blocks={"single": Block.JOINT},
     joint_calls=count_blocks,
     per_row=("x", "timestep", "context"),
-    text_key="qwen3vl_4b",
+    positions=positions,
     refiners=count_refiners,
 )
