@@ -136,8 +136,8 @@ class CoupledSplitPrompts(io.ComfyNode):
             category="coupled/prompts",
             description=(
                 "Splits a set of prompts into the background that they share and the entity of each"
-                " one. Connect Preview as Text to read the result. You can also type both by hand"
-                " into Encode Coupled Prompts."
+                " one, and shows both on the node. You can also type them by hand into Encode"
+                " Coupled Prompts."
             ),
             search_aliases=[
                 "coupled prompts",
@@ -194,10 +194,16 @@ class CoupledSplitPrompts(io.ComfyNode):
         split = split_prompts(prompts, method or {})
         outputs = (split.background, "\n".join(split.entities), "\n".join(split.prompts))
         warning = find_misplaced_place(split)
-        if not warning:
-            return io.NodeOutput(*outputs)
-        logging.warning("Coupled: Split Prompts: %s", warning)
-        return io.NodeOutput(*outputs, ui=ui.PreviewText(warning))
+        if warning:
+            logging.warning("Coupled: Split Prompts: %s", warning)
+        return io.NodeOutput(*outputs, ui=ui.PreviewText(describe_split(split, warning)))
+
+
+def describe_split(split: SplitPrompts, warning: str | None) -> str:
+    """What was found, for the node: a warning, the background, and each image's entity."""
+    entities = [f"{i}: {entity}" for i, entity in enumerate(split.entities, 1)]
+    found = "\n".join([f"Background: {split.background}", *entities])
+    return f"{warning}\n{found}" if warning else found
 
 
 def split_prompts(text: str, choice: dict) -> SplitPrompts:

@@ -61,8 +61,19 @@ def test_a_place_that_went_to_the_entities_is_said_on_the_node_and_in_the_log(ca
     assert result.args[0] == "At sunset."
     [shown] = result.ui.as_dict()["text"]
     assert "same words in every prompt" in shown and "'At sunset.'" in shown
-    assert shown in caplog.text
-    assert CoupledSplitPrompts.execute(PAPER_PROMPTS, {"method": "rules"}).ui is None
+    warning, found = shown.split("\n", 1)
+    assert warning in caplog.text
+    assert found.splitlines()[0] == "Background: At sunset."
+    assert len(found.splitlines()) == 3
+
+
+def test_the_node_shows_what_it_found():
+    [shown] = CoupledSplitPrompts.execute(PAPER_PROMPTS, {"method": "rules"}).ui.as_dict()["text"]
+    assert shown.splitlines() == [
+        "Background: A vibrant meadow under a clear blue sky, bathed in sunlight.",
+        "1: An eagle soars gracefully.",
+        "2: A red fox runs.",
+    ]
 
 
 def test_by_model_folder(models):
