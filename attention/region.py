@@ -24,9 +24,11 @@ class Stage:
 
 
 # Loosely first, so that little is computed beside the subject; tightly when it has its shape.
-STAGES = (Stage(noise=0.96, threshold=0.15), Stage(noise=0.75, threshold=1.2))
+STAGES = (Stage(noise=0.96, threshold=0.15), Stage(noise=0.65, threshold=1.2))
 MARGIN = 1  # tokens around what was found
-COARSE = 16  # tokens of a side: where it has fewer, one is too much of a picture for a margin
+# Tokens of a side: where it has fewer, one is too much of a picture for a margin, and half of the
+# threshold takes its place: feet, wheels and shadows were cut without.
+COARSE = 16
 MOST = 0.85  # of a picture: where more differs, subject and background cannot be told apart
 MIN_DIFFERENCE = 1e-4  # mean squared difference of latents (deviation 1) that is surely none
 # A picture's shorter side is smoothed over this share of it, and over 3 latent pixels at least.
@@ -59,8 +61,9 @@ def find_region(
     if contrast_NS is not None:
         contrast_N1HW = spread_over_pixels(contrast_NS, *x0_NCHW.shape[-2:], patch)
         score_N1HW = score_N1HW + standardize(contrast_N1HW)
-    found_nhw = tokens_of(score_N1HW[:-1, 0] > threshold, patch)
-    return widen(found_nhw, MARGIN) if min(found_nhw.shape[1:]) >= COARSE else found_nhw
+    coarse = min(x0_NCHW.shape[-2:]) < COARSE * patch
+    found_nhw = tokens_of(score_N1HW[:-1, 0] > threshold / (2 if coarse else 1), patch)
+    return found_nhw if coarse else widen(found_nhw, MARGIN)
 
 
 def tokens_of(pixels_nHW: torch.Tensor, patch: int) -> torch.Tensor:

@@ -194,7 +194,7 @@ def literal_local(
         x0 = torch.cat(x0)
         if parted:
             last = float(after) == 0
-            due = 2 if last or sigma <= 0.75 * parted else 1 if sigma <= 0.96 * parted else 0
+            due = 2 if last or sigma <= 0.65 * parted else 1 if sigma <= 0.96 * parted else 0
             if due > decided:
                 decided = due
                 found = [
@@ -229,9 +229,11 @@ def region(contrast_S, x0_CHW, plate_CHW):
     ]
     score = sum((s - s.mean()) / s.std(ddof=1) for s in (attended, np.log(np.array(spots) + 1e-4)))
     found = []
+    coarse = min(H, W) < 32
     for threshold in (0.15, 1.2):
+        threshold = threshold / 2 if coarse else threshold
         hit = (score > threshold).reshape(H // 2, 2, W // 2, 2).any((1, 3))
-        around = 3 if min(hit.shape) >= 16 else 1
+        around = 1 if coarse else 3
         found.append(torch.from_numpy(binary_dilation(hit, np.ones((around, around)))))
     return found
 
