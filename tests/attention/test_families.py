@@ -1,9 +1,11 @@
 """Every family that can be coupled, on the host's own model class: what each must hold."""
 
+import dataclasses
+
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
-from tiny_families import CHROMA, FAMILIES, QWEN_IMAGE, SD3
+from tiny_families import ANIMA, CHROMA, FAMILIES, QWEN_IMAGE, SD3
 
 from coupled.attention import couple_conditioning, select_images
 from coupled.attention.call import WRAPPERS
@@ -243,3 +245,27 @@ def test_the_users_distilled_guidance_is_not_given_to_a_family_that_has_its_own(
         for guidance in (None, 3.5)
     ]
     assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("tiny", [ANIMA], ids=["Anima"])
+@pytest.mark.parametrize("theta", [1e-9, 1 - 1e-9])
+def test_a_text_as_long_as_the_image_is_not_taken_for_it(tiny, model, theta):
+    """Both texts have 512 + 512 tokens, the image 32 × 32."""
+    square = dataclasses.replace(tiny, latent=(16, 1, 64, 64))
+    background, entities = texts_of(tiny, (3, 9))
+    out = square.sample(
+        couple(model, constant(theta), "exact"), couple_conditioning(background, entities), steps=1
+    )
+    for i, entity in enumerate(entities):
+        alone = square.sample(model, background if theta < 0.5 else entity, steps=1)
+        assert relative_error(out[i : i + 1], alone) <= 2e-5
+
+
+@pytest.mark.parametrize("tiny", [ANIMA], ids=["Anima"])
+def test_texts_past_what_the_host_fills_up_to_do_not_see_each_others_length(tiny, model):
+    background, entities = texts_of(tiny, (560, 4, 530))
+    out = tiny.sample(
+        couple(model, constant(1.0), "exact"), couple_conditioning(background, entities), steps=1
+    )
+    for i, entity in enumerate(entities):
+        assert relative_error(out[i : i + 1], tiny.sample(model, entity, steps=1)) <= 2e-5
