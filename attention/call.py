@@ -17,7 +17,7 @@ from .partly import Positions, cut_call, spread_out
 from .plate_run import PLATE, PlateRun
 from .positions import PlaceTexts, check_placed, place_texts
 from .strips import Strips
-from .texts import Texts, read_texts, sigma_of
+from .texts import Texts, read_texts
 from .wrapped import WRAPPERS
 
 
@@ -126,11 +126,7 @@ def prepare_call(
     )
     is_coupled = has_background(kwargs)
     probe = None
-    if (
-        plate is not None
-        and texts.theta_B11 is not None
-        and plate.is_due(sigma_of(named["options"]))
-    ):
+    if plate is not None and texts.theta_B11 is not None and plate.is_due():
         probe = ContrastProbe()
     text = named["context"].shape[1] - kwargs.get(BACKGROUND_TOKENS, 0)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}

@@ -8,7 +8,6 @@ from .architectures import Architecture
 from .override import OVERRIDE
 from .plate_run import PlateRun
 from .strips import Injection, Layout, choose_width, cost_of_strips, make_strips
-from .texts import sigma_of
 
 
 def choose_layout(
@@ -30,7 +29,7 @@ def choose_layout(
         return None
     region_nS = region_nhw.flatten(1).to(x_BCHW.device)
     n, S = region_nS.shape
-    if plate.is_due(sigma_of(named["options"])):  # whole pictures are looked at
+    if plate.is_due():  # whole pictures are looked at
         return Injection(region_nS)
     width = choose_width(plate.known.widest, n, text, S)
     reason = plate.obstacle or find_obstacle(executor, named, kwargs)

@@ -72,10 +72,11 @@ def sample_with_plate(
     add_wrapper_with_key(kind, PLATE, run, options, is_model_options=True)
     options["transformer_options"][PLATE] = run
     callback = callback and hide_plate(callback, n)
+    ends = float(sigmas[-1]) == 0  # uni_pc writes into them
     samples = executor(
         noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs
     )
-    if settings.plate_1CHW is not None and denoise_mask is None:  # the picture itself, unrounded
+    if ends and settings.plate_1CHW is not None and denoise_mask is None:  # itself, unrounded
         samples = torch.cat((samples[:-1], settings.plate_1CHW.to(samples)))
     samples = run.finish(samples)
     report = options["transformer_options"].get(REPORT)
@@ -105,7 +106,7 @@ def start_run(
         keeps_more_nHW = (mask[:-1] < mask[-1:]).flatten(1, -3).any(1)
         own_nhw = tokens_of(keeps_more_nHW, patch).to(device)
     if settings.plate_1CHW is not None:
-        check_plate(settings.plate_1CHW, noise_NCHW)
+        check_plate(settings.plate_1CHW, noise_NCHW, sigmas)
         x0_1CHW = model.model.process_latent_in(settings.plate_1CHW.float())
         sampling = model.get_model_object("model_sampling")
         picture = Picture(x0_1CHW, noise_NCHW[-1:], sampling)
@@ -123,8 +124,15 @@ def check_regions(regions_nHW: torch.Tensor, n: int) -> None:
         )
 
 
-def check_plate(plate_1CHW: torch.Tensor, noise_NCHW: torch.Tensor) -> None:
-    """ValueError unless the user's plate is one latent of the images' size."""
+def check_plate(plate_1CHW: torch.Tensor, noise_NCHW: torch.Tensor, sigmas: torch.Tensor) -> None:
+    """ValueError unless the user's plate is one latent of the images' size, and the run adds the
+    noise that the plate gets too.
+    """
+    if not noise_NCHW.any() and float(sigmas[0]) > 0:
+        raise ValueError(
+            "A run that goes on from leftover noise does not know which noise it is, so plate of"
+            " Coupled Attention cannot get the same: sample all steps at once, or disconnect plate."
+        )
     wanted, found = list(noise_NCHW.shape[1:]), list(plate_1CHW.shape[1:])
     if plate_1CHW.shape[0] != 1 or wanted != found:
         raise ValueError(

@@ -63,19 +63,20 @@ class PlateRun:
         self.own_nhw = own_nhw
         self.picture = picture
         self.known = Known(region_nhw=self.within(allowed_nhw))
+        self.sigma = float("inf")  # the noise level of the step
         self.contrasts: list[torch.Tensor] = []
         self.obstacle: str | None = None  # why no part of a picture is computed alone
         self.work = Work()
 
     def __call__(self, executor, x, timestep, *args, **kwargs) -> torch.Tensor:
         """x0 [N, C, H, W] of a step, from the guider's own."""
-        sigma = float(timestep[0])
+        self.sigma = float(timestep[0])
         self.contrasts = []
         if self.picture is not None:
             x = with_last(x, self.picture.at(timestep[:1]))
         x0 = executor(self.lead(x), timestep, *args, **kwargs)
-        if self.is_due(sigma):
-            self.decide(x0, sigma)
+        if self.is_due():
+            self.decide(x0)
         if self.picture is not None:
             x0 = with_last(x0, self.picture.x0_1CHW.to(x0))
         return self.finish(x0)
@@ -92,18 +93,19 @@ class PlateRun:
             return t_NCHW[-1:].expand_as(t_NCHW).clone()
         return self.lead(t_NCHW)
 
-    def part(self, sigma: float) -> None:
-        """Hears that theta is above 0 at a noise level."""
+    def part(self) -> None:
+        """Hears that theta is above 0 in this step."""
         if self.known.parted is None:
-            self.known = dataclasses.replace(self.known, parted=sigma)
+            self.known = dataclasses.replace(self.known, parted=self.sigma)
 
-    def is_due(self, sigma: float) -> bool:
-        """Whether a decision on the regions falls into a step, which needs whole rows."""
-        return self.known.parted is not None and self.stage_at(sigma) > self.known.decided
+    def is_due(self) -> bool:
+        """Whether a decision on the regions falls into this step, which needs whole rows."""
+        return self.known.parted is not None and self.stage() > self.known.decided
 
-    def stage_at(self, sigma: float) -> int:
-        noise = sigma / self.known.parted if self.known.parted else 0.0
-        return next_stage(self.known.decided, noise, sigma <= self.last_sigma)
+    def stage(self) -> int:
+        """How many stages are decided after this step."""
+        noise = self.sigma / self.known.parted if self.known.parted else 0.0
+        return next_stage(self.known.decided, noise, self.sigma <= self.last_sigma)
 
     def hear(self, contrast_BS: torch.Tensor | None, options: dict) -> None:
         """Hears the contrast of a call of one set or more; that of the positive one counts."""
@@ -113,18 +115,21 @@ class PlateRun:
         kinds = options.get("cond_or_uncond") or [0] * len(sets)
         self.contrasts += [one for one, kind in zip(sets, kinds, strict=False) if kind == 0]
 
-    def decide(self, x0_NCHW: torch.Tensor, sigma: float) -> None:
-        """Finds the regions from a step's clean pictures, within those of before."""
-        stage = self.stage_at(sigma)
+    def decide(self, x0_NCHW: torch.Tensor) -> None:
+        """Finds the regions from this step's clean pictures, within those of before."""
+        stage = self.stage()
         h, w = self.grid(x0_NCHW)
         # Reference images come after; an area of the picture has fewer tokens and cannot be used.
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
-        found_nhw = find_region(
-            contrast_NS, one_frame(x0_NCHW), self.patch, STAGES[stage - 1].threshold
-        )
-        if self.known.region_nhw is not None:
-            found_nhw = found_nhw & self.known.region_nhw
+        threshold = STAGES[stage - 1].threshold
+        found_nhw = find_region(contrast_NS, one_frame(x0_NCHW), self.patch, threshold)
+        before_nhw = self.known.region_nhw
+        if before_nhw is None:
+            before_nhw = torch.ones_like(found_nhw)
+        found_nhw = found_nhw & before_nhw
+        nothing_n = ~found_nhw.flatten(1).any(1)  # a subject that is not seen may still be there
+        found_nhw = torch.where(nothing_n[:, None, None], before_nhw, found_nhw)
         lost_n = share_of(found_nhw) > MOST
         found_nhw = self.within(found_nhw | lost_n[:, None, None])
         told = stage < len(STAGES) or self.allowed_nhw is not None

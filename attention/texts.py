@@ -71,20 +71,14 @@ def read_texts(
     mix_pooled(named, kwargs.get(ENTITY_POOLED), theta_B11)
     masked = any(values.get("attention_mask") is not None for values in (named, kwargs))
     if plate is not None and theta > 0:
-        sigma = sigma_of(named["options"])
-        plate.part(sigma)
-        if theta == 1 and not masked and not plate.is_due(sigma):
+        plate.part()
+        if theta == 1 and not masked and not plate.is_due():
             return own_texts(context, n_bg, plate.N, padding_BL, in_front)
     # the stock model hides no padding
     masked = masked or (theta == 1 and padding_BL is not None)
     if theta in mode.drops_text_at and not masked:
         return one_text(context[:, :n_bg] if theta == 0 else context[:, n_bg:])
     return both_texts(context, n_bg, theta_B11, padding_BL)
-
-
-def sigma_of(options: dict) -> float:
-    """The noise level of a model call."""
-    return float(options["sigmas"][0])
 
 
 def one_text(context: torch.Tensor, padding: torch.Tensor | None = None) -> Texts:

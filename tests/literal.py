@@ -202,6 +202,7 @@ def literal_local(
                     for i in range(n)
                 ]
                 found = [one[due - 1] & before for one, before in zip(found, own, strict=True)]
+                found = [one if one.any() else old for one, old in zip(found, own, strict=True)]
                 whole = [one.float().mean() > 0.85 for one in found]
                 own = torch.stack([one | all_ for one, all_ in zip(found, whole, strict=True)])
                 own = own & allowed

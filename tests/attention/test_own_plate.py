@@ -139,6 +139,35 @@ def test_under_cfg_and_in_a_noise_mask(model, positive):
     assert torch.equal(out[:, :, ~own], out[:1, :, ~own].expand(N, -1, -1))
 
 
+def test_a_run_that_ends_in_noise_keeps_the_picture_in_it_and_none_goes_on(model, positive):
+    import comfy.sample
+    import comfy.samplers
+
+    mask, own = box()
+    coupled = couple(model, constant(1.0), "local", plate=photo(), regions=mask)
+    noise = torch.randn(1, 16, 16, 24, generator=torch.Generator().manual_seed(2))
+    settings = {
+        "steps": STEPS,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "positive": positive,
+        "negative": tiny_conditioning(6, seed=90),
+    }
+    noise, latent = noise.expand(N, -1, -1, -1), torch.zeros(N, 16, 16, 24)
+    half = comfy.sample.sample(coupled, noise, latent_image=latent, last_step=3, **settings)
+    sampling = model.get_model_object("model_sampling")
+    sigma = comfy.samplers.calculate_sigmas(sampling, "simple", STEPS)[3]
+    x0 = model.model.process_latent_in(photo())
+    noisy = sampling.noise_scaling(sigma, noise[:1], x0) / (1 - sigma)
+    expected = model.model.process_latent_out(noisy).expand(N, -1, -1, -1)
+    assert relative_error(half[:, :, ~own], expected[:, :, ~own]) <= 1e-4
+    with pytest.raises(ValueError, match="leftover noise.*all steps at once"):
+        comfy.sample.sample(
+            coupled, torch.zeros_like(noise), latent_image=half, start_step=3, **settings
+        )
+
+
 # --- what does not fit ---
 
 
