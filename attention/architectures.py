@@ -130,7 +130,7 @@ class Architecture:
         """
         names = [*self.arguments, *(f"argument {i}" for i in range(len(self.arguments), len(args)))]
         named = dict(zip(names, args, strict=False))
-        return named if self.takes_options else {**named, "options": kwargs[KEYWORD]}
+        return named if self.takes_options else {**named, "options": (kwargs or {})[KEYWORD]}
 
     def call(self, executor: Callable, named: dict, kwargs: dict):
         """Calls the model with what name_arguments named."""

@@ -8,6 +8,7 @@ import torch
 
 from ..attention import coupled_mode
 from ..attention.conditioning import Conditioning
+from ..attention.families import architecture_of
 from ..sampling.checks import (
     check_guidance,
     check_latent,
@@ -35,6 +36,7 @@ def plan_baseline(
     ValueError if something is unfit, before anything is computed.
     """
     check_inputs(model, clip, prompts, guidance, at_least)
+    check_family(model, guidance)
     check_settings(steps, denoise=1.0, images_per_pass=0, cfg=1.0)
     check_names(sampler_name, scheduler)
     if "cfg_pp" in sampler_name:
@@ -71,6 +73,18 @@ def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least:
             + (" The first one makes the source, which the others edit." if at_least > 1 else "")
         )
     check_guidance(guidance)
+
+
+def check_family(model, guidance: float) -> None:
+    """ValueError unless the family can be coupled, so that there is something to compare, and
+    takes this distilled guidance.
+    """
+    architecture = architecture_of(model.get_model_object("diffusion_model"))
+    if architecture.guidance not in (None, guidance):
+        raise ValueError(
+            f"Set guidance to {architecture.guidance:g}: {architecture.name} knows no other"
+            " distilled guidance."
+        )
 
 
 def check_share(name: str, value: float) -> None:

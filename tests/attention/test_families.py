@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
-from tiny_families import ANIMA, CHROMA, FAMILIES, QWEN_IMAGE, SD3
+from tiny_families import ANIMA, CHROMA, FAMILIES, FLUX2, QWEN_IMAGE, SD3
 
+import coupled.attention.call as call
 from coupled.attention import couple_conditioning, select_images
 from coupled.attention.call import WRAPPERS
 from coupled.attention.families import ARCHITECTURES, architecture_of
@@ -21,7 +22,13 @@ L_BG, LENGTHS = 5, (7, 3, 40)
 N = len(LENGTHS)
 THETA = sin(center=0.8, k=0.8, reference_steps=2)
 MODES = ["exact", "paper", "local"]
-each_family = pytest.mark.parametrize("tiny", FAMILIES, ids=[tiny.name for tiny in FAMILIES])
+
+
+def name_of(tiny):
+    return tiny.name
+
+
+each_family = pytest.mark.parametrize("tiny", FAMILIES, ids=name_of)
 _models = {}
 
 
@@ -156,6 +163,40 @@ def test_an_uncoupled_negative_is_the_stock_models(tiny, model):
     for row in uncond:
         assert relative_error(row[None], stock) <= 1e-6
     assert relative_error(cond[:1], cond[1:2]) > 1e-3
+
+
+PLACED = [one for one in ARCHITECTURES if one.positions is not None]
+placed_family = pytest.mark.parametrize(
+    "tiny", [tiny for tiny in FAMILIES if tiny.name in {one.name for one in PLACED}], ids=name_of
+)
+
+
+@placed_family
+@pytest.mark.parametrize("theta", [0.6, 1.0])
+def test_the_regions_alone_are_what_whole_pictures_give(tiny, model, theta, monkeypatch):
+    """Whole pictures: because another wrapper stands around the model."""
+    seen, choose = [], call.choose_layout
+
+    def spy(*args):
+        layout = choose(*args)
+        seen.append(type(layout).__name__)
+        return layout
+
+    monkeypatch.setattr(call, "choose_layout", spy)
+    sides = (32, 33) if tiny is FLUX2 else (47, 49)  # long texts leave less to save
+    large = dataclasses.replace(tiny, latent=(*tiny.latent[:-2], *sides))
+    regions = torch.zeros(N, 24, 24)
+    for i in range(N):
+        regions[i, 2 : 5 + i, 3 * i : 3 * i + 4] = 1
+    coupled = couple(model, constant(theta), "local", regions=regions)
+    wrapped = coupled.clone()
+    wrapped.add_wrapper_with_key(
+        WrappersMP.DIFFUSION_MODEL, "theirs", lambda model, *args, **kwargs: model(*args, **kwargs)
+    )
+    conditioning = couple_conditioning(*texts_of(tiny))
+    parts, whole = (large.sample(patcher, conditioning, steps=3) for patcher in (coupled, wrapped))
+    assert seen.count("Strips") >= 1 and "Strips" not in seen[3:]
+    assert relative_error(parts, whole) <= 1e-4
 
 
 # --- beside others ---
