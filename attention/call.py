@@ -119,6 +119,8 @@ def prepare_call(
     reason = architecture.refuse(named, kwargs)
     if reason is not None:
         raise ValueError(reason)
+    if has_background(kwargs):
+        named, kwargs = architecture.embed_texts(model, named, kwargs)
     texts = read_texts(
         coupled.schedule, coupled.mode, named, kwargs, plate, architecture.ends_at_image
     )
@@ -142,6 +144,8 @@ def prepare_call(
     if isinstance(layout, Strips):
         texts = texts.select(layout.rows(named["x"].shape[0]))
         call.named, call.positions = cut_call(architecture, model, layout, named)
+    texts = texts.told_from(architecture.image_lengths(model, named["x"]))
+    call.named["context"] = texts.context
     options = call.named["options"]
     if architecture.text_positions is not None:
         call.texts = place_texts(architecture, model, named["x"], texts.streams)

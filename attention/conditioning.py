@@ -21,11 +21,18 @@ TEXT_SAMPLE = "coupled_text_sample"
 SAMPLED = 16  # channels
 ROUNDING = 5e-3  # of a sample: more than bfloat16 changes, less than 1 percent of another text
 OF_ENTITIES = (ENTITY_POOLED, ENTITY_PADDING, TEXT_SAMPLE)  # the plate, background alone, has none
+# Of a family that reads numbered tokens beside the encoded text (Anima): [n, background's + longest
+# entity's], -1 where a shorter one has none; their weights; and how many are the background's
+TEXT_IDS, TEXT_WEIGHTS = "coupled_text_ids", "coupled_text_weights"
+BACKGROUND_IDS = "coupled_background_ids"
 # For us and for a ControlNet, not for the model:
 KEYWORDS = (
     BACKGROUND_TOKENS,
     ENTITY_POOLED,
     ENTITY_PADDING,
+    TEXT_IDS,
+    TEXT_WEIGHTS,
+    BACKGROUND_IDS,
     "crossattn_controlnet",
 )
 
@@ -85,6 +92,10 @@ def couple_entry(background: list, entities: Sequence[list], guidance: float | N
         model_conds[ENTITY_POOLED] = CONDRegular(torch.cat(pooled[1:]))
     if guidance is not None:
         values["guidance"] = guidance
+    if "t5xxl_ids" in values:
+        model_conds.update(join_ids([background[1], *(entry[1] for entry in entities)]))
+        del values["t5xxl_ids"]  # the host would read all texts as one
+        values.pop("t5xxl_weights", None)
     masks = [entry[1].get("attention_mask") for entry in (background, *entities)]
     if "attention_mask_img_shape" not in values and any(mask is not None for mask in masks):
         values["attention_mask"] = join_masks([text_bg, *texts], masks)
@@ -128,6 +139,34 @@ def hide_padding(lengths: Sequence[int], in_front: bool = False) -> torch.Tensor
     hidden_NL = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
     hidden_NL = hidden_NL.flip(1) if in_front else hidden_NL
     return torch.zeros(hidden_NL.shape).masked_fill(hidden_NL, float("-inf"))
+
+
+def join_ids(texts: Sequence[Mapping]) -> dict[str, Any]:
+    """The numbered tokens and weights of a background and its entities, as `model_conds`."""
+    from comfy.conds import CONDConstant, CONDRegular
+
+    if any(text.get("t5xxl_ids") is None for text in texts):
+        raise ValueError(
+            "The texts of a coupled set come from different text encoders. Encode them with one"
+            " CLIP."
+        )
+    ids = [text["t5xxl_ids"] for text in texts]
+    weights = [text.get("t5xxl_weights") for text in texts]
+    weights = [
+        torch.ones(len(own)) if w is None else w for own, w in zip(ids, weights, strict=True)
+    ]
+    longest = max(len(own) for own in ids[1:])
+    rows, row_weights = (
+        torch.stack(
+            [torch.cat((t[0], F.pad(one, (0, longest - len(one)), value=fill))) for one in t[1:]]
+        )
+        for t, fill in ((ids, -1), (weights, 0.0))
+    )
+    return {
+        TEXT_IDS: CONDRegular(rows),
+        TEXT_WEIGHTS: CONDRegular(row_weights),
+        BACKGROUND_IDS: CONDConstant(len(ids[0])),
+    }
 
 
 def join_masks(texts: Sequence[torch.Tensor], masks: Sequence[torch.Tensor | None]) -> torch.Tensor:

@@ -134,9 +134,7 @@ def attend_weighted(
     if backend.fused is None:
         if record is not None:
             record(*(qkv.over(backend.measure, s.img, text)[1] for text in (s.bg, s.ent)))
-        bias = log_weights(theta_B11, qkv.k, s)[:, :, : qkv.q.shape[2]]
-        mask = qkv.mask_of(EVERY, EVERY)
-        return backend.plain(qkv.q, qkv.k, qkv.v, bias if mask is None else mask + bias)
+        return backend.plain(qkv.q, qkv.k, qkv.v, weigh_logits(qkv, theta_B11, s))
     weigh = partial(double_weights, theta_B11=theta_B11)
     everything = Merge(slice(0, qkv.q.shape[2]), (s.bg, s.ent), weigh)
     out_BHLD, (lse_bg, lse_ent) = merge_attentions(qkv, s, backend.fused, [everything])
@@ -152,6 +150,13 @@ def double_weights(lse_img, lse_bg, lse_ent, theta_B11) -> torch.Tensor:
     return torch.stack((lse_img, lse_bg, lse_ent)).softmax(0)
 
 
+def weigh_logits(qkv: QKV, theta_B11: torch.Tensor, s: Streams) -> torch.Tensor:
+    """The mask of all queries and keys with the texts' weights."""
+    bias = log_weights(theta_B11, qkv.k, s)[:, :, :1].expand(-1, 1, qkv.q.shape[2], -1)
+    mask = qkv.mask_of(EVERY, EVERY)
+    return bias if mask is None else mask + bias
+
+
 def log_weights(theta_B11: torch.Tensor, k_BHLD: torch.Tensor, s: Streams) -> torch.Tensor:
     """The same weights as a mask: log(1-theta) on bg keys, log(theta) on ent keys, 0 on img keys.
 
@@ -163,6 +168,31 @@ def log_weights(theta_B11: torch.Tensor, k_BHLD: torch.Tensor, s: Streams) -> to
     bias_BL[:, s.bg] = torch.log(1 - theta_B1)
     bias_BL[:, s.ent] = torch.log(theta_B1)
     return bias_BL[:, None, None].expand(-1, 1, L, L)
+
+
+# The same where image attends to text alone: keys [bg | ent], every query is an image token
+
+
+def attend_across(
+    qkv: QKV,
+    theta_B11: torch.Tensor,
+    s: Streams,
+    backend: Backend,
+    record: Callable | None = None,
+) -> torch.Tensor:
+    """Cross-attention, exact mode. [B, S, E]; `record` as in attend_weighted."""
+    texts = (s.bg, s.ent)
+    if backend.fused is None:
+        if record is not None:
+            record(*(qkv.over(backend.measure, EVERY, text)[1] for text in texts))
+        return backend.plain(qkv.q, qkv.k, qkv.v, weigh_logits(qkv, theta_B11, s))
+    parts = [qkv.over(backend.fused, EVERY, text) for text in texts]
+    lses = [lse for _, lse in parts]
+    if record is not None:
+        record(*lses)
+    weights = torch.stack((lses[0] + torch.log(1 - theta_B11), lses[1] + torch.log(theta_B11)))
+    out_BHSD = weighted_sum(weights.softmax(0), [out for out, _ in parts]).to(qkv.q.dtype)
+    return out_BHSD.transpose(1, 2).flatten(2)
 
 
 # Eq. 6-11: bg sees [bg, img], ent sees [ent, img], img the mix of both branches:

@@ -9,7 +9,7 @@ import torch
 from . import kernels
 from .architectures import Architecture, Block, Turn
 from .contrast import ContrastProbe
-from .equations import QKV, Backend, Streams, attend_in_branches, attend_to_one
+from .equations import EVERY, QKV, Backend, Streams, attend_in_branches, attend_to_one
 from .modes import Mode
 from .positions import turn_image, turn_tokens
 from .strips import Layout
@@ -69,8 +69,8 @@ class BlockAttention:
         block = self.joint_block(q, k, skip_reshape, options)
         refines = block is None and self.is_refiner(q, k, skip_reshape)
         if block is None and not refines:
-            if self.turns and skip_reshape and self.is_image(q, k):
-                q, k = (turn_image(t, self.turns, self.streams) for t in (q, k))
+            if skip_reshape:
+                q, k, v = self.image_alone(q, k, v)
             shapes = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output_reshape}
             return call(q, k, v, heads, mask=mask, **shapes, **kwargs)
         if not skip_reshape:
@@ -114,9 +114,14 @@ class BlockAttention:
             return False
         return length == self.streams.text and q.shape[0] == self.rows
 
-    def is_image(self, q, k) -> bool:
-        """Whether this is an attention of the image alone, before it meets the text."""
-        return self.refined.count == self.refiners and not self.calls.count and q.shape == k.shape
+    def image_alone(self, q, k, v) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values of an attention of the image alone, before it meets the text:
+        its tokens where they would be alone.
+        """
+        before = self.refined.count == self.refiners and not self.calls.count
+        if self.turns and before and q.shape == k.shape:
+            q, k = (turn_image(t, self.turns, self.streams) for t in (q, k))
+        return q, k, v
 
     def turn(self, qkv: QKV) -> QKV:
         """The queries and keys of all streams where they would stand alone."""
@@ -156,6 +161,15 @@ class CoupledAttention(BlockAttention):
         texts = (self.streams.bg, self.streams.ent)
         return torch.cat([qkv.over(plain, text, text) for text in texts], 1)
 
+    def image_alone(self, q, k, v) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same; with the plate's keys and values where the text has an attention of its own."""
+        q, k, v = super().image_alone(q, k, v)
+        across = self.architecture.blocks.get(None) is Block.ACROSS
+        if across and self.layout is not None and q.shape == k.shape:
+            ((qkv, _),) = self.layout.part(QKV(q, k, v), None, 0)
+            return qkv.q, qkv.k, qkv.v
+        return q, k, v
+
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:
         backend = Backend(
             fused=self.fused_kernel(qkv, scale),
@@ -164,7 +178,7 @@ class CoupledAttention(BlockAttention):
         )
         if self.padding is not None:
             qkv = QKV(qkv.q, qkv.k, qkv.v, qkv.mask, self.padding.to(qkv.q.dtype))
-        if self.layout is None:
+        if self.layout is None or block is Block.ACROSS:
             return self.attend(qkv, self.theta_B11, block, backend)
         text = self.streams.text
         parts = self.layout.part(qkv, self.theta_B11, text)
@@ -174,12 +188,15 @@ class CoupledAttention(BlockAttention):
     def attend(
         self, qkv: QKV, theta_B11: torch.Tensor | None, block: Block, backend: Backend
     ) -> torch.Tensor:
+        if theta_B11 is None and block is Block.ACROSS:
+            return backend.plain(qkv.q, qkv.k, qkv.v, qkv.mask_of(EVERY, EVERY))
         if theta_B11 is None:
             return attend_to_one(qkv, self.streams, backend)
         if block is Block.BRANCHES:
             return attend_in_branches(qkv, theta_B11, self.streams, backend)
         record = self.probe.record if self.probe else None
-        return self.mode.attend(qkv, theta_B11, self.streams, backend, record)
+        attend = self.mode.across if block is Block.ACROSS else self.mode.attend
+        return attend(qkv, theta_B11, self.streams, backend, record)
 
     def fused_kernel(self, qkv: QKV, scale: float | None) -> Callable | None:
         """A kernel of our own, unless another pack or the user chose the attention."""

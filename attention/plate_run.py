@@ -122,9 +122,8 @@ class PlateRun:
         # Reference images come after; an area of the picture has fewer tokens and cannot be used.
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
-        found_nhw = find_region(
-            contrast_NS, one_frame(x0_NCHW), self.patch, STAGES[stage - 1].threshold
-        )
+        threshold = STAGES[stage - 1].threshold
+        found_nhw = find_region(contrast_NS, one_frame(x0_NCHW), self.patch, threshold)
         before_nhw = self.known.region_nhw
         if before_nhw is None:
             before_nhw = torch.ones_like(found_nhw)

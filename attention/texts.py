@@ -1,6 +1,8 @@
 """What the rows of a coupled call read: both texts by theta, or one text each."""
 
 import dataclasses
+from collections.abc import Collection
+from itertools import count
 
 import torch
 from torch.nn import functional as F
@@ -30,6 +32,20 @@ class Texts:
         """Those of some rows."""
         theta_B11, padding = (t if t is None else t[rows] for t in (self.theta_B11, self.padding))
         return Texts(self.context[rows], self.streams, theta_B11, padding)
+
+    def told_from(self, lengths: Collection[int]) -> "Texts":
+        """The same, of another number of tokens than these, by which an attention to the text is
+        known: what is added is hidden.
+        """
+        context, s, padding = self.context, self.streams, self.padding
+        added = next(n for n in count() if s.text + n not in lengths)
+        if not added:
+            return self
+        if padding is None:
+            padding = context.new_zeros(len(context), 1, 1, s.text)
+        padding = F.pad(padding, (0, added), value=float("-inf"))
+        context = F.pad(context, (0, 0, 0, added))
+        return Texts(context, Streams(s.background, s.text + added), self.theta_B11, padding)
 
 
 def read_texts(

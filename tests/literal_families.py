@@ -364,3 +364,34 @@ def unpatched_last(tokens, x):
     h, w = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
     out = rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=h, w=w, p=2, q=2)
     return out[..., : x.shape[-2], : x.shape[-1]]
+
+
+@torch.no_grad()
+def anima(model, x, t, background, entity, theta, mode):
+    """The cross-attention reads both texts; all else is the host's."""
+    texts = [
+        model.preprocess_text_embeds(
+            text, values["t5xxl_ids"][None], values["t5xxl_weights"][None, :, None]
+        )
+        for text, values in (background, entity)
+    ]
+    handles = [
+        block.cross_attn.register_forward_hook(partial(attend_to_both, texts, theta, mode))
+        for block in model.blocks
+    ]
+    try:
+        return model(x, t, texts[0])
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def attend_to_both(texts, theta, mode, attn, args, result):
+    """A forward hook: what a cross-attention of Anima gives for two texts."""
+    (q, k_b, v_b), (_, k_e, v_e) = (
+        [rearrange(t, "b l h d -> b h l d") for t in attn.compute_qkv(args[0], text)]
+        for text in texts
+    )
+    none = q[:, :, :0]
+    out = joint_attention(q, k_b, k_e, none, torch.cat((v_b, v_e), 2), theta, mode)
+    return attn.output_proj(rearrange(out, "b h l d -> b l (h d)"))

@@ -27,6 +27,7 @@ class Tiny:
     width: int
     latent: tuple[int, ...]
     pooled: int | None = None
+    ids: bool = False  # whether a text has numbered tokens too
     own: dict = dataclasses.field(default_factory=dict)  # attributes of the model's configuration
 
     def model(self, seed: int = 0, gain: float = 1.0) -> comfy.model_patcher.ModelPatcher:
@@ -35,6 +36,9 @@ class Tiny:
         settings = kind(config)
         settings.unet_config.update(config)  # not the sizes that the class knows
         model = settings.get_model({}, "", torch.device("cpu"))
+        adapter = getattr(model.diffusion_model, "llm_adapter", None)
+        if adapter is not None:  # whose size the host sets
+            adapter.blocks = adapter.blocks[:1]
         fill(model.diffusion_model, seed, gain)
         if isinstance(getattr(model.diffusion_model, "pos_embed", None), torch.Tensor):
             model.diffusion_model.pos_embed.normal_(generator=torch.Generator().manual_seed(seed))
@@ -47,6 +51,9 @@ class Tiny:
         values = {}
         if self.pooled:
             values["pooled_output"] = torch.randn(1, self.pooled, generator=generator)
+        if self.ids:  # of another tokenizer, so of another number
+            values["t5xxl_ids"] = torch.randint(1, 32000, (tokens + 2,), generator=generator).int()
+            values["t5xxl_weights"] = 0.5 + torch.rand(tokens + 2, generator=generator)
         return [[torch.randn(1, tokens, self.width, generator=generator), values]]
 
     def noise(self, batch: int = 1) -> torch.Tensor:
@@ -220,6 +227,31 @@ SD3 = Tiny(
     latent=(16, 9, 13),
     pooled=24,
 )
+ANIMA = Tiny(
+    "Anima",
+    "Anima",
+    {
+        "image_model": "anima",
+        "max_img_h": 64,
+        "max_img_w": 64,
+        "max_frames": 4,
+        "in_channels": 16,
+        "out_channels": 16,
+        "patch_spatial": 2,
+        "patch_temporal": 1,
+        "model_channels": 96,
+        "num_blocks": 2,
+        "num_heads": 2,
+        "crossattn_emb_channels": 1024,
+        "pos_emb_cls": "rope3d",
+        "pos_emb_learnable": False,
+        "use_adaln_lora": True,
+        "adaln_lora_dim": 16,
+    },
+    width=1024,  # which the host's adapter takes
+    latent=(16, 1, 9, 13),
+    ids=True,
+)
 IDEOGRAM4 = Tiny(
     "Ideogram 4",
     "Ideogram4",
@@ -240,4 +272,4 @@ IDEOGRAM4 = Tiny(
     latent=(128, 5, 7),
 )
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, IDEOGRAM4]
+FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, ANIMA, IDEOGRAM4]

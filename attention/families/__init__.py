@@ -5,6 +5,7 @@ with its tests.
 import torch
 
 from ..architectures import Architecture, uncompiled
+from .anima import ANIMA
 from .chroma import CHROMA
 from .flux import FLUX1, FLUX2
 from .ideogram4 import IDEOGRAM4
@@ -22,6 +23,7 @@ ARCHITECTURES = (
     LUMINA2,
     KREA2,
     SD3,
+    ANIMA,
     IDEOGRAM4,
 )
 

@@ -1,10 +1,13 @@
 """Every family that can be coupled, on the host's own model class: what each must hold."""
 
+import dataclasses
+
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
-from tiny_families import CHROMA, FAMILIES, QWEN_IMAGE, SD3
+from tiny_families import ANIMA, CHROMA, FAMILIES, FLUX2, QWEN_IMAGE, SD3
 
+import coupled.attention.call as call
 from coupled.attention import couple_conditioning, select_images
 from coupled.attention.call import WRAPPERS
 from coupled.attention.families import ARCHITECTURES, architecture_of
@@ -19,7 +22,13 @@ L_BG, LENGTHS = 5, (7, 3, 40)
 N = len(LENGTHS)
 THETA = sin(center=0.8, k=0.8, reference_steps=2)
 MODES = ["exact", "paper", "local"]
-each_family = pytest.mark.parametrize("tiny", FAMILIES, ids=[tiny.name for tiny in FAMILIES])
+
+
+def name_of(tiny):
+    return tiny.name
+
+
+each_family = pytest.mark.parametrize("tiny", FAMILIES, ids=name_of)
 _models = {}
 
 
@@ -156,6 +165,40 @@ def test_an_uncoupled_negative_is_the_stock_models(tiny, model):
     assert relative_error(cond[:1], cond[1:2]) > 1e-3
 
 
+PLACED = [one for one in ARCHITECTURES if one.positions is not None]
+placed_family = pytest.mark.parametrize(
+    "tiny", [tiny for tiny in FAMILIES if tiny.name in {one.name for one in PLACED}], ids=name_of
+)
+
+
+@placed_family
+@pytest.mark.parametrize("theta", [0.6, 1.0])
+def test_the_regions_alone_are_what_whole_pictures_give(tiny, model, theta, monkeypatch):
+    """Whole pictures: because another wrapper stands around the model."""
+    seen, choose = [], call.choose_layout
+
+    def spy(*args):
+        layout = choose(*args)
+        seen.append(type(layout).__name__)
+        return layout
+
+    monkeypatch.setattr(call, "choose_layout", spy)
+    sides = (32, 33) if tiny is FLUX2 else (47, 49)  # long texts leave less to save
+    large = dataclasses.replace(tiny, latent=(*tiny.latent[:-2], *sides))
+    regions = torch.zeros(N, 24, 24)
+    for i in range(N):
+        regions[i, 2 : 5 + i, 3 * i : 3 * i + 4] = 1
+    coupled = couple(model, constant(theta), "local", regions=regions)
+    wrapped = coupled.clone()
+    wrapped.add_wrapper_with_key(
+        WrappersMP.DIFFUSION_MODEL, "theirs", lambda model, *args, **kwargs: model(*args, **kwargs)
+    )
+    conditioning = couple_conditioning(*texts_of(tiny))
+    parts, whole = (large.sample(patcher, conditioning, steps=3) for patcher in (coupled, wrapped))
+    assert seen.count("Strips") >= 1 and "Strips" not in seen[3:]
+    assert relative_error(parts, whole) <= 1e-4
+
+
 # --- beside others ---
 
 
@@ -243,3 +286,27 @@ def test_the_users_distilled_guidance_is_not_given_to_a_family_that_has_its_own(
         for guidance in (None, 3.5)
     ]
     assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("tiny", [ANIMA], ids=["Anima"])
+@pytest.mark.parametrize("theta", [1e-9, 1 - 1e-9])
+def test_a_text_as_long_as_the_image_is_not_taken_for_it(tiny, model, theta):
+    """Both texts have 512 + 512 tokens, the image 32 × 32."""
+    square = dataclasses.replace(tiny, latent=(16, 1, 64, 64))
+    background, entities = texts_of(tiny, (3, 9))
+    out = square.sample(
+        couple(model, constant(theta), "exact"), couple_conditioning(background, entities), steps=1
+    )
+    for i, entity in enumerate(entities):
+        alone = square.sample(model, background if theta < 0.5 else entity, steps=1)
+        assert relative_error(out[i : i + 1], alone) <= 2e-5
+
+
+@pytest.mark.parametrize("tiny", [ANIMA], ids=["Anima"])
+def test_texts_past_what_the_host_fills_up_to_do_not_see_each_others_length(tiny, model):
+    background, entities = texts_of(tiny, (560, 4, 530))
+    out = tiny.sample(
+        couple(model, constant(1.0), "exact"), couple_conditioning(background, entities), steps=1
+    )
+    for i, entity in enumerate(entities):
+        assert relative_error(out[i : i + 1], tiny.sample(model, entity, steps=1)) <= 2e-5

@@ -3,11 +3,9 @@
 import importlib
 
 import pytest
-from comfy.ldm.anima.model import Anima
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.ldm.hunyuan_video.model import HunyuanVideo
 from comfy.ldm.lumina.model import NextDiTPixelSpace
-from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.ldm.wan.model import WanModel
 from tiny_families import FAMILIES
@@ -20,6 +18,7 @@ from paths import ROOT
 COVERED = {
     "modes": "test_one_by_one_is_all_at_once",
     "plate": "test_one_by_one_is_all_at_once",
+    "regions alone": "test_the_regions_alone_are_what_whole_pictures_give",
     "CFG": "test_an_uncoupled_negative_is_the_stock_models",
     "LoRA": "test_a_lora_counts",
     "another override": "test_another_override_is_chained",
@@ -28,6 +27,7 @@ COVERED = {
 OWN = {
     ("Flux.1", "modes"): "test_literal_equations.py",
     ("Flux.1", "plate"): "test_plate.py",
+    ("Flux.1", "regions alone"): "test_partly.py",
     ("Flux.1", "CFG"): "test_beside.py",
     ("Flux.1", "LoRA"): "test_beside.py",
     ("Flux.1", "another override"): "test_beside.py",
@@ -57,8 +57,13 @@ def test_the_table_has_every_family_and_no_other():
 def test_each_cell_is_what_the_tests_cover(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "attention"))
     tiny = {one.name for one in FAMILIES}
+    positions = {one.name: one.positions for one in ARCHITECTURES}
     for family, cells in read_table().items():
         for column, cell in cells.items():
+            if column == "regions alone":
+                assert (cell == "yes") == (positions[family] is not None)
+                if cell == "no":
+                    continue
             own = OWN.get((family, column))
             assert own is None or (ROOT / "tests" / "attention" / own).is_file()
             name = COVERED.get(column) if family in tiny else None
@@ -70,11 +75,9 @@ def test_each_cell_is_what_the_tests_cover(monkeypatch):
 @pytest.mark.parametrize(
     "kind",
     [
-        Anima,
         ChromaRadiance,
         HunyuanVideo,
         NextDiTPixelSpace,
-        OpenAISignatureMMDITWrapper,
         UNetModel,
         WanModel,
     ],
