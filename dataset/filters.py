@@ -25,9 +25,7 @@ class Stage:
             return None
         if found is None:
             return f"{self.measure} has no number"
-        limit = (
-            f"below {self.min:g}" if found < self.min else f"above {self.max:g}"
-        )
+        limit = f"below {self.min:g}" if found < self.min else f"above {self.max:g}"
         return f"{self.measure} {found:.4g} is {limit}"
 
 

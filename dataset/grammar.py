@@ -56,7 +56,9 @@ def read_grammar(path: Path) -> dict:
         raise ValueError(f"{path.name}: places, subjects and phrasings must be texts.")
     for phrasing in grammar.get("phrasings", []):
         if "{subject}" not in phrasing or "{place}" not in phrasing:
-            raise ValueError(f"{path.name}: the phrasing {phrasing!r} lacks {{subject}} or {{place}}.")
+            raise ValueError(
+                f"{path.name}: the phrasing {phrasing!r} lacks {{subject}} or {{place}}."
+            )
     for key in ("images", "count"):
         number = grammar.get(key, 2)
         if not isinstance(number, int) or number < 1 + (key == "images"):

@@ -16,7 +16,7 @@ from ..metrics.visible import psnr, ssim
 
 # Each with what it means, for the page and the card.
 MEASURES = {
-    "f_bg": "background similarity, Eq. 15: minus the mean squared error outside all masks; 0: same",
+    "f_bg": "background similarity, Eq. 15: minus the mean squared error outside the masks",
     "psnr": "of the visible backgrounds, dB; at most 100",
     "ssim": "of the visible backgrounds",
     "ssim_picture": "of the whole pictures, the mean over all pairs",

@@ -60,6 +60,15 @@ class Record:
             "seed": self.seed,
         }
 
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Record":
+        fields = json.loads(text)
+        split, subjects = SplitPrompts(**fields.pop("split")), tuple(fields.pop("subjects"))
+        return cls(split=split, subjects=subjects, **fields)
+
 
 def read_records(path: Path) -> list[Record]:
     """All records of a file, checked.

@@ -78,3 +78,9 @@ def read_tar(path: Path) -> Iterator[tuple[str, Files]]:
         members = ((*entry.name.split(".", 1), tar.extractfile(entry)) for entry in tar)
         for key, group in itertools.groupby(members, key=lambda member: member[0]):
             yield key, {name: file.read() for _, name, file in group if file is not None}
+
+
+def numbered(files: Files, name: str) -> list[str]:
+    """The names of the pictures NAME_0.png, NAME_1.png and so on, in order."""
+    found = [key for key in files if key.rpartition("_")[0] == name]
+    return sorted(found, key=lambda key: int(key.rpartition("_")[2].removesuffix(".png")))

@@ -1,5 +1,5 @@
 """A data set's folder. A record that is done is a small tar in parts/; when all records of a shard
-are there, they become the shard. Everything is written aside and renamed, so what is there is whole.
+are there, they become the shard. Files are written aside and renamed, so what is there is whole.
 
     settings.json             how it was made
     shards/000012.tar         the kept sets, WebDataset
@@ -18,29 +18,32 @@ from pathlib import Path
 from typing import Any
 
 from .filters import KEPT
-from .samples import Files, read_tar, to_json, write_tar
+from .samples import Files, read_tar, write_tar
 from .settings import Settings
 
 SETTINGS = "settings.json"
 
 
 @contextlib.contextmanager
-def aside(path: Path) -> Iterator[io.BufferedWriter]:
-    """A file that appears at `path` when it is whole, and not at all after an error."""
+def aside(path: Path, durable: bool = True) -> Iterator[io.BufferedWriter]:
+    """A file that appears at `path` when it is whole, and not at all after an error. `durable`:
+    even if the machine loses its power, which takes a few milliseconds.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def write_aside(path: Path, content: bytes) -> None:
-    with aside(path) as file:
+def write_aside(path: Path, content: bytes, durable: bool = True) -> None:
+    with aside(path, durable) as file:
         file.write(content)
 
 
@@ -81,8 +84,11 @@ class Store:
 
     def close(self, shard: int) -> bool:
         """Makes the shard of its parts, if all are there; whether it is done."""
-        if self.is_done(shard) or self.missing(shard):
-            return self.is_done(shard)
+        if self.is_done(shard):  # a run that was killed here may have left the parts
+            shutil.rmtree(self.root / "parts" / name(shard), ignore_errors=True)
+            return True
+        if self.missing(shard):
+            return False
         write_shard(self.root, shard, [self.part(key) for key in self.keys_of(shard)])
         return True
 
@@ -155,6 +161,3 @@ def read_settings(root: Path) -> Settings:
         raise FileNotFoundError(f"{root} holds no data set: there is no {SETTINGS}.")
     said = json.loads(path.read_text(encoding="utf-8"))
     return Settings.from_json(json.dumps(said["settings"]))
-
-
-__all__ = ["Store", "aside", "claim", "read_metadata", "read_settings", "to_json", "write_aside"]

@@ -113,9 +113,7 @@ def paint(maker: Maker, record: Record) -> tuple[Any, BaseException | None]:
         return None, error
 
 
-def attempt(
-    maker: Maker, record: Record, pictures: Any, error: BaseException | None
-) -> Files:
+def attempt(maker: Maker, record: Record, pictures: Any, error: BaseException | None) -> Files:
     """The files of a record, those of a failed one among them."""
     if error is None:
         try:
