@@ -64,8 +64,8 @@ def check_disk(folder: Path, records: Sequence[Record], settings: Settings) -> N
     free = shutil.disk_usage(at).free + there
     if need > free:
         raise ValueError(
-            f"{len(records)} sets take about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free at"
-            f" {folder}. Make room, or choose another folder."
+            f"{len(records)} sets take about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            f" in {folder}. Make room, or choose another folder."
         )
 
 

@@ -4,7 +4,9 @@ import dataclasses
 import json
 from typing import Any
 
+from ..attention.modes import get_mode
 from ..optimize.painter import Settings as SamplerSettings
+from .filters import read_filters
 
 SHAPE = {"shape": "sin", "center": 4.0, "k": 0.8}
 
@@ -63,6 +65,8 @@ class Settings:
     def check(self) -> None:
         """ValueError if something is no setting."""
         self.models.check()
+        get_mode(self.mode)
+        read_filters(self.filters)
         SamplerSettings(
             self.steps, self.sampler_name, self.scheduler, self.guidance, self.mode
         ).check()

@@ -54,7 +54,7 @@ class RayEngine:
             Actor,
             fn_constructor_args=(str(self.host), settings.to_json(), str(store.root.resolve())),
             batch_size=size,
-            concurrency=workers,
+            compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
             num_gpus=gpus,
         )
