@@ -45,11 +45,8 @@ def write_text(folder: Path, metadata: Sequence[dict], settings: Settings) -> st
         f" the filters ({settings.filters}), {verdicts[FAILED]} could not be made; their metadata"
         " is in `metadata/`.",
         "",
-        f"- Model: {models.unet or 'Mini Flux'}"
-        f" ({', '.join(f'{what} {value}' for what, value in settings.hashes)})",
+        *describe_making(settings),
         f"- License of model and pictures: {license}",
-        f"- Sampling: {settings.steps} steps, {settings.sampler_name}, {settings.scheduler},"
-        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin {settings.center:g}",
         "- Pictures are synthetic; nobody and nothing in them was photographed.",
         "",
         "## Read it",
@@ -65,6 +62,18 @@ def write_text(folder: Path, metadata: Sequence[dict], settings: Settings) -> st
     lines += ["", "## Measures", "", "| measure | meaning |", "|---|---|"]
     lines += [f"| {key} | {text} |" for key, text in MEASURES.items()]
     return "\n".join(lines) + "\n"
+
+
+def describe_making(settings: Settings) -> list[str]:
+    """With which model, and how it was sampled."""
+    if settings.models.by_hand:
+        return ["- Made in ComfyUI, by the graph that each record holds as `workflow`."]
+    hashes = ", ".join(f"{what} {value}" for what, value in settings.hashes)
+    return [
+        f"- Model: {settings.models.unet or 'Mini Flux'} ({hashes})",
+        f"- Sampling: {settings.steps} steps, {settings.sampler_name}, {settings.scheduler},"
+        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin {settings.center:g}",
+    ]
 
 
 def front(folder: Path) -> list[str]:

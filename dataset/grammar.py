@@ -49,7 +49,10 @@ def read_grammar(path: Path) -> dict:
         raise ValueError(f"{path.name} is no grammar: it must hold places and subjects.")
     if unknown := sorted(set(grammar) - KEYS):
         raise ValueError(f"{path.name} holds {', '.join(unknown)}; known are {', '.join(KEYS)}.")
-    texts = [*grammar["places"], *grammar.get("phrasings", [])]
+    lists = [grammar["places"], grammar.get("phrasings", [])]
+    if not all(isinstance(one, list) for one in lists):
+        raise ValueError(f"{path.name}: places and phrasings must be lists of texts.")
+    texts = sum(lists, [])
     if not isinstance(grammar["subjects"], dict):
         raise ValueError(f"{path.name}: subjects must be an object of names and texts.")
     if not all(isinstance(text, str) for text in [*texts, *grammar["subjects"].values()]):

@@ -17,6 +17,11 @@ class Edit:
     text: str
 
 
+def describe_edits(subjects: Sequence[str], has_plate: bool) -> list[dict]:
+    """For JSON."""
+    return [dataclasses.asdict(edit) for edit in edits(subjects, has_plate)]
+
+
 def edits(subjects: Sequence[str], has_plate: bool) -> list[Edit]:
     """Replacing each subject by each other, and with a plate inserting and removing each."""
     found = [

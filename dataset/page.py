@@ -41,7 +41,7 @@ def write_page(folder: Path, metadata: Sequence[dict], settings: Settings) -> No
         f"<style>{STYLE}</style><h1>Data set</h1>",
         f"<p>{len(metadata)} sets: "
         + ", ".join(f"{counts[one]} {one}" for one in (KEPT, REJECTED, FAILED))
-        + f". Model {escape(settings.models.unet or 'Mini Flux')}, {settings.steps} steps.</p>",
+        + f". {describe_making(settings)}</p>",
         survival(metadata, settings),
         reasons(metadata),
         "<h2>Measures</h2><div class=plots>",
@@ -52,6 +52,12 @@ def write_page(folder: Path, metadata: Sequence[dict], settings: Settings) -> No
         "</html>",
     ]
     write_aside(folder / "index.html", "\n".join(parts).encode())
+
+
+def describe_making(settings: Settings) -> str:
+    if settings.models.by_hand:
+        return "Made in ComfyUI."
+    return f"Model {escape(settings.models.unet or 'Mini Flux')}, {settings.steps} steps."
 
 
 def escape(text: object) -> str:

@@ -54,7 +54,7 @@ def features(datasets: Any) -> Any:
 def row_of(files: Files) -> dict[str, Any]:
     """One set; pictures stay as they are stored."""
     content = json.loads(files["json"])
-    row = {key: content[key] for key in (*TEXTS, *LISTS, *NUMBERS, "guidance", "edits")}
+    row = {key: content.get(key) for key in (*TEXTS, *LISTS, *NUMBERS, "guidance", "edits")}
     row |= {key: content["measures"].get(key) for key in MEASURES}
     for column, name in (("images", "image"), ("masks", "mask"), ("uncoupled", "uncoupled")):
         row[column] = [picture(files[key]) for key in numbered(files, name)]

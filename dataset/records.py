@@ -188,7 +188,7 @@ def split_texts(fields: dict) -> SplitPrompts:
 
 def join(entity: str, background: str) -> str:
     """The whole prompt of a split one."""
-    return f"{entity.rstrip(' .,')}, {lower_first(background)}"
+    return f"{entity.rstrip(' .,')}, {lower_first(background)}."
 
 
 def strings(fields: dict, key: str) -> tuple[str, ...]:

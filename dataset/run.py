@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from . import by_hand
 from .card import write_card
 from .models import find_models, hash_models
 from .page import write_page
@@ -108,6 +109,8 @@ def make_here(settings: Settings, store: Store, records: Sequence[Record]) -> It
 def finish(folder: Path, formats: Sequence[str]) -> int:
     """Writes the page, the card and other formats of what is there; the number of records."""
     settings = read_settings(folder)
+    if settings.models.by_hand:
+        by_hand.close(folder)
     metadata = read_metadata(folder)
     for name in formats:
         FORMATS[name](folder)

@@ -17,6 +17,7 @@ from PIL import Image
 from .filters import KEPT
 
 PNG = {"format": "PNG", "compress_level": 6}
+VERSION = "1"  # of a record's fields
 THUMB = 96  # pixels, the height of a rejected set's strip
 Files = dict[str, bytes]  # name without the key -> content
 

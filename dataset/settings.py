@@ -11,6 +11,9 @@ from .filters import read_filters
 SHAPE = {"shape": "sin", "center": 4.0, "k": 0.8}
 
 
+BY_HAND = "by hand"  # in the place of a model: the records say how they were made
+
+
 @dataclasses.dataclass(frozen=True)
 class Models:
     """Names of files as in the host's loaders; all empty: the mini models.
@@ -31,6 +34,10 @@ class Models:
     @property
     def mini(self) -> bool:
         return not self.unet
+
+    @property
+    def by_hand(self) -> bool:
+        return self.unet == BY_HAND
 
     def check(self) -> None:
         """ValueError if only some of Flux's files are named."""

@@ -1,6 +1,5 @@
 """Makes one record after the other: paints, measures, judges, keeps."""
 
-import dataclasses
 import functools
 import gc
 import traceback
@@ -11,16 +10,14 @@ from typing import Any
 import torch
 
 from .filters import FAILED, read_filters
-from .instructions import edits
+from .instructions import describe_edits
 from .measures import Embedded, embed, measure
 from .models import load_models
 from .paint import Painted, SetPainter, to_floats
 from .records import Record
-from .samples import Files, files_of, to_json
+from .samples import VERSION, Files, files_of, to_json
 from .settings import Settings
 from .store import Store
-
-VERSION = "1"  # of a record's fields
 
 
 class Maker:
@@ -66,7 +63,7 @@ class Maker:
         settings = self.settings
         return {
             **record.texts(),
-            "edits": [dataclasses.asdict(edit) for edit in edits(record.subjects, has_plate)],
+            "edits": describe_edits(record.subjects, has_plate),
             "width": record.width or settings.width,
             "height": record.height or settings.height,
             "own_plate": bool(record.plate),
