@@ -26,6 +26,9 @@ SUBJECTS = {"the fox": "a red fox runs", "the cat": "a cat sits", "the robot": "
 GRAMMAR = {"places": ["in a misty forest at dawn", "in a desert at sunset"], "subjects": SUBJECTS}
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module", autouse=True)
 def threads():
     before = torch.get_num_threads()

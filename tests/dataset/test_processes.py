@@ -26,6 +26,9 @@ SECONDS = 500  # at most; two actors load torch and the host on a machine that m
 OPTIONS = ("--steps", "2", "--size", "64", "--per-shard", "4")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def prompts(tmp_path_factory):
     path = tmp_path_factory.mktemp("prompts") / "grammar.json"
