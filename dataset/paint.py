@@ -48,6 +48,10 @@ class Texts:
         self.encoded = 0
         self.bytes = 0
 
+    def forget(self) -> None:
+        self.known.clear()
+        self.bytes = 0
+
     def __call__(self, text: str) -> list:
         """The CONDITIONING of one text."""
         if text in self.known:
