@@ -16,7 +16,6 @@ from PIL import Image
 
 from .filters import KEPT
 
-PNG = {"format": "PNG", "compress_level": 6}
 VERSION = "1"  # of a record's fields
 THUMB = 96  # pixels, the height of a rejected set's strip
 Files = dict[str, bytes]  # name without the key -> content
@@ -26,7 +25,7 @@ def encode(picture: np.ndarray) -> bytes:
     """A picture [H, W, 3] or a mask [H, W] in 0 and 1 as PNG."""
     buffer = io.BytesIO()
     shown = picture if picture.ndim == 3 else picture * 255
-    Image.fromarray(shown.astype(np.uint8)).save(buffer, **PNG)
+    Image.fromarray(shown.astype(np.uint8)).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()
 
 
@@ -76,9 +75,14 @@ def write_tar(file: Any, samples: Iterable[tuple[str, Files]]) -> None:
 def read_tar(path: Path) -> Iterator[tuple[str, Files]]:
     """The samples of a shard, in order."""
     with tarfile.open(path) as tar:
-        members = ((*entry.name.split(".", 1), tar.extractfile(entry)) for entry in tar)
-        for key, group in itertools.groupby(members, key=lambda member: member[0]):
-            yield key, {name: file.read() for _, name, file in group if file is not None}
+        for key, entries in itertools.groupby(tar, key=lambda entry: entry.name.split(".", 1)[0]):
+            yield key, {entry.name.removeprefix(f"{key}."): read(tar, entry) for entry in entries}
+
+
+def read(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(entry)
+    assert file is not None  # shards hold files alone
+    return file.read()
 
 
 def numbered(files: Files, name: str) -> list[str]:

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ SETTINGS = "settings.json"
 
 
 @contextlib.contextmanager
-def aside(path: Path, durable: bool = True) -> Iterator[io.BufferedWriter]:
+def aside(path: Path, durable: bool = True) -> Generator[io.BufferedWriter, None, None]:
     """A file that appears at `path` when it is whole, and not at all after an error. `durable`:
     even if the machine loses its power, which takes a few milliseconds.
     """
