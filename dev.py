@@ -130,6 +130,12 @@ def optimize(environment: Environment, options: argparse.Namespace, rest: list[s
     )
 
 
+def dataset(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    return hand_over(
+        [environment.python, "-m", "devtools.dataset", "--host", environment.host, *rest]
+    )
+
+
 def hand_over(command: list, **variables: str) -> int:
     """Runs a command in this terminal to its own end: Ctrl-C is its business, and it may need time
     to clean up.
@@ -156,11 +162,15 @@ COMMANDS = {
     "train-mini": (train_mini, "train the mini model again (hours); further options go to it"),
     "bench": (
         bench,
-        "measure: `bench mini`, `bench quality` or `bench speed`; further options go to it",
+        "measure: `bench dataset`, `mini`, `quality` or `speed`; further options go to it",
     ),
     "optimize": (
         optimize,
         "learn theta on the mini model, or help to (--worker); further options go to it",
+    ),
+    "dataset": (
+        dataset,
+        "make a data set of coupled images: `dataset make PROMPTS OUT`; `dataset make -h` says how",
     ),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
 }
@@ -205,7 +215,7 @@ def main() -> int:
     commands.choices["serve"].add_argument(
         "--port", type=int, default=8188, help="8188, or a free one if it is taken"
     )
-    commands.choices["bench"].add_argument("what", choices=["mini", "quality", "speed"])
+    commands.choices["bench"].add_argument("what", choices=["dataset", "mini", "quality", "speed"])
     add_test_options(commands.choices["test"])
     options, rest = parser.parse_known_args()
     try:

@@ -4,12 +4,12 @@ SAM and CLIP.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from coupled.dataset.files import digest, find_file, register_file
 from coupled.optimize import ModelMeter
 
 GUIDANCE = 3.5
@@ -86,41 +86,3 @@ def load_flux_bench(files: FluxFiles, size: int, steps: int) -> Bench:
 def empty_latent(size: int) -> dict:
     """Flux's own: 16 channels at an eighth of the size."""
     return {"samples": torch.zeros(1, 16, size // 8, size // 8)}
-
-
-def find_file(folder: str, name: str) -> Path:
-    """A file by its path, or by its name in a folder of the host.
-
-    FileNotFoundError says where it was looked for.
-    """
-    import folder_paths
-
-    if Path(name).expanduser().is_file():
-        return Path(name).expanduser().resolve()
-    known = folder in folder_paths.folder_names_and_paths
-    found = folder_paths.get_full_path(folder, name) if known else None
-    unlisted = Path(folder_paths.models_dir) / folder / name
-    if found is None and not unlisted.is_file():
-        raise FileNotFoundError(f"{name!r} is neither a file nor in ComfyUI's models/{folder}.")
-    return Path(found or unlisted)
-
-
-def register_file(folder: str, name: str) -> str:
-    """The name by which the host's loaders know a file; a path's own folder is made known to
-    them.
-    """
-    import folder_paths
-
-    path = find_file(folder, name)
-    if folder_paths.get_full_path(folder, name) is None:
-        folder_paths.add_model_folder_path(folder, str(path.parent))
-        return path.name
-    return name
-
-
-def digest(files: list[Path]) -> str:
-    """Eight letters that change with the files' contents."""
-    found = hashlib.sha256()
-    for file in files:
-        found.update(file.read_bytes())
-    return found.hexdigest()[:8]

@@ -116,8 +116,8 @@ def steps(site: Site) -> list[Step]:
             _digest(TEST_TOOLS),
             site.python,
             partial(pip, site, "install", "-r", TEST_TOOLS),
-            commands=("test", "check", "bench", "optimize", "train-mini"),
-            megabytes=290,
+            commands=("test", "check", "bench", "dataset", "optimize", "train-mini"),
+            megabytes=800,
         ),
     ]
 

@@ -108,6 +108,11 @@ def a_set(canvas: Canvas) -> None:
     )
 
 
+def keeping(canvas: Canvas) -> None:
+    open_template(canvas, "coupled_dataset_mini")
+    help_pictures(canvas, "CoupledSaveSet")
+
+
 def measuring(canvas: Canvas) -> None:
     open_template(canvas, "coupled_measure_mini")
     canvas.press_run()
@@ -160,7 +165,10 @@ def alone(canvas: Canvas) -> None:
         help_pictures(canvas, kind)
 
 
-SCENES = {scene.__name__: scene for scene in (templates, a_set, measuring, curves, alone, learning)}
+SCENES = {
+    scene.__name__: scene
+    for scene in (templates, a_set, keeping, measuring, curves, alone, learning)
+}
 
 
 def main() -> None:

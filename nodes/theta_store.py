@@ -35,8 +35,14 @@ def schedule_root() -> str:
     return os.path.join(folder_paths.get_output_directory(), FOLDER)
 
 
-def check_prefix(prefix: str, root: str) -> str:
-    """`prefix` with forward slashes.
+def check_prefix(
+    prefix: str,
+    root: str,
+    name: str = "filename_prefix",
+    inside: str = f"output/{FOLDER}",
+    example: str = "portraits/theta",
+) -> str:
+    """`prefix` with forward slashes; the last three are words of the message.
 
     ValueError if it could leave `root` or is no file name everywhere.
     """
@@ -50,8 +56,8 @@ def check_prefix(prefix: str, root: str) -> str:
     )
     if bad or not lies_within(root, os.path.join(root, *parts)):
         raise ValueError(
-            f"filename_prefix {prefix[:80]!r} is not a name inside output/{FOLDER}. "
-            'Use letters, digits, "-" and "_", and "/" for a folder in there: portraits/theta.'
+            f"{name} {prefix[:80]!r} is not a name inside {inside}. "
+            f'Use letters, digits, "-" and "_", and "/" for a folder in there: {example}.'
         )
     return "/".join(parts)
 

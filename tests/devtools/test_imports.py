@@ -12,7 +12,8 @@ from paths import HOST, ROOT
 
 # A room imports from rooms below it, never from one beside or above it.
 LEVELS = {
-    "nodes": 4,
+    "nodes": 5,
+    "dataset": 4,
     "optimize": 3,
     "baselines": 3,
     "mini": 3,
@@ -43,6 +44,10 @@ HEAVY = {
     "scipy",
     "matplotlib",
     "pandas",
+    "pyarrow",
+    "datasets",
+    "webdataset",
+    "ray",
     "sklearn",
     "diffusers",
     "cv2",

@@ -1,0 +1,1 @@
+"""`dev.py bench dataset`: what making a data set costs beyond sampling."""

@@ -1,0 +1,131 @@
+"""What making a data set costs beyond sampling: `python3 dev.py bench dataset`, written to
+output/dataset.json.
+
+The same sets twice in one process: sampled and decoded alone, and made whole, with measures,
+verdict and shards. With --workers also how it scales over Ray's actors on this machine.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from devtools.environment import ROOT
+
+from ..command import add_page_options, load_host, write_json
+
+EXAMPLE = ROOT / "dataset" / "examples" / "mini.json"
+CHUNK = 4  # sets that are made in turn: what else the machine does counts for both
+MEGABYTES_A_PICTURE = 1.6  # a PNG of 1024 × 1024, of photographs
+FLUX_SECONDS = 7.0  # assumed: an image of Flux.1-dev, 1024 × 1024, 28 steps, on one H100
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(arguments)
+    load_host(options)
+    found = measure_overhead(options.sets, options.steps)
+    found["workers"] = {n: measure_workers(options, n) for n in options.workers}
+    found["on_paper"] = estimate(8 * 8)
+    write_json(options.output / "dataset.json", found)
+    print(json.dumps(found, indent=1))
+    return 0
+
+
+def measure_overhead(sets: int, steps: int) -> dict:
+    """Seconds of sampling alone and of making all, and the share that is added: of the time that
+    passes, the median over chunks of sets that are made in turn, and of the processor's time.
+    """
+    from coupled.dataset import run
+    from coupled.dataset.records import read_records
+    from coupled.dataset.settings import Settings
+    from coupled.dataset.work import Maker, make_records
+
+    maker = Maker(Settings(steps=steps, filters="none"))
+    records = read_records(EXAMPLE)[:sets]
+    maker.painter.paint(records[0])  # what is done once, such as choosing kernels
+
+    def sample(chunk) -> None:
+        maker.painter.texts.forget()
+        for record in chunk:
+            maker.painter.paint(record)
+
+    def make(chunk) -> None:
+        maker.painter.texts.forget()
+        with tempfile.TemporaryDirectory() as folder:
+            store = run.Store(Path(folder), [one.id for one in chunk], CHUNK)
+            for record in make_records(maker, store, chunk):
+                store.close(store.places[record.id])
+
+    chunks = [records[i : i + CHUNK] for i in range(0, len(records), CHUNK)]
+    alone, whole = zip(*((clock(sample, one), clock(make, one)) for one in chunks), strict=True)
+    ratios = [b.wall / a.wall for a, b in zip(alone, whole, strict=True)]
+    images = sum(len(one.split.prompts) for one in records)
+    return {
+        "sets": len(records),
+        "steps": steps,
+        "overhead": statistics.median(ratios) - 1,
+        "overhead_of_chunks": [ratio - 1 for ratio in ratios],
+        "processor_overhead": sum(b.cpu for b in whole) / sum(a.cpu for a in alone) - 1,
+        "images_a_second": images / sum(one.wall for one in whole),
+    }
+
+
+class Clocked(NamedTuple):
+    """Seconds that passed, and those of the processor."""
+
+    wall: float
+    cpu: float
+
+
+def clock(work: Callable, chunk: Sequence) -> Clocked:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work(chunk)
+    return Clocked(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def measure_workers(options: argparse.Namespace, workers: int) -> dict:
+    """Images a second of so many of Ray's actors, their start aside."""
+    from coupled.dataset import run
+    from coupled.dataset.settings import Settings
+    from devtools.ray_engine import RayEngine
+
+    settings = Settings(steps=options.steps, filters="none", per_shard=options.sets)
+    times, images = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        work = run.plan(EXAMPLE, Path(folder) / "set", settings)
+        records = list(work.records.values())[: options.sets]
+        for record in RayEngine(options.host, workers)(work.settings, work.store, records):
+            times.append(time.perf_counter())
+            images.append(len(record.split.prompts))
+    skip = 2 * workers  # until all actors work
+    return {"images_a_second": sum(images[skip:]) / (times[-1] - times[skip - 1])}
+
+
+def estimate(gpus: int) -> dict:
+    """Of a cluster, on paper: nothing is shared but the folder."""
+    images = gpus / FLUX_SECONDS
+    return {
+        "gpus": gpus,
+        "assumed_seconds_an_image": FLUX_SECONDS,
+        "images_a_second": images,
+        "megabytes_a_second_to_disk": images * 1.5 * MEGABYTES_A_PICTURE,
+        "terabytes_a_million_images": 1.5 * MEGABYTES_A_PICTURE,
+    }
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev.py bench dataset", description=__doc__)
+    add_page_options(parser)
+    parser.add_argument("--sets", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--workers", type=int, nargs="*", default=[], help="such as 1 2")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

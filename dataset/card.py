@@ -1,0 +1,84 @@
+"""The data card: what the data set holds, how it was made, and who may use it how."""
+
+import collections
+from collections.abc import Sequence
+from pathlib import Path
+
+from .filters import FAILED, KEPT, REJECTED
+from .measures import MEASURES
+from .settings import Settings
+from .store import write_aside
+
+MINI_LICENSE = "MIT; the mini model was trained on glyphs of Noto Color Emoji (SIL OFL 1.1)"
+UNKNOWN = "not stated: name it with --license; that of the model's pictures counts"
+FIELDS = {
+    "id": "of the record; the seed follows from it unless one was given",
+    "prompts": "the whole prompts, one an image",
+    "background, entities": "the same, split",
+    "subjects": "what the instructions call each entity",
+    "edits": "kind (replace, insert, remove), source and target picture, instruction",
+    "seed, steps, sampler, scheduler, guidance, mode, theta": "how it was sampled",
+    "model, models": "the model's name; SHA-256 of each file's contents, its first eight letters",
+    "measures, verdict, reason": "see below; the reason is that of a set that was not kept",
+    "image_I.png": "the images",
+    "plate.png": "the same background without any entity",
+    "mask_I.png": "white where image I is its own; elsewhere it is the plate",
+    "uncoupled_I.png": "with --uncoupled: the same prompt and seed without coupling",
+}
+
+
+def write_card(folder: Path, metadata: Sequence[dict], settings: Settings) -> None:
+    write_aside(folder / "README.md", write_text(folder, metadata, settings).encode())
+
+
+def write_text(folder: Path, metadata: Sequence[dict], settings: Settings) -> str:
+    verdicts = collections.Counter(one["verdict"] for one in metadata)
+    kept = [one for one in metadata if one["verdict"] == KEPT]
+    images = sum(len(one["prompts"]) for one in kept)
+    pairs = sum(len(one["edits"]) for one in kept)
+    models = settings.models
+    license = models.license or (MINI_LICENSE if models.mini else UNKNOWN)
+    lines = [*front(folder), "# Coupled image sets", ""]
+    lines += [
+        f"{verdicts[KEPT]} sets of images with one background and different subjects: {images}"
+        f" images, {pairs} pairs with an instruction. {verdicts[REJECTED]} more sets did not pass"
+        f" the filters ({settings.filters}), {verdicts[FAILED]} could not be made; their metadata"
+        " is in `metadata/`.",
+        "",
+        *describe_making(settings),
+        f"- License of model and pictures: {license}",
+        "- Pictures are synthetic; nobody and nothing in them was photographed.",
+        "",
+        "## Read it",
+        "",
+        "```python",
+        "import webdataset",
+        'webdataset.WebDataset("shards/000000.tar", shardshuffle=False).decode("pil")',
+    ]
+    if (folder / "parquet").is_dir():
+        lines += ["import datasets", 'datasets.load_dataset(".")']
+    lines += ["```", "", "## Fields", "", "| field | meaning |", "|---|---|"]
+    lines += [f"| {key} | {text} |" for key, text in FIELDS.items()]
+    lines += ["", "## Measures", "", "| measure | meaning |", "|---|---|"]
+    lines += [f"| {key} | {text} |" for key, text in MEASURES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def describe_making(settings: Settings) -> list[str]:
+    """With which model, and how it was sampled."""
+    if settings.models.by_hand:
+        return ["- Made in ComfyUI, by the graph that each record holds as `workflow`."]
+    hashes = ", ".join(f"{what} {value}" for what, value in settings.hashes)
+    return [
+        f"- Model: {settings.models.unet or 'Mini Flux'} ({hashes})",
+        f"- Sampling: {settings.steps} steps, {settings.sampler_name}, {settings.scheduler},"
+        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin {settings.center:g}",
+    ]
+
+
+def front(folder: Path) -> list[str]:
+    """What the Hub and `datasets` read: where the Parquet files are."""
+    lines = ["---", "task_categories:", "- image-to-image"]
+    if (folder / "parquet").is_dir():
+        lines += ["configs:", "- config_name: default", '  data_files: "parquet/*.parquet"']
+    return [*lines, "---", ""]

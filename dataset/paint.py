@@ -1,0 +1,165 @@
+"""Paints the set of a record: the images, the plate, what of each image is its own, and the
+same-seed pictures.
+"""
+
+import collections
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..attention.conditioning import couple_conditioning
+from ..attention.report import Report
+from ..baselines import random_seed
+from ..optimize.painter import decode_each
+from ..sampling import couple, sample_set
+from ..schedules import family
+from .models import Loaded
+from .records import Record
+from .settings import Settings
+
+SHARPNESS = 0.8  # k of sin, of 50 steps
+REFERENCE_STEPS = 50
+KEPT_BYTES = 2 << 30  # of encoded texts; one of 512 tokens for Flux takes 4 to 8 MB
+SCALE = 8  # pixels of a latent pixel, of Flux's VAE
+
+
+@dataclasses.dataclass(frozen=True)
+class Painted:
+    """Pictures [n, H, W, 3] of 8 bits; the plate [H, W, 3] and masks [n, H, W] in 0 and 1 in mode
+    local. lost: the images whose entity could not be told from the background.
+    """
+
+    images: np.ndarray
+    plate: np.ndarray | None
+    masks: np.ndarray | None
+    uncoupled: np.ndarray | None
+    lost: tuple[int, ...] = ()
+
+
+class Texts:
+    """Encodes each distinct text once, as long as there is room."""
+
+    def __init__(self, clip):
+        self.clip = clip
+        self.known: collections.OrderedDict[str, list] = collections.OrderedDict()
+        self.encoded = 0
+        self.bytes = 0
+
+    def forget(self) -> None:
+        self.known.clear()
+        self.bytes = 0
+
+    def __call__(self, text: str) -> list:
+        """The CONDITIONING of one text."""
+        if text in self.known:
+            self.known.move_to_end(text)
+            return self.known[text]
+        found = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+        self.encoded += 1
+        self.known[text] = found
+        self.bytes += size_of(found)
+        while len(self.known) > 1 and self.bytes > KEPT_BYTES:
+            self.bytes -= size_of(self.known.popitem(last=False)[1])
+        return found
+
+
+def size_of(conditioning: list) -> int:
+    return sum(entry[0].nbytes for entry in conditioning)
+
+
+class SetPainter:
+    """All that paints sets: the models, loaded once, and the texts, encoded once."""
+
+    def __init__(self, loaded: Loaded, settings: Settings):
+        self.loaded = loaded
+        self.settings = settings
+        self.texts = Texts(loaded.clip)
+        self.schedule = family(
+            "sin", center=settings.center, reference_steps=REFERENCE_STEPS, k=SHARPNESS
+        )
+        self.coupled = couple(loaded.model, self.schedule, settings.mode)
+
+    @torch.inference_mode()
+    def paint(self, record: Record) -> Painted:
+        """Everything of one record.
+
+        ValueError if it cannot be made; the host's out-of-memory error if it does not fit.
+        """
+        settings, report = self.settings, Report()
+        latent = self.empty_latent(record)
+        split = record.split
+        positive = couple_conditioning(
+            self.texts(split.background), list(map(self.texts, split.entities)), settings.guidance
+        )
+        samples = sample_set(
+            self.model_for(record),
+            positive,
+            latent,
+            record.seed,
+            settings.steps,
+            settings.sampler_name,
+            settings.scheduler,
+            report=report,
+        )
+        plate, masks = report.plate(), report.masks(SCALE)
+        return Painted(
+            self.decode(samples["samples"]),
+            None if plate is None else self.decode(plate)[0],
+            None if masks is None else masks.numpy().astype(np.uint8),
+            self.paint_uncoupled(record, latent) if settings.uncoupled else None,
+            tuple(report.lost),
+        )
+
+    def empty_latent(self, record: Record) -> dict:
+        height = record.height or self.settings.height
+        width = record.width or self.settings.width
+        return {"samples": torch.zeros(1, 16, height // SCALE, width // SCALE)}
+
+    def model_for(self, record: Record):
+        """The coupled model, with the record's own plate if it has one."""
+        if not record.plate:
+            return self.coupled
+        size = (record.width or self.settings.width, record.height or self.settings.height)
+        plate = self.loaded.vae.encode(read_picture(Path(record.plate), size))
+        return couple(self.loaded.model, self.schedule, self.settings.mode, plate=plate)
+
+    def paint_uncoupled(self, record: Record, latent: dict) -> np.ndarray:
+        """The same seed and prompts without coupling."""
+        settings = self.settings
+        samples = random_seed(
+            self.loaded.model,
+            self.loaded.clip,
+            record.split.prompts,
+            latent,
+            record.seed,
+            settings.steps,
+            settings.sampler_name,
+            settings.scheduler,
+            settings.guidance,
+        )
+        return self.decode(samples["samples"])
+
+    def decode(self, samples: torch.Tensor) -> np.ndarray:
+        """Latents [n, C, H, W] as pictures of 8 bits."""
+        images_NHWC = decode_each(self.loaded.vae, samples)
+        return (images_NHWC * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def read_picture(path: Path, size: tuple[int, int]) -> torch.Tensor:
+    """A picture's middle at (width, height), [1, H, W, 3]. ValueError if it is no picture."""
+    from PIL import ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            fitted = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS)
+    except OSError as error:
+        raise ValueError(f"The plate {path.name} cannot be read as a picture: {error}.") from error
+    return torch.from_numpy(np.asarray(fitted).astype(np.float32) / 255)[None]
+
+
+def to_floats(images: np.ndarray) -> torch.Tensor:
+    """Pictures of 8 bits as numbers in [0, 1]."""
+    return torch.from_numpy(images).float() / 255

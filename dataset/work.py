@@ -1,0 +1,124 @@
+"""Makes one record after the other: paints, measures, judges, keeps."""
+
+import functools
+import gc
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from .filters import FAILED, read_filters
+from .instructions import describe_edits
+from .measures import Embedded, embed, measure
+from .models import load_models
+from .paint import Painted, SetPainter, to_floats
+from .records import Record
+from .samples import VERSION, Files, files_of, to_json
+from .settings import Settings
+from .store import Store
+
+
+class Maker:
+    """All that makes records, loaded once."""
+
+    def __init__(self, settings: Settings):
+        torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.filters = read_filters(settings.filters)
+        self.loaded = load_models(settings.models)
+        self.painter = SetPainter(self.loaded, settings)
+
+    @torch.inference_mode()
+    def paint(self, record: Record) -> tuple[Painted, Embedded | None]:
+        """What needs the models, which belong to one thread alone: the host moves them."""
+        painted = self.painter.paint(record)
+        judge = self.loaded.judge
+        if judge is None:
+            return painted, None
+        return painted, embed(judge, to_floats(painted.images), record.split.prompts)
+
+    @torch.inference_mode()
+    def finish(self, record: Record, painted: Painted, embedded: Embedded | None) -> Files:
+        """What needs no model: the other measures, the verdict, the files."""
+        masks = None if painted.masks is None else torch.from_numpy(painted.masks).float()
+        measures = measure(to_floats(painted.images), masks, painted.lost, embedded)
+        content = self.describe(record, painted.plate is not None)
+        content["measures"] = measures
+        if painted.uncoupled is not None:
+            content["measures_uncoupled"] = measure(to_floats(painted.uncoupled), masks)
+        content["verdict"], content["reason"] = self.filters.judge(measures)
+        return files_of(content, painted.images, painted.plate, painted.masks, painted.uncoupled)
+
+    def fail(self, record: Record, error: BaseException) -> Files:
+        """A record that could not be made, with its reason."""
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+        content = self.describe(record, False)
+        content |= {"measures": {}, "verdict": FAILED, "reason": reason}
+        return {"json": to_json(content)}
+
+    def describe(self, record: Record, has_plate: bool) -> dict[str, Any]:
+        """The record in full: what it was asked for, and what it was made with."""
+        settings = self.settings
+        return {
+            **record.texts(),
+            "edits": describe_edits(record.subjects, has_plate),
+            "width": record.width or settings.width,
+            "height": record.height or settings.height,
+            "own_plate": bool(record.plate),
+            "steps": settings.steps,
+            "sampler": settings.sampler_name,
+            "scheduler": settings.scheduler,
+            "guidance": settings.guidance,
+            "mode": settings.mode,
+            "theta": {"shape": "sin", "center": settings.center},
+            "models": dict(settings.hashes),
+            "model": settings.models.unet or "mini",
+            "filters": self.filters.name,
+            "version": VERSION,
+        }
+
+
+def make_records(maker: Maker, store: Store, records: Sequence[Record]) -> Iterator[Record]:
+    """Makes records and keeps them; each is given back when it is on disk.
+
+    Measuring, writing and packing of one record happen while the next one is sampled. What fails
+    is noted and does not stop the rest; a full disk does.
+    """
+    with ThreadPoolExecutor(1) as behind:
+        waiting: tuple[Record, Future] | None = None
+        for record in records:
+            files = functools.partial(attempt, maker, record, *paint(maker, record))
+            if waiting:
+                waiting[1].result()
+                yield waiting[0]
+            waiting = (record, behind.submit(keep, store, record, files))
+        if waiting:
+            waiting[1].result()
+            yield waiting[0]
+
+
+def paint(maker: Maker, record: Record) -> tuple[Any, BaseException | None]:
+    """The pictures, or why there are none."""
+    try:
+        return maker.paint(record), None
+    except Exception as error:
+        # the traceback holds the tensors of what ran out of memory
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        return None, error
+
+
+def attempt(maker: Maker, record: Record, pictures: Any, error: BaseException | None) -> Files:
+    """The files of a record, those of a failed one among them."""
+    if error is None:
+        try:
+            return maker.finish(record, *pictures)
+        except (ValueError, RuntimeError) as found:
+            error = found
+    return maker.fail(record, error)
+
+
+def keep(store: Store, record: Record, files) -> None:
+    store.add(record.id, files())

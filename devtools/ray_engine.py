@@ -1,0 +1,100 @@
+"""The engine of many machines: Ray Data, with an actor for each GPU that loads the models once.
+
+Ray holds back what the actors cannot take yet, starts an actor that died again, and gives its
+records to another. Actors write into the data set's folder, so all machines must share it, and the
+pack's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .environment import ROOT
+from .pack import load_pack
+
+BATCH = 4  # records given to an actor at once: measuring one overlaps sampling the next
+
+
+class RayEngine:
+    """Makes records by `workers` actors, at `address` or in a Ray of its own."""
+
+    def __init__(self, host: Path, workers: int = 0, address: str | None = None):
+        self.host = host.resolve()
+        self.workers = workers
+        self.address = address
+
+    def __call__(self, settings, store, records) -> Iterator:
+        """Each record when it is on disk."""
+        if not records:
+            return
+        from coupled.metrics.packages import require
+
+        ray = require("ray", "ray[data]", needed_by="--engine ray")
+        require("ray.data", "ray[data]", needed_by="--engine ray")
+        start(ray, self.address, self.workers)
+        try:
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+            workers = self.workers or int(ray.cluster_resources()["GPU" if gpus else "CPU"])
+            by_id = {record.id: record for record in records}
+            for row in self.dataset(ray, settings, store, records, workers, gpus).iter_rows():
+                yield by_id[row["id"]]
+        finally:
+            ray.shutdown()
+
+    def dataset(self, ray, settings, store, records, workers: int, gpus: int):
+        rows = [
+            {"id": one.id, "shard": store.places[one.id], "record": one.to_json()}
+            for one in records
+        ]
+        # What a dead actor had in hand is all that is made again.
+        size = max(1, min(BATCH, len(rows) // (4 * workers)))
+        return ray.data.from_items(rows, override_num_blocks=-(-len(rows) // size)).map_batches(
+            Actor,
+            fn_constructor_args=(str(self.host), settings.to_json(), str(store.root.resolve())),
+            batch_size=size,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+            num_gpus=gpus,
+        )
+
+
+def start(ray, address: str | None, workers: int) -> None:
+    """Connects to a cluster, or starts Ray here."""
+    cpus = None if address else max(workers, 1) if workers else os.cpu_count()
+    ray.init(
+        address=address,
+        num_cpus=cpus,
+        include_dashboard=False if not address else None,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+class Actor:
+    """Loads the models once and makes the records that it is given."""
+
+    def __init__(self, host: str, settings: str, root: str):
+        load_pack(Path(host))
+        import comfy.utils
+
+        from coupled.dataset.settings import Settings
+        from coupled.dataset.store import Store
+        from coupled.dataset.work import Maker
+
+        comfy.utils.set_progress_bar_enabled(False)
+        self.maker = Maker(Settings.from_json(settings))
+        self.store = Store(Path(root), [], self.maker.settings.per_shard)
+
+    def __call__(self, batch: dict) -> dict:
+        from coupled.dataset.records import Record
+        from coupled.dataset.work import make_records
+
+        records = [Record.from_json(str(text)) for text in batch["record"]]
+        for record, shard in zip(records, batch["shard"], strict=True):
+            self.store.places[record.id] = int(shard)
+        for _ in make_records(self.maker, self.store, records):
+            pass
+        return {"id": batch["id"]}
