@@ -121,8 +121,8 @@ def check_set(images_NHWC: torch.Tensor) -> None:
     check_images(images_NHWC)
     if images_NHWC.shape[0] < 2:
         raise ValueError(
-            f"Backgrounds are compared between images, and there is {images_NHWC.shape[0]} image."
-            " Give two or more, joined to one batch."
+            "Give two or more images, joined to one batch: backgrounds are compared between images,"
+            f" and there is {images_NHWC.shape[0]} image."
         )
 
 
@@ -131,13 +131,13 @@ def check_masks(images_NHWC: torch.Tensor, masks_NHW: torch.Tensor) -> None:
     n, height, width = images_NHWC.shape[:3]
     if masks_NHW.ndim != 3 or masks_NHW.shape[0] != n:
         raise ValueError(
-            f"There are {n} images but masks of shape {list(masks_NHW.shape)}: each image needs one"
-            " mask of its own, in the same order."
+            f"Give one mask for each image, in the same order: each image needs one mask, and {n}"
+            f" images came with masks of shape {list(masks_NHW.shape)}."
         )
     if masks_NHW.shape[1:] != (height, width):
         raise ValueError(
-            f"The images are {width} × {height} pixels, the masks {masks_NHW.shape[2]} × "
-            f"{masks_NHW.shape[1]}. Bring both to one size before they are compared."
+            f"Bring images and masks to one size: the images are {width} × {height} pixels, the"
+            f" masks {masks_NHW.shape[2]} × {masks_NHW.shape[1]}."
         )
     if not torch.isfinite(masks_NHW).all():
         raise ValueError("A mask contains NaN or infinite values.")

@@ -1,8 +1,10 @@
 """The node that learns theta from prompt sets."""
 
 import os
+import time
 
 import folder_paths
+from comfy.model_management import InterruptProcessingException
 from comfy_api.latest import io, ui
 
 from . import inputs
@@ -207,18 +209,53 @@ class CoupledOptimizeTheta(io.ComfyNode):
             shared or os.path.join(folder_paths.get_user_directory(), "coupled", "studies.db")
         )
         task = task_of(budget, segmenter, clip_model, **settings)
-        learning = Learning(task, storage, study, os.getpid() if shared else 0, NodeProgress(task))
+        progress = NodeProgress(task)
+        learning = Learning(task, storage, study, os.getpid() if shared else 0, progress)
+        saved = None
+        progress(learning)  # it says what it does before the first set is measured
         try:
             learning.run(minutes or float("inf"))
-        finally:  # an interruption too leaves the best schedule behind
-            saved = "nothing"
-            if learning.best() is not None:
-                saved = save_schedule(learned_schedule(learning, study), study)
+        except InterruptProcessingException:
+            saved = save_best(learning, study)
+            say(describe_interruption(learning, saved))
+            raise
+        finally:  # an error too leaves the best schedule behind
+            saved = saved or save_best(learning, study)
         theta = learned_schedule(learning, study)
         text = f"{report(learning)}\nSaved {saved}"
+        say("Done.")
         image_1HWC = as_image(learning)
         shown = ui.PreviewText(text).as_dict() | ui.PreviewImage(image_1HWC, cls=cls).as_dict()
         return io.NodeOutput(theta, image_1HWC, text, ui=shown)
+
+
+def save_best(learning, study: str) -> str | None:
+    """Saves the best schedule there is; the name of its file, None before the first candidate."""
+    from ..optimize.report import learned_schedule
+
+    if learning.best() is None:
+        return None
+    return save_schedule(learned_schedule(learning, study), study)
+
+
+def describe_interruption(learning, saved: str | None) -> str:
+    """What an interrupted learning keeps."""
+    from ..optimize.report import count
+
+    if saved is None:
+        return "Interrupted before the first schedule was tried. Nothing is saved."
+    tried = count(len(learning.candidates()), "schedule")
+    return f"Interrupted. The best of {tried} is saved: {saved}\nThe next run continues."
+
+
+def say(text: str) -> None:
+    """Shows a text on the node that the host runs; nothing outside of a run."""
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    context = get_executing_context()
+    if context is not None:
+        PromptServer.instance.send_progress_text(text, context.node_id)
 
 
 def meter_of(segmenter: dict | None, clip_model: dict | None):
@@ -269,16 +306,29 @@ def task_of(
 
 
 class NodeProgress:
-    """Shows how far a learning is, with a picture whenever its best schedule has changed."""
+    """Says how far a learning is, with a picture whenever its best schedule has changed."""
 
     def __init__(self, task):
         import comfy.utils
 
+        from ..optimize.ladder import Ladder
+
         self.pairs = task.pairs
-        self.bar = comfy.utils.ProgressBar(task.candidates * task.pairs)
+        self.bar = comfy.utils.ProgressBar(Ladder(task.candidates).total * task.pairs)
         self.shown: tuple[float, ...] | None = None  # theta of the picture
+        self.begun: tuple[float, int] | None = None  # when, and how much was done before
+
+    def seconds_left(self, done: int) -> float | None:
+        """At the pace of this run so far; None before the first set is measured."""
+        now = time.monotonic()
+        self.begun = self.begun or (now, done)
+        started, before = self.begun
+        if done <= before:
+            return None
+        return (now - started) / (done - before) * (self.bar.total - done)
 
     def __call__(self, learning) -> None:
+        from ..optimize.report import describe_progress
         from ..plots.learning import draw_learning
 
         picture = None
@@ -287,7 +337,9 @@ class NodeProgress:
             self.shown = best.thetas
             picture = ("JPEG", draw_learning(learning), 1024)
         done = len(learning.candidates()) * self.pairs + learning.measuring
-        self.bar.update_absolute(min(done, self.bar.total), preview=picture)
+        done = min(done, self.bar.total)
+        self.bar.update_absolute(done, preview=picture)
+        say(describe_progress(learning, self.seconds_left(done)))
 
 
 def as_image(learning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .stages import KNOTS, SHAPES, STEPS
+from .stages import FIRST_CENTERS, KNOTS, SHAPES, STEPS
 from .study import StageStudy
 
 # All stages of a rung are finished, by all workers, before the next rung begins.
@@ -17,6 +17,14 @@ class Ladder:
 
     def __init__(self, candidates: int):
         self.candidates = candidates
+
+    @property
+    def total(self) -> int:
+        """How many candidates all stages get: more than was asked for where that is few, since each
+        stage tries its starts.
+        """
+        starts = {**dict.fromkeys(SHAPES, len(FIRST_CENTERS)), KNOTS: 1, STEPS: 1}
+        return sum(max(starts[name], round(SHARES[name] * self.candidates)) for name in SHARES)
 
     def budget(self, stage: StageStudy) -> int:
         """How many candidates a stage gets; its starts in any case."""

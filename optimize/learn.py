@@ -46,6 +46,7 @@ class Learning:
         self.studies = Studies(storage, f"{name} {task.key}", task.seed, worker)
         self.evaluator = Evaluator(task, self.studies, self.show_measured)
         self.measuring = 0  # pairs of a set and a seed that the running candidate has behind it
+        self.stage: str | None = None  # of the running candidate
         self.finished = False
 
     def run(self, minutes: float = math.inf) -> Learning:
@@ -91,6 +92,7 @@ class Learning:
         When that is interrupted, or fails, the candidate goes back in line.
         """
         attempt = Attempt(self.evaluator, stage)
+        self.stage = stage.name
         try:
             # The host calls nodes without gradients; Optuna's samplers need them.
             with torch.inference_mode(False), torch.enable_grad():

@@ -8,7 +8,9 @@ from ..schedules import ThetaSchedule, from_values
 from .candidate import Candidate
 from .learn import Learning
 from .meter import WEIGHTS
-from .stages import SHAPES
+from .stages import KNOTS, SHAPES, STEPS
+
+MOVES = {KNOTS: "the best curve, moved at ten points", STEPS: "the best curve, moved at every step"}
 
 
 def learned_schedule(learning: Learning, name: str = "learned", model: str = "") -> ThetaSchedule:
@@ -29,9 +31,10 @@ def describe_origin(learning: Learning, best: Candidate, model: str = "") -> str
     return (
         f"learned{f' on {model}' if model else ''}: {width} × {height}, {settings.steps} steps,"
         f" {settings.sampler_name}, {settings.scheduler}, {settings.mode} mode, entity text"
-        f" {settings.entity_text}; {len(task.painter.sets)} sets, {len(task.painter.seeds)} seeds,"
-        f" {len(learning.candidates())} candidates; combined score, {task.weights} weights:"
-        f" {best.score(learning.weights):.4f}"
+        f" {settings.entity_text}; {count(len(task.painter.sets), 'set')},"
+        f" {count(len(task.painter.seeds), 'seed')},"
+        f" {count(len(learning.candidates()), 'candidate')}; combined score,"
+        f" {task.weights} weights: {best.score(learning.weights):.4f}"
     )
 
 
@@ -41,7 +44,10 @@ def report(learning: Learning) -> str:
     everyone = learning.candidates()
     if best is None:
         return "Nothing was tried yet."
-    lines = [f"{describe('learned', best)} (by {best.stage})"]
+    lines = [
+        f"Best of {count(len(everyone), 'schedule')}: {describe_stage(best.stage)}.",
+        describe("learned", best),
+    ]
     if not learning.is_feasible(best):
         lines.append(
             f"No schedule kept its entities: even the best one loses {best.lost} of"
@@ -54,6 +60,31 @@ def report(learning: Learning) -> str:
         if one is not None
     ]
     return "\n".join([*lines, describe_guards(learning, everyone), describe_cost(everyone)])
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things, in the singular or the plural."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def describe_stage(name: str) -> str:
+    """What a stage tries, in words."""
+    return MOVES.get(name, f"the paper's shape {name}")
+
+
+def describe_progress(learning: Learning, seconds_left: float | None) -> str:
+    """What a learning does now, and the best so far."""
+    task, total = learning.task, learning.ladder.total
+    now = f"Schedule {min(len(learning.candidates()) + 1, total)} of {total}"
+    if learning.stage is not None:
+        now += f": {describe_stage(learning.stage)}"
+    lines = [f"{now}. Set {min(learning.measuring + 1, task.pairs)} of {task.pairs}."]
+    best = learning.best()
+    if best is not None:
+        lines.append(f"Best so far: score {best.score(learning.weights):.3f}.")
+    if seconds_left is not None:
+        lines.append(f"About {count(max(1, round(seconds_left / 60)), 'minute')} left.")
+    return "\n".join(lines)
 
 
 def describe(name: str, one: Candidate) -> str:
@@ -71,9 +102,9 @@ def describe_guards(learning: Learning, everyone: Sequence[Candidate]) -> str:
     out = sum(one.lost > learning.task.most_lost for one in everyone)
     early = sum(not one.complete and one.lost <= learning.task.most_lost for one in everyone)
     return (
-        f"{len(everyone)} schedules tried: {out} kept out because more than"
-        f" {learning.task.most_lost} sets lost their entity or their background, {early} given up"
-        " early as surely worse."
+        f"{count(len(everyone), 'schedule')} tried: {out} kept out because more than"
+        f" {count(learning.task.most_lost, 'set')} lost their entity or their background, {early}"
+        " given up early as surely worse."
     )
 
 

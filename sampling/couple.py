@@ -184,7 +184,8 @@ def check_batch(n: int, batch: int) -> None:
     """ValueError unless set and latent are of one size: the host would repeat or drop texts."""
     if n != batch:
         raise ValueError(
-            f"The coupled conditioning is a set of {n} images, but the latent is a batch of"
-            f" {batch}. Set the latent's batch_size to {n}, or use Coupled Sampler, which makes the"
-            " batch itself."
+            f"Set the latent's batch_size to {n}, or use Coupled Sampler, which makes the batch"
+            f" itself: the coupled conditioning is a set of {n}"
+            f" image{'' if n == 1 else 's'}, but the latent is a batch of"
+            f" {batch}."
         )

@@ -129,7 +129,10 @@ def test_a_hidden_background_gets_no_number(scene):
         (lambda i, m: (i[:1], m[:1]), "there is 1 image"),
         (lambda i, m: (i, m[:2]), "each image needs one mask"),
         (lambda i, m: (i, m[:1]), "each image needs one mask"),
-        (lambda i, m: (i, m[:, 1:]), "The images are 32 × 24 pixels, the masks 32 × 23"),
+        (
+            lambda i, m: (i, m[:, 1:]),
+            "Bring images and masks to one size: the images are 32 × 24 pixels, the masks 32 × 23",
+        ),
         (lambda i, m: (i[..., :1], m), "must be RGB"),
         (lambda i, m: (i.index_fill(0, torch.tensor([2]), math.nan), m), "Image 3 contains NaN"),
         (lambda i, m: (i.index_fill(0, torch.tensor([0]), math.inf), m), "Image 1 contains NaN"),

@@ -38,6 +38,7 @@ INPUTS = {
     "study": "mine",
     "budget": 5,
 }
+TRIED = 15  # with so small a budget: four of each of the three shapes, and two and one more
 
 
 class ToyMeter:
@@ -97,7 +98,11 @@ def test_the_contract():
 def test_it_learns_saves_and_goes_on(mini, host):
     theta, plot, text = execute(mini).result
     assert theta.values(STEPS) == sorted(theta.values(STEPS)) and plot.shape[-2:] == (1152, 3)
-    assert text.splitlines()[0].startswith("learned: stated") and "model calls made" in text
+    first, second, *_ = text.splitlines()
+    assert first.startswith(f"Best of {TRIED} schedules: the ") and second.startswith(
+        "learned: stated"
+    )
+    assert "model calls made" in text
     (saved,) = (host / "output" / "theta").glob("*.json")
     assert read_schedule(saved).values(STEPS) == theta.values(STEPS)
     assert "learned: 128 × 128, 4 steps" in json.loads(saved.read_text())["source"]["origin"]
@@ -111,7 +116,10 @@ def test_it_learns_saves_and_goes_on(mini, host):
     assert ToyMeter.count > before
 
 
-def test_an_interruption_saves_the_best_and_ends_the_node(mini, host, monkeypatch):
+def test_an_interruption_saves_the_best_says_so_and_ends_the_node(mini, host, monkeypatch):
+    said = []
+    monkeypatch.setattr(node_file, "say", said.append)
+
     def interrupt_in_the_fourth(task):
         return lambda learning: (
             len(learning.candidates()) == 3
@@ -123,9 +131,11 @@ def test_an_interruption_saves_the_best_and_ends_the_node(mini, host, monkeypatc
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         execute(mini)
     (saved,) = (host / "output" / "theta").glob("*.json")
-    assert (
-        "4 candidates" in read_schedule(saved).origin
-    )  # the fourth was interrupted when its one set was measured
+    # the fourth was interrupted when its one set was measured
+    assert "4 candidates" in read_schedule(saved).origin
+    [words] = said
+    assert words.startswith("Interrupted. The best of 4 schedules is saved: ")
+    assert saved.name in words and words.endswith("The next run continues.")
 
 
 @pytest.mark.slow
@@ -136,12 +146,22 @@ def test_progress_rises_and_shows_a_picture_at_each_new_best(mini, host, monkeyp
         lambda value, total, preview, node_id=None: seen.append((value, total, preview)),
     )
     execute(mini)
-    mine = [one for one in seen if one[1] == INPUTS["budget"]]
+    mine = [one for one in seen if one[1] == TRIED]
     values, pictures = [one[0] for one in mine], [one[2] for one in mine if one[2]]
     assert values == sorted(values) and values[-1] == mine[-1][1]
     assert pictures and all(
         kind == "JPEG" and picture.width == 1152 for kind, picture, _ in pictures
     )
+
+
+def test_it_says_what_it_does_from_the_start(mini, host, monkeypatch):
+    said = []
+    monkeypatch.setattr(node_file, "say", said.append)
+    execute(mini)
+    assert said[0] == f"Schedule 1 of {TRIED}. Set 1 of 1."
+    assert all(f" of {TRIED}" in one for one in said[:-1]) and said[-1] == "Done."
+    assert "the paper's shape sin" in said[1]
+    assert "Best so far: score " in said[-2] and "left" in said[2]
 
 
 def test_unfit_inputs_are_told_before_anything_is_made(mini, host):

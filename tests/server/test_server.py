@@ -8,7 +8,7 @@ import re
 import pytest
 from PIL import Image
 
-from coupled.devtools.client import ExecutionFailed, PromptRejected
+from coupled.devtools.client import ExecutionFailed, Interrupted, PromptRejected
 from coupled.devtools.workflow import to_prompt
 
 from paths import ROOT
@@ -129,3 +129,35 @@ def test_a_failing_node_is_named_with_its_error(host_server):
 @pytest.mark.needs_host("0.26", "Save Audio (Advanced), which 0.24.0 has and 0.24.1 has not")
 def test_workflow_becomes_the_prompt_that_the_page_makes_of_it(info):
     assert to_prompt(PAGE["workflow"], info) == PAGE["prompt"]
+
+
+def test_optimize_theta_says_on_its_node_what_it_does_and_what_an_interruption_kept(host_server):
+    """The texts that the server sends to the node, from before the first set on."""
+    said, client = [], host_server.client
+
+    def listen(event, data):
+        packet = data.get("bytes", b"")
+        if b"Schedule" in packet or b"Interrupted" in packet:
+            said.append(packet[8:].decode()[1:])  # after its kind, a length and the node's id, "3"
+            if "Schedule 2 of" in said[-1]:
+                client.interrupt()
+
+    inputs = {
+        **{"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "latent_image": ["2", 0]},
+        **{"prompt_sets": "A cat sits in a meadow.\nA horse runs in a meadow."},
+        **{"segmenter": "mini", "clip_model": "mini", "budget": 5, "minutes": 0.0, "coarse": 1.0},
+        **{"weights": "stated", "max_lost": 0.25, "study": "said", "seed": 1, "seeds_per_set": 1},
+        **{"steps": 4, "sampler_name": "euler", "scheduler": "simple", "guidance": 3.5},
+        **{"mode": "exact", "entity_text": "entity"},
+    }
+    empty = {"width": 128, "height": 128, "batch_size": 1}
+    prompt = {
+        "1": {"class_type": "CoupledLoadMini", "inputs": {}},
+        "2": {"class_type": "EmptyLatentImage", "inputs": empty},
+        "3": {"class_type": "CoupledOptimizeTheta", "inputs": inputs},
+    }
+    with pytest.raises(Interrupted):
+        client.queue(prompt, listen)
+    assert said[0] == "Schedule 1 of 15. Set 1 of 1."
+    assert "Best so far: score" in said[-2]
+    assert said[-1].startswith("Interrupted. The best of ") and "is saved: " in said[-1]
