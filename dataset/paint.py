@@ -13,8 +13,7 @@ from PIL import Image
 from ..attention.conditioning import couple_conditioning
 from ..attention.report import Report
 from ..baselines import random_seed
-from ..optimize.painter import decode_each
-from ..sampling import couple, sample_set
+from ..sampling import couple, decode_set, sample_set
 from ..schedules import family
 from .models import Loaded
 from .records import Record
@@ -105,9 +104,11 @@ class SetPainter:
             report=report,
         )
         plate, masks = report.plate(), report.masks(SCALE)
+        plate_latent = None if plate is None else {"samples": plate}
+        images_NHWC, plate_1HWC = decode_set(samples, self.loaded.vae, plate_latent, masks)
         return Painted(
-            self.decode(samples["samples"]),
-            None if plate is None else self.decode(plate)[0],
+            to_bytes(images_NHWC),
+            None if plate_1HWC is None else to_bytes(plate_1HWC)[0],
             None if masks is None else masks.numpy().astype(np.uint8),
             self.paint_uncoupled(record, latent) if settings.uncoupled else None,
             tuple(report.lost),
@@ -140,12 +141,8 @@ class SetPainter:
             settings.scheduler,
             settings.guidance,
         )
-        return self.decode(samples["samples"])
-
-    def decode(self, samples: torch.Tensor) -> np.ndarray:
-        """Latents [n, C, H, W] as pictures of 8 bits."""
-        images_NHWC = decode_each(self.loaded.vae, samples)
-        return (images_NHWC * 255).round().to(torch.uint8).cpu().numpy()
+        images_NHWC, _ = decode_set(samples, self.loaded.vae)
+        return to_bytes(images_NHWC)
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> torch.Tensor:
@@ -158,6 +155,11 @@ def read_picture(path: Path, size: tuple[int, int]) -> torch.Tensor:
     except OSError as error:
         raise ValueError(f"The plate {path.name} cannot be read as a picture: {error}.") from error
     return torch.from_numpy(np.asarray(fitted).astype(np.float32) / 255)[None]
+
+
+def to_bytes(images_NHWC: torch.Tensor) -> np.ndarray:
+    """Pictures at 8 bits."""
+    return (images_NHWC.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def to_floats(images: np.ndarray) -> torch.Tensor:

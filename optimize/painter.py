@@ -14,7 +14,7 @@ import torch
 
 from ..attention import coupled_mode, encode_set
 from ..prompts.split import SplitPrompts
-from ..sampling import couple
+from ..sampling import couple, decode_set
 from ..sampling.checks import (
     check_guidance,
     check_names,
@@ -134,8 +134,12 @@ class Painter:
         self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None
     ) -> torch.Tensor:
         """Images [n, H, W, 3] in [0, 1], at 8 bits, as they would be saved."""
-        images_NHWC = decode_each(self.vae, self.sample(instance, theta, callback))
-        return (images_NHWC * 255).round() / 255
+        run, samples = self.sample_run(instance, theta, callback)
+        plate_1CHW = run.report.plate()
+        masks_NHW = run.report.masks(self.vae.spacial_compression_decode())
+        plate = None if plate_1CHW is None else {"samples": plate_1CHW}
+        images_NHWC, _ = decode_set({"samples": samples}, self.vae, plate, masks_NHW)
+        return (images_NHWC.clamp(0, 1) * 255).round() / 255
 
     def sample(
         self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None
@@ -143,10 +147,16 @@ class Painter:
         """The latents [n, C, H, W] that Coupled Sampler would give. callback(step, x0, x, steps)
         after each step.
         """
-        run = SharingRun(self, self.run(instance, theta), instance, theta)
-        samples = run.sample_all(callback or ignore)
+        return self.sample_run(instance, theta, callback)[1]
+
+    def sample_run(
+        self, instance: Instance, theta: ThetaSchedule, callback: Callable | None = None
+    ) -> tuple[Run, torch.Tensor]:
+        """The run, with its report, and the latents."""
+        run = self.run(instance, theta)
+        samples = SharingRun(self, run, instance, theta).sample_all(callback or ignore)
         check_result(samples)
-        return samples
+        return run, samples
 
     def sample_pass(
         self,
@@ -248,10 +258,3 @@ class SharingRun:
 
     def sample(self, images: range, callback: Callable) -> torch.Tensor:
         return self.painter.sample_pass(self.run, self.instance, images, self.theta, callback)
-
-
-def decode_each(vae, samples: torch.Tensor) -> torch.Tensor:
-    """Images [n, H, W, 3] in [0, 1], decoded one by one: n at 1024 × 1024 may not fit, and no image
-    shall depend on its neighbors.
-    """
-    return torch.cat([vae.decode(sample) for sample in samples.split(1)]).clamp(0, 1)

@@ -7,6 +7,8 @@ Legend: n images, H × W pixels.
 import torch
 from torch.nn import functional as F
 
+FEATHER = 8  # pixels
+
 
 class NoPlate(dict):
     """The plate of a set that has none, as a LATENT: who asks for its samples is told."""
@@ -23,7 +25,7 @@ def decode_set(
     vae,
     plate: dict | None = None,
     masks_nHW: torch.Tensor | None = None,
-    feather: int = 8,
+    feather: int = FEATHER,
     photo_1HWC: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The images of a set and its plate.
@@ -41,10 +43,10 @@ def decode_set(
 
     ValueError if the parts do not fit together.
     """
-    images_nHWC = decode(vae, latent)
+    images_nHWC = decode_each(vae, latent["samples"])
     plate_1HWC = photo_1HWC
     if plate_1HWC is None and plate is not None and not isinstance(plate, NoPlate):
-        plate_1HWC = decode(vae, plate)
+        plate_1HWC = decode_each(vae, plate["samples"])
     if plate_1HWC is None or masks_nHW is None:
         return images_nHWC, plate_1HWC
     plate_1HWC = plate_1HWC.to(images_nHWC)
@@ -53,9 +55,11 @@ def decode_set(
     return lay_over(plate_1HWC, images_nHWC, alpha_nHW), plate_1HWC
 
 
-def decode(vae, latent: dict) -> torch.Tensor:
-    """[n, H, W, C]; the frames of videos one after the other, as the host's VAE Decode gives."""
-    return vae.decode(latent["samples"]).flatten(0, -4)
+def decode_each(vae, samples: torch.Tensor) -> torch.Tensor:
+    """Images [n, H, W, C], decoded one by one: n at 1024 × 1024 may not fit, and no image shall
+    depend on its neighbors. Frames of videos one after the other, as the host's VAE Decode gives.
+    """
+    return torch.cat([vae.decode(one).flatten(0, -4) for one in samples.split(1)])
 
 
 def check_parts(images_nHWC, plate_1HWC, masks_nHW) -> None:

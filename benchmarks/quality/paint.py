@@ -11,7 +11,7 @@ from coupled.metrics.background import background_similarity
 from coupled.metrics.visible import psnr, ssim
 from coupled.optimize import ModelMeter, Painter, Settings
 from coupled.optimize.meter import none_if_nan
-from coupled.optimize.painter import decode_each
+from coupled.sampling.decode import decode_each
 
 from ..models import GUIDANCE
 from ..sets import NamedSet
@@ -61,7 +61,7 @@ class JobPainter:
             self.steps,
             guidance=GUIDANCE,
         )["samples"]
-        return decode_each(self.vae, samples)
+        return decode_each(self.vae, samples).clamp(0, 1)
 
     def paint_coupled(self, job: Job, method: Coupled) -> torch.Tensor:
         settings = Settings(

@@ -6,12 +6,13 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from coupled.attention.report import Report
 from coupled.mini.model import load_mini
 from coupled.optimize.fingerprint import fingerprint
 from coupled.optimize.painter import Painter, Settings
 from coupled.optimize.prefixes import Prefixes
 from coupled.optimize.sets import parse_sets
-from coupled.sampling import couple, sample_set
+from coupled.sampling import couple, decode_set, sample_set
 from coupled.schedules import constant, from_values
 
 TEXT = (
@@ -35,7 +36,7 @@ def table(*values):
     return from_values(values)[0]
 
 
-def alone(one, instance, theta):
+def alone(one, instance, theta, report=None):
     """What Coupled Sampler makes of it."""
     model = couple(one.model, theta, one.settings.mode)
     return sample_set(
@@ -45,6 +46,7 @@ def alone(one, instance, theta):
         one.seeds[instance[1]],
         STEPS,
         one.settings.sampler_name,
+        report=report,
     )["samples"]
 
 
@@ -115,13 +117,14 @@ def test_callback_counts_steps_of_the_whole_run(mini):
     assert seen == [(4, STEPS), (5, STEPS)]
 
 
-def test_images_are_those_of_the_decoded_latents_at_8_bits(mini):
-    one = painter(mini)
+def test_images_are_those_of_decode_coupled_set_at_8_bits(mini):
+    one, report = painter(mini), Report()
     images = one.paint((0, 0), constant(1))
+    latent = {"samples": alone(one, (0, 0), constant(1), report)}
+    plate, masks = {"samples": report.plate()}, report.masks(8)
+    decoded, _ = decode_set(latent, mini[2], plate, masks)
     assert images.shape == (2, 128, 128, 3) and torch.equal((images * 255).round() / 255, images)
-    assert (
-        images - mini[2].decode(alone(one, (0, 0), constant(1))).clamp(0, 1)
-    ).abs().max() <= 0.51 / 255
+    assert (images - decoded.clamp(0, 1)).abs().max() <= 0.51 / 255
 
 
 def test_memory_is_bounded_and_keeps_the_zeros():

@@ -5,7 +5,7 @@ import torch
 
 from coupled.mini.model import mini_vae
 from coupled.sampling import decode_set
-from coupled.sampling.decode import fade_inside
+from coupled.sampling.decode import decode_each, fade_inside
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_outside_the_masks_every_image_has_the_plates_own_pixels(vae):
 
 def test_deep_inside_its_mask_an_image_is_itself_and_the_way_there_is_even(vae):
     images, plate = decode_set(latent(2, 0), vae, latent(1, 1), masks(), feather=4)
-    own = vae.decode(latent(2, 0)["samples"])
+    own = decode_each(vae, latent(2, 0)["samples"])
     assert torch.allclose(images[0, 24:40, 16:32], own[0, 24:40, 16:32], atol=1e-6)
     row = fade_inside(masks(), 4)[0, 32, 7:14]
     assert torch.allclose(row, torch.tensor([0, 1, 3, 5, 7, 9, 9]) / 9, atol=1e-6)
@@ -42,7 +42,7 @@ def test_deep_inside_its_mask_an_image_is_itself_and_the_way_there_is_even(vae):
 
 def test_no_feather_is_a_hard_edge(vae):
     images, plate = decode_set(latent(2, 0), vae, latent(1, 1), masks(), feather=0)
-    own = vae.decode(latent(2, 0)["samples"])
+    own = decode_each(vae, latent(2, 0)["samples"])
     assert torch.equal(images, torch.where(masks()[..., None] > 0, own, plate))
 
 
@@ -60,7 +60,7 @@ def test_a_photo_gives_its_own_pixels(vae):
 
 
 def test_without_plate_or_masks_the_images_are_decoded_as_they_are(vae):
-    own = vae.decode(latent(2, 0)["samples"])
+    own = decode_each(vae, latent(2, 0)["samples"])
     assert torch.equal(decode_set(latent(2, 0), vae)[0], own)
     assert torch.equal(decode_set(latent(2, 0), vae, latent(1, 1))[0], own)
     images, plate = decode_set(latent(2, 0), vae, masks_nHW=masks())
