@@ -15,7 +15,7 @@ class Mode:
     drops_text_at: the values of theta at which one text gets no attention in any row, so that the
     call runs without it.
     has_plate: whether the background text alone is sampled with the set, and outside its subject
-    each image is pulled toward that picture.
+    each image is that picture.
     """
 
     name: str

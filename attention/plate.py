@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .conditioning import select_rows
 from .plate_run import PLATE, Picture, PlateRun
-from .region import tokens_of
+from .region import whole_tokens
 from .report import Report
 from .stages import at_full_noise
 
@@ -98,13 +98,13 @@ def start_run(
     """What a run remembers, at its beginning."""
     n = noise_NCHW.shape[0] - 1
     device = model.load_device
-    allowed_nhw = own_nhw = picture = None
+    allowed_nHW = always_nHW = picture = None
     if settings.regions_nHW is not None:
         check_regions(settings.regions_nHW, n)
-        allowed_nhw = fit_mask(settings.regions_nHW, n, noise_NCHW.shape, patch).to(device)
+        allowed_nHW = fit_mask(settings.regions_nHW, n, noise_NCHW.shape, patch).to(device)
     if mask is not None and not start_alike(mask):
         keeps_more_nHW = (mask[:-1] < mask[-1:]).flatten(1, -3).any(1)
-        own_nhw = tokens_of(keeps_more_nHW, patch).to(device)
+        always_nHW = whole_tokens(keeps_more_nHW, patch).to(device)
     if settings.plate_1CHW is not None:
         check_plate(settings.plate_1CHW, noise_NCHW, sigmas)
         x0_1CHW = model.model.process_latent_in(settings.plate_1CHW.float())
@@ -112,7 +112,7 @@ def start_run(
         picture = Picture(x0_1CHW, noise_NCHW[-1:], sampling)
     ends = len(sigmas) > 1 and float(sigmas[-1]) == 0
     last_sigma = float(sigmas[-2]) if ends else -1.0
-    return PlateRun(n + 1, patch, last_sigma, allowed_nhw, own_nhw, picture)
+    return PlateRun(n + 1, patch, last_sigma, allowed_nHW, always_nHW, picture)
 
 
 def check_regions(regions_nHW: torch.Tensor, n: int) -> None:
@@ -143,11 +143,11 @@ def check_plate(plate_1CHW: torch.Tensor, noise_NCHW: torch.Tensor, sigmas: torc
 
 
 def fit_mask(masks_nHW: torch.Tensor, n: int, shape: torch.Size, patch: int) -> torch.Tensor:
-    """1 or n masks of any size as the image tokens of n images, [n, h, w], bool: a token is in if
-    any of its pixels is.
+    """1 or n masks of any size as the latent pixels of n images, [n, H, W], bool: those of a token
+    are in if any of them is.
     """
     pixels = F.interpolate(masks_nHW[:, None].float(), shape[-2:], mode="area")[:, 0] > 0
-    return tokens_of(pixels, patch).expand(n, -1, -1)
+    return whole_tokens(pixels, patch).expand(n, -1, -1)
 
 
 def check_start(

@@ -14,7 +14,17 @@ from typing import Any
 
 import torch
 
-from .region import MOST, STAGES, find_region, like, next_stage, one_frame, pixels_of, share_of
+from .region import (
+    MOST,
+    STAGES,
+    find_region,
+    like,
+    next_stage,
+    one_frame,
+    share_of,
+    tokens_of,
+    whole_tokens,
+)
 from .report import PassReport, Work
 
 PLATE = "coupled_plate"  # the PlateRun of a run, among its transformer_options
@@ -25,12 +35,13 @@ class Known:
     """All that one step must know of those before it.
 
     parted: the noise level at which theta rose; None before. decided: how many stages are behind.
-    region_nhw: the tokens that are an image's own; None while all are. lost: images whose subject
-    cannot be told from the background.
+    own_nHW: the latent pixels that are an image's own, and region_nhw: the tokens that show any of
+    them; None while all are. lost: images whose subject cannot be told from the background.
     """
 
     parted: float | None = None
     decided: int = 0
+    own_nHW: torch.Tensor | None = None
     region_nhw: torch.Tensor | None = None
     lost: tuple[int, ...] = ()
 
@@ -43,8 +54,9 @@ class Known:
 class PlateRun:
     """PREDICT_NOISE wrapper of one run of N rows.
 
-    allowed_nhw: where entities may stand, if the user drew it. own_nhw: what is an image's own in
-    any case: what a mask of its own keeps, and the plate's does not. picture: the user's own plate.
+    allowed_nHW: where entities may stand, if the user drew it. always_nHW: what is an image's own
+    in any case: what a mask of its own keeps, and the plate's does not. picture: the user's own
+    plate.
     """
 
     def __init__(
@@ -52,17 +64,19 @@ class PlateRun:
         N: int,
         patch: int,
         last_sigma: float,
-        allowed_nhw: torch.Tensor | None = None,
-        own_nhw: torch.Tensor | None = None,
+        allowed_nHW: torch.Tensor | None = None,
+        always_nHW: torch.Tensor | None = None,
         picture: "Picture | None" = None,
     ):
         self.N = N
         self.patch = patch
         self.last_sigma = last_sigma
-        self.allowed_nhw = allowed_nhw
-        self.own_nhw = own_nhw
+        self.allowed_nHW = allowed_nHW
+        self.always_nHW = always_nHW
         self.picture = picture
-        self.known = Known(region_nhw=self.within(allowed_nhw))
+        self.known = Known()
+        if allowed_nHW is not None:
+            self.keep(self.within(allowed_nHW))
         self.sigma = float("inf")  # the noise level of the step
         self.contrasts: list[torch.Tensor] = []
         self.obstacle: str | None = None  # why no part of a picture is computed alone
@@ -83,9 +97,9 @@ class PlateRun:
 
     def lead(self, t_NCHW: torch.Tensor) -> torch.Tensor:
         """The images' rows, outside the regions the plate's."""
-        if self.known.parted is None or self.known.region_nhw is None:
+        if self.known.parted is None or self.known.own_nHW is None:
             return t_NCHW
-        return lead_to_plate(t_NCHW, self.known.region_nhw, self.patch)
+        return lead_to_plate(t_NCHW, self.known.own_nHW)
 
     def finish(self, t_NCHW: torch.Tensor) -> torch.Tensor:
         """The same of a result: until theta rises every image is a plate of the user's own."""
@@ -123,30 +137,31 @@ class PlateRun:
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
         threshold = STAGES[stage - 1].threshold
-        found_nhw = find_region(contrast_NS, one_frame(x0_NCHW), self.patch, threshold)
-        before_nhw = self.known.region_nhw
-        if before_nhw is None:
-            before_nhw = torch.ones_like(found_nhw)
-        found_nhw = found_nhw & before_nhw
-        nothing_n = ~found_nhw.flatten(1).any(1)  # a subject that is not seen may still be there
-        found_nhw = torch.where(nothing_n[:, None, None], before_nhw, found_nhw)
-        lost_n = share_of(found_nhw) > MOST
-        found_nhw = self.within(found_nhw | lost_n[:, None, None])
-        told = stage < len(STAGES) or self.allowed_nhw is not None
-        self.known = dataclasses.replace(
-            self.known,
-            decided=stage,
-            region_nhw=found_nhw,
-            lost=() if told else tuple(lost_n.nonzero().flatten().tolist()),
-        )
+        found_nHW = find_region(contrast_NS, one_frame(x0_NCHW), self.patch, threshold)
+        if stage < len(STAGES):  # loosely
+            found_nHW = whole_tokens(found_nHW, self.patch)
+        before_nHW = self.known.own_nHW
+        if before_nHW is None:
+            before_nHW = torch.ones_like(found_nHW)
+        found_nHW = found_nHW & before_nHW
+        nothing_n = ~found_nHW.flatten(1).any(1)  # a subject that is not seen may still be there
+        found_nHW = torch.where(nothing_n[:, None, None], before_nHW, found_nHW)
+        lost_n = share_of(found_nHW) > MOST
+        told = stage < len(STAGES) or self.allowed_nHW is not None
+        lost = () if told else tuple(lost_n.nonzero().flatten().tolist())
+        self.keep(self.within(found_nHW | lost_n[:, None, None]), decided=stage, lost=lost)
 
-    def within(self, region_nhw: torch.Tensor | None) -> torch.Tensor | None:
-        """A region within what is allowed, and with what is an image's own in any case."""
-        if region_nhw is None:
-            return None
-        if self.allowed_nhw is not None:
-            region_nhw = region_nhw & self.allowed_nhw
-        return region_nhw if self.own_nhw is None else region_nhw | self.own_nhw
+    def within(self, own_nHW: torch.Tensor) -> torch.Tensor:
+        """What is allowed of it, and what is an image's own in any case."""
+        if self.allowed_nHW is not None:
+            own_nHW = own_nHW & self.allowed_nHW
+        return own_nHW if self.always_nHW is None else own_nHW | self.always_nHW
+
+    def keep(self, own_nHW: torch.Tensor, **known) -> None:
+        region_nhw = tokens_of(own_nHW, self.patch)
+        self.known = dataclasses.replace(
+            self.known, own_nHW=own_nHW, region_nhw=region_nhw, **known
+        )
 
     def region_of(self, x_BCHW: torch.Tensor) -> torch.Tensor | None:
         """The regions for a model call of whole pictures, [n, h, w]; None where rows are free."""
@@ -162,15 +177,14 @@ class PlateRun:
 
     def report(self, samples_NCHW: torch.Tensor) -> PassReport:
         """What the run did, after it."""
-        region_nhw, lost = self.region_of(samples_NCHW), self.known.lost
-        if region_nhw is None:  # undecided: all of an image is the plate's, or all is its own
-            parted = self.known.parted is not None
-            region_nhw = torch.full((self.N - 1, *self.grid(samples_NCHW)), parted)
+        own_nHW, lost = self.known.own_nHW, self.known.lost
+        parted = self.known.parted is not None
+        if not parted or own_nHW is None:  # all of an image is the plate's, or all is its own
+            own_nHW = torch.full((self.N - 1, *samples_NCHW.shape[-2:]), parted)
             lost = tuple(range(self.N - 1)) if parted else ()
         return PassReport(
-            region_nhw=region_nhw.cpu(),
+            own_nHW=own_nHW.cpu(),
             plate_1CHW=samples_NCHW[-1:],
-            patch=self.patch,
             lost=lost,
             spent=self.work.spent,
             picture=self.work.picture,
@@ -200,8 +214,8 @@ def with_last(t_NCHW: torch.Tensor, last_1CHW: torch.Tensor) -> torch.Tensor:
     return torch.cat((t_NCHW[:-1], last_1CHW.to(t_NCHW)))
 
 
-def lead_to_plate(t_NCHW: torch.Tensor, region_nhw: torch.Tensor, patch: int) -> torch.Tensor:
-    """The images' own in their regions, the plate's elsewhere."""
-    own_n1HW = pixels_of(region_nhw.to(t_NCHW.device), patch, *t_NCHW.shape[-2:])
+def lead_to_plate(t_NCHW: torch.Tensor, own_nHW: torch.Tensor) -> torch.Tensor:
+    """The images' own pixels, elsewhere the plate's."""
+    own_n1HW = own_nHW[:, None].to(t_NCHW.device)
     images_nCHW = torch.where(like(own_n1HW, t_NCHW), t_NCHW[:-1], t_NCHW[-1:])
     return torch.cat((images_nCHW, t_NCHW[-1:]))

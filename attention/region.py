@@ -50,20 +50,20 @@ def next_stage(decided: int, noise: float, last_step: bool) -> int:
 def find_region(
     contrast_NS: torch.Tensor | None, x0_NCHW: torch.Tensor, patch: int, threshold: float
 ) -> torch.Tensor:
-    """The tokens of each image that show its entity, with a margin; [n, h, w], bool.
+    """The latent pixels of each image that show its entity, with a margin; [n, H, W], bool.
 
     Two signs are added, each standardized over the picture: the contrast (None: not known), and
     the log of the difference from the plate. The first alone is coarse, the second alone takes all
-    drift for the entity. A token is in if any of its pixels is. Each image is judged by itself and
-    the plate, so any images per pass give the same.
+    drift for the entity. Each image is judged by itself and the plate, so any images per pass give
+    the same.
     """
     score_N1HW = standardize(log_difference(x0_NCHW.float()))
     if contrast_NS is not None:
         contrast_N1HW = spread_over_pixels(contrast_NS, *x0_NCHW.shape[-2:], patch)
         score_N1HW = score_N1HW + standardize(contrast_N1HW)
     coarse = min(x0_NCHW.shape[-2:]) < COARSE * patch
-    found_nhw = tokens_of(score_N1HW[:-1, 0] > threshold / (2 if coarse else 1), patch)
-    return found_nhw if coarse else widen(found_nhw, MARGIN)
+    found_nHW = score_N1HW[:-1, 0] > threshold / (2 if coarse else 1)
+    return found_nHW if coarse else widen(found_nHW, MARGIN * patch)
 
 
 def tokens_of(pixels_nHW: torch.Tensor, patch: int) -> torch.Tensor:
@@ -81,20 +81,21 @@ def like(t: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
     return t.unsqueeze(2) if picture.ndim == 5 else t
 
 
-def pixels_of(tokens_nhw: torch.Tensor, patch: int, height: int, width: int) -> torch.Tensor:
-    """Tokens as latent pixels [n, 1, H, W]."""
-    pixels = tokens_nhw.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
-    return pixels[:, None, :height, :width]
+def whole_tokens(pixels_nHW: torch.Tensor, patch: int) -> torch.Tensor:
+    """All latent pixels of the tokens of which any pixel is in, [n, H, W]."""
+    tokens_nhw = tokens_of(pixels_nHW, patch)
+    whole = tokens_nhw.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+    return whole[:, : pixels_nHW.shape[1], : pixels_nHW.shape[2]]
 
 
-def widen(tokens_nhw: torch.Tensor, by: int) -> torch.Tensor:
-    """The same and what is at most `by` tokens away."""
-    return F.max_pool2d(tokens_nhw[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
+def widen(pixels_nHW: torch.Tensor, by: int) -> torch.Tensor:
+    """The same and what is at most `by` latent pixels away."""
+    return F.max_pool2d(pixels_nHW[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
 
 
-def share_of(tokens_nhw: torch.Tensor) -> torch.Tensor:
+def share_of(pixels_nHW: torch.Tensor) -> torch.Tensor:
     """Of each picture, [n]."""
-    return tokens_nhw.flatten(1).float().mean(1)
+    return pixels_nHW.flatten(1).float().mean(1)
 
 
 def spread_over_pixels(

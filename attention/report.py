@@ -5,7 +5,7 @@ import logging
 
 import torch
 
-from .region import pixels_of, share_of
+from .region import share_of
 
 
 class Work:
@@ -33,14 +33,13 @@ class Work:
 class PassReport:
     """One pass: n images and the plate.
 
-    region_nhw: the tokens of each image that are its own. plate_1CHW: the plate's latent. lost: the
-    images whose subject could not be told from the background. spent, picture: the tokens of all
-    model calls, and those of one picture alone. reasons: why whole rows ran, if they did.
+    own_nHW: the latent pixels of each image that are its own. plate_1CHW: the plate's latent. lost:
+    the images whose subject could not be told from the background. spent, picture: the tokens of
+    all model calls, and those of one picture alone. reasons: why whole rows ran, if they did.
     """
 
-    region_nhw: torch.Tensor
+    own_nHW: torch.Tensor
     plate_1CHW: torch.Tensor
-    patch: int
     lost: tuple[int, ...]
     spent: int
     picture: int
@@ -48,9 +47,9 @@ class PassReport:
 
     def last(self, n: int) -> "PassReport":
         """Of the last n images: the first of a pass may be there for the plate alone."""
-        extra = len(self.region_nhw) - n
+        extra = len(self.own_nHW) - n
         lost = tuple(i - extra for i in self.lost if i >= extra)
-        return dataclasses.replace(self, region_nhw=self.region_nhw[extra:], lost=lost)
+        return dataclasses.replace(self, own_nHW=self.own_nHW[extra:], lost=lost)
 
 
 @dataclasses.dataclass
@@ -79,7 +78,7 @@ class Report:
     @property
     def lost(self) -> list[int]:
         """The images, counted from 0, whose subject could not be told from the background."""
-        sizes = [len(one.region_nhw) for one in self.passes]
+        sizes = [len(one.own_nHW) for one in self.passes]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         return [start + i for start, one in zip(starts, self.passes, strict=True) for i in one.lost]
 
@@ -87,7 +86,7 @@ class Report:
         """The report in words, without what went wrong; empty where no plate was made."""
         if not self.passes:
             return []
-        shares = torch.cat([share_of(one.region_nhw) for one in self.passes]).tolist()
+        shares = torch.cat([share_of(one.own_nHW) for one in self.passes]).tolist()
         found = ", ".join(f"{i + 1}: {share:.0%}" for i, share in enumerate(shares))
         lines = [
             f"{len(shares)} pictures in {self.pictures:.1f} pictures' time",
@@ -112,5 +111,5 @@ class Report:
 
 
 def masks_of(one: PassReport, scale: int) -> torch.Tensor:
-    own = pixels_of(one.region_nhw, one.patch, *one.plate_1CHW.shape[-2:])[:, 0].float()
+    own = one.own_nHW.float()
     return own.repeat_interleave(scale, 1).repeat_interleave(scale, 2).cpu()

@@ -171,13 +171,12 @@ def literal_local(
     Returns the images, [n, C, H, W], and what is each one's own, [n, H, W].
     """
     n, H, W = len(x), *x.shape[2:]
-    allowed = torch.ones(n, H // 2, W // 2, dtype=torch.bool) if regions is None else regions
+    allowed = torch.ones(n, H, W, dtype=torch.bool) if regions is None else scaled_by_two(regions)
     plate, own, parted, decided = x[:1], allowed, None, 0
     for sigma, after, theta in zip(sigmas[:-1], sigmas[1:], thetas, strict=True):
         if theta > 0 and parted is None:
             parted = float(sigma)
-        where = pixels(own)
-        seen = torch.where(where, x, plate) if parted else x
+        seen = torch.where(own[:, None], x, plate) if parted else x
         t, g = torch.full((1,), float(sigma)), torch.full((1,), guidance)
         texts = (bg, ent[:1], pooled_bg, pooled_ent[:1])
         keys = Keys()
@@ -186,7 +185,7 @@ def literal_local(
         for i in range(n):
             texts = (bg, ent[i : i + 1], pooled_bg, pooled_ent[i : i + 1])
             contrasts.append([])
-            image_keys = keys.of(own[i].flatten()) if parted else None
+            image_keys = keys.of(tokens(own[i]).flatten()) if parted else None
             v = literal_flux(
                 model, seen[i : i + 1], t, *texts, g, theta, "exact", contrasts[i], image_keys
             )
@@ -206,20 +205,26 @@ def literal_local(
                 whole = [one.float().mean() > 0.85 for one in found]
                 own = torch.stack([one | all_ for one, all_ in zip(found, whole, strict=True)])
                 own = own & allowed
-            x0 = torch.where(pixels(own), x0, x0_plate)
+            x0 = torch.where(own[:, None], x0, x0_plate)
         x, plate = (
             y + (y - y0) / sigma * (after - sigma) for y, y0 in ((x, x0), (plate, x0_plate))
         )
-    return torch.where(pixels(own), x, plate), pixels(own)[:, 0]
+    return torch.where(own[:, None], x, plate), own
 
 
-def pixels(tokens):
-    """[n, h, w] -> [n, 1, 2h, 2w]."""
-    return torch.from_numpy(np.kron(tokens.numpy(), np.ones((2, 2))) > 0)[:, None]
+def scaled_by_two(one):
+    """[..., h, w] -> [..., 2h, 2w]."""
+    return torch.from_numpy(np.kron(one.numpy(), np.ones((2, 2))) > 0)
+
+
+def tokens(one):
+    """[H, W] -> [h, w]: those of which any pixel is in."""
+    H, W = one.shape
+    return one.reshape(H // 2, 2, W // 2, 2).amax((1, 3))
 
 
 def region(contrast_S, x0_CHW, plate_CHW):
-    """Where the entity stands, loosely and tightly, with the tokens around; two of [h, w]."""
+    """Where the entity stands, loosely (whole tokens) and tightly, with what is around; [H, W]."""
     H, W = x0_CHW.shape[1:]
     attended = scaled_up(contrast_S.reshape(H // 2, W // 2).numpy())
     squares = ((x0_CHW - plate_CHW) ** 2).mean(0).numpy()
@@ -232,10 +237,12 @@ def region(contrast_S, x0_CHW, plate_CHW):
     coarse = min(H, W) < 32
     for threshold in (0.15, 1.2):
         threshold = threshold / 2 if coarse else threshold
-        hit = (score > threshold).reshape(H // 2, 2, W // 2, 2).any((1, 3))
-        around = 1 if coarse else 3
-        found.append(torch.from_numpy(binary_dilation(hit, np.ones((around, around)))))
-    return found
+        around = 1 if coarse else 5
+        found.append(
+            torch.from_numpy(binary_dilation(score > threshold, np.ones((around, around))))
+        )
+    loose, tight = found
+    return scaled_by_two(tokens(loose)), tight
 
 
 def scaled_up(small):

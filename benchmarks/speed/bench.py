@@ -136,7 +136,8 @@ class Bench:
 
         def find(contrast, x0_NCHW, patch, threshold):
             side = x0_NCHW.shape[-1] // patch
-            return draw_region(n, side, SHARES[threshold]).to(x0_NCHW.device) > 0
+            tokens = draw_region(n, side, SHARES[threshold]).to(x0_NCHW.device) > 0
+            return tokens.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
 
         with patch.object(plate_run, "find_region", find):
             self.coupled(n, image_tokens, theta, "local", steps)

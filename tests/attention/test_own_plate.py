@@ -284,4 +284,4 @@ def test_in_other_modes_all_of_an_image_is_its_own_and_who_asks_for_the_plate_is
     with pytest.raises(ValueError, match="Set mode to local, or disconnect the plate"):
         VAEDecode().decode(mini_vae(), plate)
     images = CoupledDecode.execute(made, mini_vae(), plate, masks).result[0]
-    assert torch.equal(images, VAEDecode().decode(mini_vae(), made)[0])
+    assert torch.allclose(images, VAEDecode().decode(mini_vae(), made)[0], atol=1e-5)

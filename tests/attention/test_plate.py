@@ -162,6 +162,12 @@ def test_under_cfg_two_sets_in_one_call_keep_their_own_plates(model, conditionin
 # Where the entity is
 
 
+def found(contrast, x0, threshold):
+    """The first image's tokens, [h, w]."""
+    pixels = region_room.find_region(contrast, x0, PATCH, threshold)
+    return region_room.tokens_of(pixels, PATCH)[0]
+
+
 def painted(height, width, box):
     """(contrast [2, S], x0 [2, 16, H, W]): an image whose entity fills a box of tokens, and its
     plate.
@@ -180,8 +186,7 @@ def painted(height, width, box):
 def test_the_region_is_the_entity_with_a_margin(height, width):
     box = (4, 5, 9, 11)
     loose, tight = (
-        region_room.find_region(*painted(height, width, box), PATCH, stage.threshold)[0]
-        for stage in region_room.STAGES
+        found(*painted(height, width, box), stage.threshold) for stage in region_room.STAGES
     )
     assert loose.shape == ((height + 1) // 2, (width + 1) // 2)
     assert tight[4:9, 5:11].all() and loose[tight].all()
@@ -191,7 +196,7 @@ def test_the_region_is_the_entity_with_a_margin(height, width):
 
 
 def find(contrast, x0):
-    return region_room.find_region(contrast, x0, PATCH, region_room.STAGES[-1].threshold)[0]
+    return found(contrast, x0, region_room.STAGES[-1].threshold)
 
 
 def test_drift_alone_and_attention_alone_are_no_entity():
