@@ -27,6 +27,8 @@ from devtools.hosts import RELEASES, Site, find_site
 from devtools.install import announce, prepare
 from devtools.system import provide_packages, require_packages, will_install
 
+# Whole files beside each other: many tests of a file share a server or a model.
+TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 STYLE = """
 The lines above are from the check of code style (ruff). They matter only if you changed the code;
 `ruff check --fix` mends some. The tests run all the same.
@@ -52,8 +54,10 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
     if style:
         print(STYLE, file=sys.stderr, flush=True)
     chosen = ["-m", FAST, *rest] if options.fast else rest
-    variables = {"COMFYUI_PATH": str(environment.host)} if options.host else {}
-    command = [environment.python, "-m", "pytest", "-q", "-rfEs", *chosen]
+    variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    if options.host:
+        variables["COMFYUI_PATH"] = str(environment.host)
+    command = [environment.python, "-m", "pytest", "-q", "-rfEs", *TWO_AT_ONCE, *chosen]
     tests = hand_over(command, **variables)
     if style and not tests:
         print(

@@ -235,7 +235,7 @@ def region(contrast_S, x0_CHW, plate_CHW):
     score = sum((s - s.mean()) / s.std(ddof=1) for s in (attended, np.log(np.array(spots) + 1e-4)))
     found = []
     coarse = min(H, W) < 32
-    for threshold in (0.15, 1.2):
+    for threshold in (1.2, 1.6):
         threshold = threshold / 2 if coarse else threshold
         around = 1 if coarse else 5
         found.append(

@@ -132,7 +132,7 @@ SEARCHED = [
 def found_by_search(canvas: Canvas, words: str) -> list[str]:
     """The results of the page's own search for nodes: title, pack, category and description."""
     canvas.only("EmptyImage")
-    canvas.page.locator("#graph-canvas").dblclick(position={"x": 1200, "y": 800})
+    canvas.page.locator("#graph-canvas").dblclick(position={"x": 1150, "y": 250})
     canvas.page.keyboard.type(words)
     canvas.page.wait_for_timeout(600)  # the page searches a little after the last key
     found = canvas.page.get_by_role("option").all_inner_texts()

@@ -199,7 +199,9 @@ def test_tests_run_whatever_the_style_check_says(tmp_path, style, tests, code):
     python.chmod(0o755)
     done = dev("test", "tests/one.py", COMFYUI_PATH=str(HOST), COMFYUI_PYTHON=str(python), CI="")
     assert done.returncode == code
-    assert done.stdout.endswith("ran -m pytest -q -rfEs tests/one.py\n")  # s: skips, with reasons
+    assert done.stdout.endswith(
+        "ran -m pytest -q -rfEs -n 2 --dist loadfile tests/one.py\n"
+    )  # s: skips, with reasons
     assert ("matter only if you changed the code" in done.stderr) == bool(style)
     assert "mend the lines above" not in done.stderr
 

@@ -89,7 +89,10 @@ def test_the_tests_run_on_the_host_that_is_asked_for(tmp_path):
     host = tmp_path / ".host" / "0.20.1" / "ComfyUI"
     chosen = "-m not browser and not server and not font -x"
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"-m pytest -q -rfEs {chosen} on {host}"
+    assert (
+        done.stdout.splitlines()[-1]
+        == f"-m pytest -q -rfEs -n 2 --dist loadfile {chosen} on {host}"
+    )
 
 
 # ---- marks

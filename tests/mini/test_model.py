@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 
 from coupled.attention import encode_set
+from coupled.attention.report import Report
 from coupled.mini.model import WEIGHTS, load_mini
 from coupled.mini.size import SIZE
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.canvas import Canvas
-from coupled.sampling import couple, sample_set
+from coupled.sampling import couple, decode_set, sample_set
 from coupled.schedules.families import constant, sin
 
 BACKGROUND = "A vibrant meadow under a clear blue sky, bathed in sunlight."
-SIDES = [*range(14), *range(-14, 0)]
 ENTITIES = ["An eagle soars gracefully.", "A red fox runs."]
 
 
@@ -94,21 +94,24 @@ def test_theta_zero_gives_one_picture_n_times(mini):
 
 @pytest.mark.slow
 def test_coupling_keeps_the_background_that_the_same_seed_changes(mini):
-    """The sides of the pictures, where no subject stands: nearer to equal when coupled, at each of
-    twelve seeds.
-    """
+    """Where no subject stands the pictures are the same in every pixel, at each of eight seeds."""
     place = f"{BACKGROUND[0].lower()}{BACKGROUND[1:]}"
     prompts = [f"{entity[:-1]} in {place}" for entity in ENTITIES]
-
-    def drift(seed, *theta_and_mode, entities=ENTITIES):
-        images = paint(mini, *theta_and_mode, entities=entities, steps=20, seed=seed)
-        return (images[0] - images[1])[:, SIDES].square().mean().item()
-
-    def ratio(seed):
-        return drift(seed, sin(center=4)) / drift(seed, constant(1.0), "exact", entities=prompts)
-
-    ratios = sorted(map(ratio, range(1, 13)))
-    assert statistics.median(ratios) < 0.05 and ratios[-1] < 0.25
+    model, clip, vae = mini
+    conditioning = encode_set(clip, BACKGROUND, ENTITIES, 3.5)
+    shares = []
+    for seed in range(1, 9):
+        latent, report = {"samples": torch.zeros(1, 16, 16, 16)}, Report()
+        coupled = couple(model, sin(center=4))
+        samples = sample_set(coupled, conditioning, latent, seed, 20, report=report)
+        masks = report.masks(8)
+        images, _ = decode_set(samples, vae, {"samples": report.plate()}, masks)
+        outside = masks.amax(0) == 0
+        stock = paint(mini, constant(1.0), "exact", entities=prompts, steps=20, seed=seed)
+        assert torch.equal(images[0][outside], images[1][outside])
+        assert (stock[0] - stock[1])[outside].square().mean() > 1e-3
+        shares.append(outside.float().mean().item())
+    assert statistics.median(shares) > 0.3
 
 
 def test_coupled_pictures_show_different_subjects(mini):

@@ -579,9 +579,7 @@ def test_errors_come_before_sampling(model, positive, options, words):
     assert calls == []
 
 
-def test_a_model_or_a_conditioning_that_is_not_coupled(stock, model, positive):
-    with pytest.raises(ValueError, match="Coupled Attention"):
-        samples(stock, positive)
+def test_a_conditioning_that_is_not_coupled(model):
     with pytest.raises(ValueError, match="Encode Coupled Prompts"):
         samples(model, tiny_conditioning(8))
 

@@ -31,8 +31,7 @@ def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server
         assert np.asarray(picture.convert("L")).std() > 10, (
             "a flat picture: latents of NaN decode to one"
         )
-    # Over the seeds 1 to 12 the median ratio is 0.013, the worst 0.046; at this one 0.007.
-    assert edge_difference(pictures["coupled"]) < 0.05 * edge_difference(pictures["same_seed"])
+    assert equal_share(pictures["coupled"]) > 0.3 and equal_share(pictures["same_seed"]) < 0.1
     rows = [(name, found) for name, found in pictures.items()]
     assert (
         contact_sheet(rows, ["a penguin", "a car"], tmp_path / "sheet.png").stat().st_size > 10_000
@@ -43,10 +42,10 @@ def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server
     assert plots and plots[0]["images"]
 
 
-def edge_difference(pictures: list[Image.Image]) -> float:
-    """Mean squared difference of two pictures along their sides, where no subject stands."""
-    a, b = (np.asarray(p.convert("RGB"), np.float32) / 255 for p in pictures)
-    return float(np.square(a - b)[:, np.r_[:14, -14:0]].mean())
+def equal_share(pictures: list[Image.Image]) -> float:
+    """The share of the pixels that two pictures have in common."""
+    a, b = (np.asarray(p.convert("RGB")) for p in pictures)
+    return float((a == b).all(-1).mean())
 
 
 def test_a_picture_carries_the_workflow_that_made_it(host_server):
