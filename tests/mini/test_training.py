@@ -9,9 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from coupled.benchmarks.mini import __main__ as bench
-from coupled.devtools import system
-from coupled.mini import font
-from coupled.mini.model import WEIGHTS
+from coupled.mini.paths import WEIGHTS
 from coupled.mini.text import TOKENIZER
 from coupled.mini.training import dataset, loop, train, vocabulary
 from coupled.mini.training.dataset import provide_scenes
@@ -19,7 +17,6 @@ from coupled.mini.training.judge import NAMES, train_judge, verdicts
 from coupled.mini.training.loop import Budget, Rate, resume
 from coupled.mini.training.optimizer import Optimizer
 from coupled.mini.world import PLACES
-from coupled.mini.world.subjects import glyph
 
 pytestmark = pytest.mark.slow
 
@@ -150,22 +147,6 @@ def test_a_judge_learns_to_tell_scenes_apart(tmp_path):
         (NAMES[s], PLACES[p].name) for s, p in zip(scenes.subject_N, scenes.place_N, strict=True)
     ]
     assert verdicts(judge, images) == names
-
-
-def test_the_missing_font_is_named_with_its_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(font, "FOLDERS", (str(tmp_path),))
-    with pytest.raises(FileNotFoundError, match="NotoColorEmoji.ttf.*fonts-noto-color-emoji"):
-        glyph("🦊")
-    path = tmp_path / "Other.ttf"
-    monkeypatch.setenv(font.VARIABLE, str(path))
-    with pytest.raises(FileNotFoundError, match="Other.ttf"):
-        font.find_font()
-    path.touch()
-    assert font.find_font() == path
-
-
-def test_the_set_up_looks_for_the_font_where_the_world_does():
-    assert (system.FONT, system.FONT_FOLDERS) == (font.NAME, font.FOLDERS)
 
 
 @pytest.mark.slow
