@@ -63,9 +63,7 @@ def put(parts, size: int = SIDE) -> Image.Image:
     whole = Image.new("RGBA", (size, size))
     for image, height, left, top in parts:
         width = round(image.width * height / image.height)
-        whole.alpha_composite(
-            image.resize((width, height), Image.Resampling.LANCZOS), (left, top)
-        )
+        whole.alpha_composite(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
     return whole
 
 

@@ -58,18 +58,18 @@ def add_loras(module: nn.Module, prefix: str = "") -> dict[str, Lora]:
 
 
 def sample_ways(
-    teacher: Student, sigmas: torch.Tensor, captions: Captions, count: int, rng
+    teacher: Student, sigmas: torch.Tensor, captions: Captions, rng
 ) -> dict[str, torch.Tensor]:
-    """The teacher's ways from noise to picture: latents [count, STEPS + 1, 16, H, W], float16,
+    """The teacher's ways from noise to picture: latents [WAYS, STEPS + 1, 16, H, W], float16,
     where it stood at each of the student's sigmas, and the token ids of their captions.
     """
     ways, texts = [], []
-    for start in range(0, count, BATCH):
+    for start in range(0, WAYS, BATCH):
         ids_BT = captions.ids(rng.integers(len(captions.subject_N), size=BATCH))
         x_BCHW = torch.randn(BATCH, LATENT_CHANNELS, SIZE // 8, SIZE // 8)
         ways.append(torch.stack(walk(teacher, x_BCHW, ids_BT, sigmas), 1).half())
         texts.append(ids_BT)
-        print(f"\rways {start + BATCH}/{count}", end="", flush=True)
+        print(f"\rways {start + BATCH}/{WAYS}", end="", flush=True)
     print()
     return {"ways": torch.cat(ways), "ids": torch.cat(texts)}
 
@@ -113,7 +113,6 @@ def train_turbo(
     captions: Captions,
     work: Path,
     budget: Budget,
-    ways: int = WAYS,
     seed: int = 0,
 ) -> dict[str, torch.Tensor]:
     """The LoRA for a trained student, keys as the host's LoRA loaders read them. `work` keeps the
@@ -125,7 +124,7 @@ def train_turbo(
     coarse = fine[:: TEACHER_STEPS // STEPS]
     path = work / "ways.pt"
     if not path.is_file():
-        torch.save(sample_ways(student.eval(), fine, captions, ways, rng), path)
+        torch.save(sample_ways(student, fine, captions, rng), path)
     student.requires_grad_(False)
     loras = add_loras(student.flux)
     optimizer = Optimizer(student, decay=0.0, memory=0.995)

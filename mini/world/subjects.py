@@ -77,9 +77,7 @@ SUBJECTS = (
         ("prowls", "walks", "runs"),
         0.5,
     ),
-    Subject(
-        "owl", ("an owl", "a brown owl", "a wise owl"), ("sits", "watches", "rests"), 0.44
-    ),
+    Subject("owl", ("an owl", "a brown owl", "a wise owl"), ("sits", "watches", "rests"), 0.44),
     Subject(
         "penguin",
         ("a penguin", "a small penguin", "a cute penguin"),

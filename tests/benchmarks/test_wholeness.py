@@ -40,4 +40,6 @@ def test_another_subject_is_not_whole_and_no_mask_is_nothing():
 
 def test_a_mask_of_any_size_will_do():
     small = torch.nn.functional.avg_pool2d(drawn(6)[None], 2)[0]
-    assert wholeness(small, SUBJECTS[6]) == pytest.approx(wholeness(drawn(6), SUBJECTS[6]), abs=0.03)
+    assert wholeness(small, SUBJECTS[6]) == pytest.approx(
+        wholeness(drawn(6), SUBJECTS[6]), abs=0.03
+    )
