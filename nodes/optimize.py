@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 import folder_paths
 from comfy.model_management import InterruptProcessingException
@@ -255,7 +256,8 @@ def say(text: str) -> None:
 
     context = get_executing_context()
     if context is not None:
-        PromptServer.instance.send_progress_text(text, context.node_id)
+        host: Any = PromptServer  # its instance is set when it starts
+        host.instance.send_progress_text(text, context.node_id)
 
 
 def meter_of(segmenter: dict | None, clip_model: dict | None):
