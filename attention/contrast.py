@@ -2,16 +2,15 @@
 
 import torch
 
-PROBE = "coupled_contrast"  # the ContrastProbe of a model call, among its transformer_options
 MAX_CONTRAST = 10.0  # a mask may hide a whole text
 
 
 class ContrastProbe:
     """Carries the contrast of one model call from its blocks to where the entity is looked for.
 
-    Three stations: plate.py puts a probe into the call's options; the override of the call
-    (override.py) has each joint block record into it; plate.py hands `contrast_BS()` to gate.py.
-    It lives as long as the call.
+    Three stations: call.py gives a probe to the override of the call; that (override.py) has each
+    joint block record into it; plate_run.py hands `contrast_BS()` to region.py. It lives as long as
+    the call.
     """
 
     def __init__(self):

@@ -2,11 +2,14 @@
 done.
 """
 
+import math
+
 import torch
 
 from .architectures import Architecture
 from .override import OVERRIDE
 from .plate_run import PlateRun
+from .region import grid_of
 from .strips import Injection, Layout, choose_width, cost_of_strips, make_strips
 
 
@@ -66,5 +69,4 @@ def find_obstacle(executor, named: dict, kwargs: dict) -> str | None:
 
 def count_tokens(x_BCHW: torch.Tensor, patch: int) -> int:
     """The image tokens of a row."""
-    height, width = x_BCHW.shape[-2:]
-    return -(-height // patch) * -(-width // patch)
+    return math.prod(grid_of(*x_BCHW.shape[-2:], patch))

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 
 from .architectures import Architecture
-from .region import like, one_frame
+from .positions import PATCHES, POST_INPUT
+from .region import grid_of, like, one_frame
 from .strips import Strips
-
-POST_INPUT = "post_input"  # the host's kind of patch
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,8 +47,8 @@ def cut_call(
     }
     tokens = to_tokens(one_frame(x), architecture.patch)
     x = like(to_strip(strips.gather(tokens)), x)
-    patches = {**options.get("patches", {}), POST_INPUT: [positions]}
-    return {**named, **per_row, "x": x, "options": {**options, "patches": patches}}, positions
+    patches = {**options.get(PATCHES, {}), POST_INPUT: [positions]}
+    return {**named, **per_row, "x": x, "options": {**options, PATCHES: patches}}, positions
 
 
 def spread_out(
@@ -57,7 +56,7 @@ def spread_out(
 ) -> torch.Tensor:
     """What the model made of strips as whole pictures, [B, C, H, W]."""
     tokens_BSCpp = strips.spread(one_frame(out).unflatten(3, (-1, patch)).permute(0, 3, 1, 2, 4))
-    h, w = -(-height // patch), -(-width // patch)
+    h, w = grid_of(height, width, patch)
     pixels = tokens_BSCpp.unflatten(1, (h, w)).permute(0, 3, 1, 4, 2, 5)  # B C h p w p
     return like(pixels.flatten(4, 5).flatten(2, 3)[:, :, :height, :width], out)
 

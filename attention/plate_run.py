@@ -18,6 +18,7 @@ from .region import (
     MOST,
     STAGES,
     find_region,
+    grid_of,
     like,
     next_stage,
     one_frame,
@@ -132,7 +133,7 @@ class PlateRun:
     def decide(self, x0_NCHW: torch.Tensor) -> None:
         """Finds the regions from this step's clean pictures, within those of before."""
         stage = self.stage()
-        h, w = self.grid(x0_NCHW)
+        h, w = grid_of(*x0_NCHW.shape[-2:], self.patch)
         # Reference images come after; an area of the picture has fewer tokens and cannot be used.
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
@@ -168,12 +169,9 @@ class PlateRun:
         region_nhw = self.known.region_nhw
         if self.known.parted is None or region_nhw is None:
             return None
-        return region_nhw if region_nhw.shape[1:] == self.grid(x_BCHW) else None
-
-    def grid(self, t_BCHW: torch.Tensor) -> tuple[int, int]:
-        """h, w."""
-        height, width = t_BCHW.shape[-2:]
-        return -(-height // self.patch), -(-width // self.patch)
+        return (
+            region_nhw if region_nhw.shape[1:] == grid_of(*x_BCHW.shape[-2:], self.patch) else None
+        )
 
     def report(self, samples_NCHW: torch.Tensor) -> PassReport:
         """What the run did, after it."""

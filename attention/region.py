@@ -66,6 +66,11 @@ def find_region(
     return found_nHW if coarse else widen(found_nHW, MARGIN * patch)
 
 
+def grid_of(height: int, width: int, patch: int) -> tuple[int, int]:
+    """h, w: the image tokens along the sides of a picture."""
+    return -(-height // patch), -(-width // patch)
+
+
 def tokens_of(pixels_nHW: torch.Tensor, patch: int) -> torch.Tensor:
     """Latent pixels, bool, as tokens [n, h, w]: those of which any pixel is in."""
     return F.max_pool2d(pixels_nHW[:, None].float(), patch, ceil_mode=True)[:, 0] > 0
@@ -105,8 +110,7 @@ def spread_over_pixels(
 
     The tokens of reference images come after.
     """
-    h = -(-height // patch)
-    w = -(-width // patch)
+    h, w = grid_of(height, width, patch)
     tokens_N1hw = contrast_NS[:, : h * w].reshape(-1, 1, h, w)
     pixels = F.interpolate(tokens_N1hw, scale_factor=float(patch), mode="bilinear")
     return pixels[..., :height, :width]

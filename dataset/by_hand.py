@@ -11,6 +11,7 @@ import torch
 from .filters import KEPT
 from .instructions import describe_edits
 from .measures import measure
+from .pictures import to_bytes
 from .records import lower_first
 from .samples import VERSION, files_of, write_tar
 from .settings import BY_HAND, Models, Settings
@@ -91,10 +92,6 @@ def check(images_NHWC, prompts, plate_1HWC, masks_NHW, entities) -> None:
 def settings(per_shard: int) -> Settings:
     """Of a data set whose records say themselves how they were made."""
     return Settings(Models(unet=BY_HAND), filters="none", per_shard=per_shard)
-
-
-def to_bytes(images_NHWC: torch.Tensor) -> np.ndarray:
-    return (images_NHWC.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def name_of(images: np.ndarray, prompts: Sequence[str]) -> str:

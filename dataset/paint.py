@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..attention.conditioning import couple_conditioning
 from ..attention.report import Report
 from ..baselines import random_seed
-from ..sampling import couple, decode_set, sample_set
+from ..sampling import couple, sample_set
+from ..sampling.decode import decode_each, decode_run
 from ..schedules import family
 from .models import Loaded
+from .pictures import read_picture, to_bytes
 from .records import Record
 from .settings import Settings
 
@@ -103,9 +104,7 @@ class SetPainter:
             settings.scheduler,
             report=report,
         )
-        plate, masks = report.plate(), report.masks(SCALE)
-        plate_latent = None if plate is None else {"samples": plate}
-        images_NHWC, plate_1HWC = decode_set(samples, self.loaded.vae, plate_latent, masks)
+        images_NHWC, plate_1HWC, masks = decode_run(samples, self.loaded.vae, report)
         return Painted(
             to_bytes(images_NHWC),
             None if plate_1HWC is None else to_bytes(plate_1HWC)[0],
@@ -141,27 +140,4 @@ class SetPainter:
             settings.scheduler,
             settings.guidance,
         )
-        images_NHWC, _ = decode_set(samples, self.loaded.vae)
-        return to_bytes(images_NHWC)
-
-
-def read_picture(path: Path, size: tuple[int, int]) -> torch.Tensor:
-    """A picture's middle at (width, height), [1, H, W, 3]. ValueError if it is no picture."""
-    from PIL import ImageOps
-
-    try:
-        with Image.open(path) as picture:
-            fitted = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS)
-    except OSError as error:
-        raise ValueError(f"The plate {path.name} cannot be read as a picture: {error}.") from error
-    return torch.from_numpy(np.asarray(fitted).astype(np.float32) / 255)[None]
-
-
-def to_bytes(images_NHWC: torch.Tensor) -> np.ndarray:
-    """Pictures at 8 bits."""
-    return (images_NHWC.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-
-
-def to_floats(images: np.ndarray) -> torch.Tensor:
-    """Pictures of 8 bits as numbers in [0, 1]."""
-    return torch.from_numpy(images).float() / 255
+        return to_bytes(decode_each(self.loaded.vae, samples["samples"]))

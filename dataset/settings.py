@@ -8,9 +8,6 @@ from ..attention.modes import get_mode
 from ..optimize.painter import Settings as SamplerSettings
 from .filters import read_filters
 
-SHAPE = {"shape": "sin", "center": 4.0, "k": 0.8}
-
-
 BY_HAND = "by hand"  # in the place of a model: the records say how they were made
 
 

@@ -13,7 +13,8 @@ from .filters import FAILED, read_filters
 from .instructions import describe_edits
 from .measures import Embedded, embed, measure
 from .models import load_models
-from .paint import Painted, SetPainter, to_floats
+from .paint import Painted, SetPainter
+from .pictures import to_floats
 from .records import Record
 from .samples import VERSION, Files, files_of, to_json
 from .settings import Settings

@@ -14,7 +14,7 @@ import torch
 
 from ..attention import coupled_mode, encode_set
 from ..prompts.split import SplitPrompts
-from ..sampling import couple, decode_set
+from ..sampling import couple
 from ..sampling.checks import (
     check_guidance,
     check_names,
@@ -23,6 +23,7 @@ from ..sampling.checks import (
     check_result,
     check_settings,
 )
+from ..sampling.decode import decode_run
 from ..sampling.lockstep import Run, attempt, first_size, halve, plan_run
 from ..schedules import ThetaSchedule
 from .fingerprint import fingerprint
@@ -135,10 +136,7 @@ class Painter:
     ) -> torch.Tensor:
         """Images [n, H, W, 3] in [0, 1], at 8 bits, as they would be saved."""
         run, samples = self.sample_run(instance, theta, callback)
-        plate_1CHW = run.report.plate()
-        masks_NHW = run.report.masks(self.vae.spacial_compression_decode())
-        plate = None if plate_1CHW is None else {"samples": plate_1CHW}
-        images_NHWC, _ = decode_set({"samples": samples}, self.vae, plate, masks_NHW)
+        images_NHWC, *_ = decode_run({"samples": samples}, self.vae, run.report)
         return (images_NHWC.clamp(0, 1) * 255).round() / 255
 
     def sample(

@@ -7,6 +7,8 @@ Legend: n images, H × W pixels.
 import torch
 from torch.nn import functional as F
 
+from ..attention.report import Report
+
 FEATHER = 8  # pixels
 
 
@@ -53,6 +55,18 @@ def decode_set(
     check_parts(images_nHWC, plate_1HWC, masks_nHW)
     alpha_nHW = fade_inside(fit_masks(masks_nHW, images_nHWC), feather)
     return lay_over(plate_1HWC, images_nHWC, alpha_nHW), plate_1HWC
+
+
+def decode_run(
+    latent: dict, vae, report: Report
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Images and plate of a run, as of decode_set, and the masks [n, H, W] of its report; without
+    a plate the two are None.
+    """
+    plate_1CHW = report.plate()
+    plate = None if plate_1CHW is None else {"samples": plate_1CHW}
+    masks_nHW = report.masks(vae.spacial_compression_decode())
+    return *decode_set(latent, vae, plate, masks_nHW), masks_nHW
 
 
 def decode_each(vae, samples: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ made to end there. Refiners read the text first. Z-Image fills up each text, and
 tokens with tokens that it learned.
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -108,17 +109,10 @@ LUMINA2 = Architecture(
     refiners=count_refiners,
     refuse=refuse_references,
 )
-Z_IMAGE = Architecture(
-    "Z-Image",
-    is_z_image,
-    arguments=LUMINA2.arguments,
-    blocks=LUMINA2.blocks,
-    joint_calls=count_layers,
-    per_row=LUMINA2.per_row,
+Z_IMAGE = dataclasses.replace(
+    LUMINA2,
+    name="Z-Image",
+    matches=is_z_image,
     pad_text=mark_padding,
-    ends_at_image=True,
-    turns=turn_to_image,
-    refiners=count_refiners,
     patches=patch_embedding,
-    refuse=refuse_references,
 )

@@ -15,7 +15,7 @@ import webdataset
 from PIL import Image
 
 from coupled.dataset import run
-from coupled.dataset.paint import read_picture, to_bytes
+from coupled.dataset.pictures import read_picture, to_bytes
 from coupled.dataset.settings import Settings
 from coupled.dataset.store import read_metadata
 from coupled.dataset.work import Maker, make_records
