@@ -205,7 +205,7 @@ def test_drift_alone_and_attention_alone_are_no_entity():
     drift[0, :, 20:28, 20:28] += 0.1  # the background differs where nobody attends to the entity
     assert not find(contrast, drift)[10:14, 10:14].any()
     attended = contrast.clone().view(2, 16, 16)
-    attended[0, 12:14, 12:14] += 0.6
+    attended[0, 12:14, 12:14] += 0.8
     assert not find(attended.flatten(1), x0)[12:14, 12:14].any()
 
 
