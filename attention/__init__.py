@@ -1,8 +1,9 @@
 """Coupled attention: two text streams, background and entity, in one model call."""
 
 from .call import coupled_mode, has_plate
-from .conditioning import couple_conditioning, coupled_size, select_images
+from .conditioning import couple_conditioning, coupled_size
 from .encoding import encode_set
+from .selection import select_images
 
 __all__ = [
     "couple_conditioning",

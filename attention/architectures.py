@@ -4,7 +4,7 @@ families/, with its tests.
 
 import dataclasses
 import enum
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,7 +59,7 @@ def dict_of_none(model: Any) -> dict[str, Any]:
     return {}
 
 
-def no_lengths(model: Any, x: torch.Tensor) -> tuple[int, ...]:
+def no_grids(model: Any, x: torch.Tensor) -> tuple[tuple[int, int], ...]:
     return ()
 
 
@@ -95,9 +95,9 @@ class Architecture:
     picture x, [tokens, axes], for the patch that takes `positions`. refiners: how many attentions
     over the text alone a call makes; the texts do not see each other there. patches: objects
     of the host's model to replace, by name, on the coupled clone.
-    image_lengths(model, x): of its attentions of the image alone, where an attention to the text is
-    known by its length. embed_texts(model, named, kwargs): the arguments of a coupled call with
-    texts that are still to be read, each by itself.
+    grids(model, x): rows and columns of tokens of its attentions of the image alone, where an
+    attention to the text is known by its length. embed_texts(model, named, kwargs): the arguments
+    of a coupled call with texts that are still to be read, each by itself.
     guidance: the one distilled guidance that the family knows, in place of the user's.
     refuse(named, kwargs): why a call cannot be coupled; None if it can.
     """
@@ -116,7 +116,7 @@ class Architecture:
     turns: Callable[[Any, Place], Sequence[Turn]] = turn_none
     text_positions: Callable[[Any, torch.Tensor, int], torch.Tensor] | None = None
     refiners: Callable[[Any], int] = count_none
-    image_lengths: Callable[[Any, torch.Tensor], Collection[int]] = no_lengths
+    grids: Callable[[Any, torch.Tensor], Sequence[tuple[int, int]]] = no_grids
     embed_texts: Callable[[Any, dict, dict], tuple[dict, dict]] = embed_nothing
     patches: Callable[[Any], dict[str, Any]] = dict_of_none
     guidance: float | None = None

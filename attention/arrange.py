@@ -10,6 +10,7 @@ from .architectures import Architecture
 from .conditioning import (
     BACKGROUND_TOKENS,
     ENTITY_PADDING,
+    TEXT_TOKENS,
     fill_up,
     hide_padding,
     is_coupled_cond,
@@ -18,14 +19,22 @@ from .conditioning import (
 
 def arrange_texts(architecture: Architecture, model: Any, cond: dict) -> dict:
     """A prepared condition, for a diffusion model of the architecture; an ordinary one as it is."""
-    from comfy.conds import CONDConstant, CONDRegular
+    from comfy.conds import CONDConstant
 
     if not is_coupled_cond(cond):
         return cond
     if architecture.guidance is not None:
         cond = {**cond, "guidance": architecture.guidance}
-    if architecture.pad_text is None and not architecture.ends_at_image:
-        return cond
+    if architecture.pad_text is not None or architecture.ends_at_image:
+        cond = fill_texts(architecture, model, cond)
+    tokens = CONDConstant(cond["cross_attn"].shape[1])
+    return {**cond, "model_conds": {**cond["model_conds"], TEXT_TOKENS: tokens}}
+
+
+def fill_texts(architecture: Architecture, model: Any, cond: dict) -> dict:
+    """A coupled condition with each text as the architecture fills it up."""
+    from comfy.conds import CONDConstant, CONDRegular
+
     background, entities = split_texts(cond)
     if architecture.pad_text is not None:
         background, *entities = (

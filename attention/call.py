@@ -127,7 +127,7 @@ def prepare_call(
     is_coupled = has_background(kwargs)
     probe = None
     if plate is not None and texts.theta_B11 is not None and plate.is_due():
-        probe = ContrastProbe()
+        probe = ContrastProbe(architecture.grids(model, named["x"]))
     text = named["context"].shape[1] - kwargs.get(BACKGROUND_TOKENS, 0)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
     named["context"] = texts.context
@@ -144,7 +144,8 @@ def prepare_call(
     if isinstance(layout, Strips):
         texts = texts.select(layout.rows(named["x"].shape[0]))
         call.named, call.positions = cut_call(architecture, model, layout, named)
-    texts = texts.told_from(architecture.image_lengths(model, named["x"]))
+    grids = architecture.grids(model, named["x"])
+    texts = texts.told_from([h * w for h, w in grids])
     call.named["context"] = texts.context
     options = call.named["options"]
     if architecture.text_positions is not None:

@@ -12,6 +12,9 @@ import torch
 from torch.nn import functional as F
 
 BACKGROUND_TOKENS = "coupled_background_tokens"  # int: L_bg
+# int: L_bg + L_ent, of a run. Sets of two lengths are not put into one call: for some families the
+# host would repeat the texts until both are as long.
+TEXT_TOKENS = "coupled_text_tokens"
 # [n, P]; absent where the text encoder gives no pooled vector
 ENTITY_POOLED = "coupled_entity_pooled"
 # [n, L_ent], added to the logits: hides what fills up shorter entities; absent where none is
@@ -28,6 +31,7 @@ BACKGROUND_IDS = "coupled_background_ids"
 # For us and for a ControlNet, not for the model:
 KEYWORDS = (
     BACKGROUND_TOKENS,
+    TEXT_TOKENS,
     ENTITY_POOLED,
     ENTITY_PADDING,
     TEXT_IDS,
@@ -253,55 +257,3 @@ def coupled_size(conditioning: Conditioning) -> int | None:
             f"This conditioning combines coupled sets of different sizes: {sorted(sizes)}."
         )
     return sizes.pop() if sizes else None
-
-
-def select_images(conditioning: Conditioning, indices: Sequence[int]) -> Conditioning:
-    """The conditioning of some images of a set, in the given order; the given one is left as it is.
-
-    Whatever has one row per image is cut to those rows, reference latents and ControlNet hints
-    included. An ordinary conditioning keeps its meaning as well: the host would give its row i mod
-    m to image i. IndexError outside the set.
-    """
-    n = coupled_size(conditioning)
-    outside = [i for i in indices if n is not None and not 0 <= i < n]
-    if outside:
-        raise IndexError(f"The coupled set has {n} images; there is no image {outside[0]}.")
-    return [
-        [select_rows(context, indices), select_rows(values, indices)]
-        for context, values in conditioning
-    ]
-
-
-def select_rows(value, indices: Sequence[int]):
-    """The rows of some images, of anything in a conditioning; what has no row per image stays."""
-    from comfy.conds import CONDConstant, CONDList, CONDRegular
-    from comfy.controlnet import ControlBase
-
-    if torch.is_tensor(value):
-        per_image = value.ndim > 0 and value.shape[0] > 1
-        return value[[i % value.shape[0] for i in indices]] if per_image else value
-    if isinstance(value, dict):
-        return {k: select_rows(v, indices) for k, v in value.items()}
-    if isinstance(value, list):
-        return [select_rows(v, indices) for v in value]
-    if isinstance(value, CONDRegular | CONDList) and not isinstance(value, CONDConstant):
-        return value._copy_with(select_rows(value.cond, indices))
-    if isinstance(value, ControlBase):
-        return select_control_rows(value, indices)
-    return value
-
-
-def select_control_rows(control, indices: Sequence[int]):
-    """A ControlNet with the hints and masks of some images; itself where one hint serves all."""
-    previous = control.previous_controlnet
-    previous = previous and select_control_rows(previous, indices)
-    hint = control.cond_hint_original
-    if previous is control.previous_controlnet and (hint is None or hint.shape[0] == 1):
-        return control
-    copy = control.copy()
-    if hint is not None and hint.shape[0] > 1:
-        copy.cond_hint_original = select_rows(hint, indices)
-        # The host repeats or cuts what it concatenates to the hints, before the hints to the batch.
-        repeated = [i % len(hint) for i in indices]
-        copy.extra_concat_orig = select_rows(copy.extra_concat_orig, repeated)
-    return copy.set_previous_controlnet(previous)

@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from .architectures import Architecture
+from .architectures import Architecture, uncompiled
 from .override import OVERRIDE
 from .plate_run import PlateRun
 from .region import grid_of
-from .strips import Injection, Layout, choose_width, cost_of_strips, make_strips
+from .strips import Layout, choose_width, cost_of_strips, make_injection, make_strips
 
 
 def choose_layout(
@@ -30,10 +30,13 @@ def choose_layout(
     region_nhw = plate.region_of(x_BCHW)
     if region_nhw is None:
         return None
-    region_nS = region_nhw.flatten(1).to(x_BCHW.device)
-    n, S = region_nS.shape
+    region_nhw = region_nhw.to(x_BCHW.device)
+    injection = make_injection(
+        region_nhw, architecture.grids(uncompiled(executor.class_obj), x_BCHW)
+    )
+    n, S = injection.region_nS.shape
     if plate.is_due():  # whole pictures are looked at
-        return Injection(region_nS)
+        return injection
     width = choose_width(plate.known.widest, n, text, S)
     reason = plate.obstacle or find_obstacle(executor, named, kwargs)
     if reason is None and architecture.positions is None:
@@ -41,9 +44,9 @@ def choose_layout(
     if reason is None and cost_of_strips(width, n, text, S) >= (n + 1) * (text + S):
         reason = "the subjects take so much of the picture that a part would save nothing"
     if reason is None:
-        return make_strips(region_nS, width)
+        return make_strips(injection.region_nS, width)
     plate.work.tell(reason)
-    return Injection(region_nS)
+    return injection
 
 
 def find_obstacle(executor, named: dict, kwargs: dict) -> str | None:

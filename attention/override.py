@@ -12,7 +12,7 @@ from .contrast import ContrastProbe
 from .equations import EVERY, QKV, Backend, Streams, attend_in_branches, attend_to_one
 from .modes import Mode
 from .positions import turn_image, turn_tokens
-from .strips import Layout
+from .strips import Injection, Layout
 
 OVERRIDE = "optimized_attention_override"  # the host's slot in transformer_options
 
@@ -69,8 +69,7 @@ class BlockAttention:
         block = self.joint_block(q, k, skip_reshape, options)
         refines = block is None and self.is_refiner(q, k, skip_reshape)
         if block is None and not refines:
-            if skip_reshape:
-                q, k, v = self.image_alone(q, k, v)
+            q, k, v = self.image_alone(q, k, v, skip_reshape)
             shapes = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output_reshape}
             return call(q, k, v, heads, mask=mask, **shapes, **kwargs)
         if not skip_reshape:
@@ -114,12 +113,14 @@ class BlockAttention:
             return False
         return length == self.streams.text and q.shape[0] == self.rows
 
-    def image_alone(self, q, k, v) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def image_alone(
+        self, q, k, v, skip_reshape: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values of an attention of the image alone, before it meets the text:
         its tokens where they would be alone.
         """
         before = self.refined.count == self.refiners and not self.calls.count
-        if self.turns and before and q.shape == k.shape:
+        if self.turns and skip_reshape and before and q.shape == k.shape:
             q, k = (turn_image(t, self.turns, self.streams) for t in (q, k))
         return q, k, v
 
@@ -161,13 +162,20 @@ class CoupledAttention(BlockAttention):
         texts = (self.streams.bg, self.streams.ent)
         return torch.cat([qkv.over(plain, text, text) for text in texts], 1)
 
-    def image_alone(self, q, k, v) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def image_alone(
+        self, q, k, v, skip_reshape: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same; with the plate's keys and values where the text has an attention of its own."""
-        q, k, v = super().image_alone(q, k, v)
+        q, k, v = super().image_alone(q, k, v, skip_reshape)
         across = self.architecture.blocks.get(None) is Block.ACROSS
-        if across and self.layout is not None and q.shape == k.shape:
-            ((qkv, _),) = self.layout.part(QKV(q, k, v), None, 0)
-            return qkv.q, qkv.k, qkv.v
+        if not across or not isinstance(self.layout, Injection) or q.shape != k.shape:
+            return q, k, v
+        tokens = q.shape[2 if skip_reshape else 1]
+        if q.shape[0] != self.rows or tokens not in self.layout.others:  # another pack's
+            return q, k, v
+        if skip_reshape:
+            return q, self.layout.inject(k, 0), self.layout.inject(v, 0)
+        k, v = (self.layout.inject(t[:, None], 0)[:, 0] for t in (k, v))
         return q, k, v
 
     def joint(self, qkv: QKV, block: Block, plain: Callable, scale: float | None) -> torch.Tensor:

@@ -11,15 +11,16 @@ tokens.
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
-from .conditioning import select_rows
 from .plate_run import PLATE, Picture, PlateRun
 from .region import whole_tokens
 from .report import Report
-from .stages import at_full_noise
+from .selection import select_rows
+from .stages import at_full_noise, noise_share
 
 SAME = 0.01  # of the largest number of a latent: what rounding in a VAE may change
 REPORT = "coupled_report"  # a Report that hears of a run, among its transformer_options
@@ -98,6 +99,7 @@ def start_run(
     """What a run remembers, at its beginning."""
     n = noise_NCHW.shape[0] - 1
     device = model.load_device
+    sampling = model.get_model_object("model_sampling")
     allowed_nHW = always_nHW = picture = None
     if settings.regions_nHW is not None:
         check_regions(settings.regions_nHW, n)
@@ -108,11 +110,11 @@ def start_run(
     if settings.plate_1CHW is not None:
         check_plate(settings.plate_1CHW, noise_NCHW, sigmas)
         x0_1CHW = model.model.process_latent_in(settings.plate_1CHW.float())
-        sampling = model.get_model_object("model_sampling")
         picture = Picture(x0_1CHW, noise_NCHW[-1:], sampling)
     ends = len(sigmas) > 1 and float(sigmas[-1]) == 0
     last_sigma = float(sigmas[-2]) if ends else -1.0
-    return PlateRun(n + 1, patch, last_sigma, allowed_nHW, always_nHW, picture)
+    share = partial(noise_share, sampling)
+    return PlateRun(n + 1, patch, last_sigma, allowed_nHW, always_nHW, picture, share)
 
 
 def check_regions(regions_nHW: torch.Tensor, n: int) -> None:

@@ -10,6 +10,7 @@ tokens.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class PlateRun:
 
     allowed_nHW: where entities may stand, if the user drew it. always_nHW: what is an image's own
     in any case: what a mask of its own keeps, and the plate's does not. picture: the user's own
-    plate.
+    plate. share: of noise at a noise level; the same for a flow.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class PlateRun:
         allowed_nHW: torch.Tensor | None = None,
         always_nHW: torch.Tensor | None = None,
         picture: "Picture | None" = None,
+        share: Callable[[float], float] = float,
     ):
         self.N = N
         self.patch = patch
@@ -75,6 +77,7 @@ class PlateRun:
         self.allowed_nHW = allowed_nHW
         self.always_nHW = always_nHW
         self.picture = picture
+        self.share = share
         self.known = Known()
         if allowed_nHW is not None:
             self.keep(self.within(allowed_nHW))
@@ -119,7 +122,8 @@ class PlateRun:
 
     def stage(self) -> int:
         """How many stages are decided after this step."""
-        noise = self.sigma / self.known.parted if self.known.parted else 0.0
+        parted = self.known.parted
+        noise = self.share(self.sigma) / self.share(parted) if parted else 0.0
         return next_stage(self.known.decided, noise, self.sigma <= self.last_sigma)
 
     def hear(self, contrast_BS: torch.Tensor | None, options: dict) -> None:

@@ -43,6 +43,13 @@ def at_full_noise(sampling, sigma: float) -> bool:
     return sigma > most or math.isclose(most, sigma, rel_tol=1e-5)
 
 
+def noise_share(sampling, sigma: float) -> float:
+    """How much of what a model is given at a noise level is noise, 0 to 1."""
+    from comfy.model_sampling import CONST
+
+    return sigma if isinstance(sampling, CONST) else sigma / (1 + sigma)
+
+
 def whole_runs(sampling, sampler, sigmas: Sequence[float]) -> Iterator[list[float]]:
     """Runs of the host's schedulers that may have a part with these sigmas."""
     from comfy.samplers import SCHEDULER_NAMES

@@ -8,7 +8,7 @@ hold the plate; X any further axes.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -20,9 +20,12 @@ Part = tuple[QKV, torch.Tensor | None]  # some rows to attend together, and thei
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Injection:
-    """Whole rows. region_nS: the tokens of each image that are its own, bool."""
+    """Whole rows. region_nS: the tokens of each image that are its own, bool. others: the same
+    where an attention has another number of tokens S, by that.
+    """
 
     region_nS: torch.Tensor
+    others: Mapping[int, torch.Tensor] = dataclasses.field(default_factory=dict)
 
     def part(self, qkv: QKV, theta_B11: torch.Tensor | None, text: int) -> list[Part]:
         """The same rows, the plate's keys and values outside the regions."""
@@ -30,10 +33,11 @@ class Injection:
         return [(QKV(qkv.q, k, v, qkv.mask, qkv.padding), theta_B11)]
 
     def inject(self, t_BHLD: torch.Tensor, text: int) -> torch.Tensor:
-        n, S = self.region_nS.shape
         L = t_BHLD.shape[2]
+        region_nS = self.others.get(L - text, self.region_nS)
+        n, S = region_nS.shape
         # The text is a row's own, and so are the tokens of its reference images, which come last.
-        own_NL = F.pad(self.region_nS, (text, L - text - S, 0, 1), value=True)
+        own_NL = F.pad(region_nS, (text, L - text - S, 0, 1), value=True)
         t_ZNHLD = t_BHLD.unflatten(0, (-1, n + 1))
         return torch.where(own_NL[None, :, None, :, None], t_ZNHLD, t_ZNHLD[:, -1:]).flatten(0, 1)
 
@@ -157,6 +161,17 @@ class Strips:
 
 
 Layout = Injection | Strips
+
+
+def make_injection(region_nhw: torch.Tensor, grids: Sequence[tuple[int, int]] = ()) -> Injection:
+    """grids: rows and columns of tokens of the attentions that differ. There a token is an image's
+    own if any part of it is.
+    """
+    others = {
+        h * w: F.adaptive_max_pool2d(region_nhw[:, None].float(), (h, w)).flatten(1) > 0
+        for h, w in grids
+    }
+    return Injection(region_nhw.flatten(1), others)
 
 
 def make_strips(region_nS: torch.Tensor, width: int) -> Strips:

@@ -157,9 +157,13 @@ def spread_theta(theta: float, x: torch.Tensor, N: int | None) -> torch.Tensor:
 
 
 def mix_pooled(named: dict, entity_BP: torch.Tensor | None, theta_B11: torch.Tensor) -> None:
-    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent; at 0 and 1 exactly one of both."""
-    background_BP = named.get("pooled")
-    if background_BP is None or entity_BP is None:
+    """The pooled vector (1-theta)·pooled_bg + theta·pooled_ent; at 0 and 1 exactly one of both.
+
+    What a model has after it, such as sizes, is the background's.
+    """
+    pooled = named.get("pooled")
+    if pooled is None or entity_BP is None:
         return
+    background_BP, rest = pooled.tensor_split([entity_BP.shape[1]], 1)
     mixed_BP = torch.lerp(background_BP.float(), entity_BP.float(), theta_B11[..., 0])
-    named["pooled"] = mixed_BP.to(background_BP.dtype)
+    named["pooled"] = torch.cat((mixed_BP.to(pooled.dtype), rest), 1)

@@ -6,6 +6,7 @@ Every function takes the host's diffusion model, x [1, ...], t [1], both texts a
 values], theta and the mode, and gives the model's output.
 """
 
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -13,6 +14,8 @@ from comfy.ldm.common_dit import pad_to_patch_size
 from comfy.ldm.flux.layers import timestep_embedding
 from comfy.ldm.flux.math import apply_rope
 from comfy.ldm.ideogram4.model import _apply_rope_split_half1, _split_half_rope_matrix
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from comfy.ldm.modules.diffusionmodules.openaimodel import Timestep
 from comfy.text_encoders.llama import precompute_freqs_cis
 from einops import rearrange
 from torch.nn import functional as F
@@ -375,12 +378,17 @@ def anima(model, x, t, background, entity, theta, mode):
         )
         for text, values in (background, entity)
     ]
-    handles = [
-        block.cross_attn.register_forward_hook(partial(attend_to_both, texts, theta, mode))
-        for block in model.blocks
-    ]
-    try:
+    hook = partial(attend_to_both, texts, theta, mode)
+    with hooked([block.cross_attn for block in model.blocks], hook):
         return model(x, t, texts[0])
+
+
+@contextmanager
+def hooked(modules, hook):
+    """A forward hook on some modules."""
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()
@@ -395,3 +403,36 @@ def attend_to_both(texts, theta, mode, attn, args, result):
     none = q[:, :, :0]
     out = joint_attention(q, k_b, k_e, none, torch.cat((v_b, v_e), 2), theta, mode)
     return attn.output_proj(rearrange(out, "b h l d -> b l (h d)"))
+
+
+@torch.no_grad()
+def sdxl(model, x, t, background, entity, theta, mode):
+    """The cross-attention reads both texts, the vector holds both pooled ones; all else is the
+    host's.
+    """
+    h, w = (8 * side for side in x.shape[-2:])
+    sizes = Timestep(256)(torch.tensor([h, w, 0, 0, h, w])).flatten()[None]
+    y = torch.cat((mixed_pooled(background, entity, theta), sizes), 1)
+    return unet(model, x, t, background, entity, theta, mode, y=y)
+
+
+@torch.no_grad()
+def sd15(model, x, t, background, entity, theta, mode):
+    return unet(model, x, t, background, entity, theta, mode)
+
+
+def unet(model, x, t, background, entity, theta, mode, **kwargs):
+    texts = [text for text, _ in (background, entity)]
+    across = [m.attn2 for m in model.modules() if isinstance(m, BasicTransformerBlock)]
+    with hooked(across, partial(read_both, texts, theta, mode)):
+        return model(x, t, texts[0], **kwargs)
+
+
+def read_both(texts, theta, mode, attn, args, result):
+    """A forward hook: what a cross-attention of a UNet gives for two texts."""
+    q = attn.to_q(args[0])
+    k_b, k_e = (attn.to_k(text) for text in texts)
+    v = torch.cat([attn.to_v(text) for text in texts], 1)
+    q, k_b, k_e, v = (rearrange(t, "b l (h d) -> b h l d", h=attn.heads) for t in (q, k_b, k_e, v))
+    out = joint_attention(q, k_b, k_e, q[:, :, :0], v, theta, mode)
+    return attn.to_out(rearrange(out, "b h l d -> b l (h d)"))

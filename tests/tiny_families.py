@@ -271,5 +271,43 @@ IDEOGRAM4 = Tiny(
     width=32,
     latent=(128, 5, 7),
 )
+UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [1, 1, 1],
+    "channel_mult": [1, 2, 2],
+    "transformer_depth": [0, 1, 2],
+    "transformer_depth_output": [0, 0, 1, 1, 2, 2],
+    "transformer_depth_middle": 1,
+    "use_spatial_transformer": True,
+    "legacy": False,
+    "context_dim": 32,
+    "use_linear_in_transformer": True,
+    "num_head_channels": 16,
+    "num_classes": "sequential",
+    "adm_in_channels": 2816,
+}
+SDXL = Tiny("SDXL", "SDXL", UNET, width=32, latent=(4, 17, 25), pooled=1280)
+SD15 = Tiny(
+    "SD1.5",
+    "SD15",
+    {
+        **UNET,
+        "transformer_depth": [1, 1, 0],
+        "transformer_depth_output": [1, 1, 1, 1, 0, 0],
+        "use_linear_in_transformer": False,
+        "num_heads": 4,
+        "num_head_channels": -1,
+        "num_classes": None,
+        "adm_in_channels": None,
+    },
+    width=32,
+    latent=(4, 9, 13),
+    pooled=32,  # which it does not read
+)
 
-FAMILIES = [FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, ANIMA, IDEOGRAM4]
+FAMILIES = [
+    FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, ANIMA, IDEOGRAM4, SDXL, SD15,
+]  # fmt: skip

@@ -13,6 +13,7 @@ from .krea2 import KREA2
 from .lumina import LUMINA2, Z_IMAGE
 from .qwen import QWEN_IMAGE
 from .sd3 import SD3
+from .unet import SD15, SDXL
 
 ARCHITECTURES = (
     FLUX1,
@@ -25,6 +26,8 @@ ARCHITECTURES = (
     SD3,
     ANIMA,
     IDEOGRAM4,
+    SDXL,
+    SD15,
 )
 
 

@@ -2,7 +2,6 @@
 of the model's first reads each text with the numbered tokens beside it.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from ..conditioning import (
     TEXT_IDS,
     TEXT_WEIGHTS,
 )
+from ..region import grid_of
 
 TOKENS = 512  # what the host fills a shorter text up to
 
@@ -30,10 +30,11 @@ def count_blocks(model: Any) -> int:
     return len(model.blocks)
 
 
-def count_image(model: Any, x_BCTHW: torch.Tensor) -> tuple[int]:
+def find_grid(model: Any, x_BCTHW: torch.Tensor) -> list[tuple[int, int]]:
+    """One, the frames below one another."""
     frames, *sides = x_BCTHW.shape[2:]
-    across = math.prod(-(-side // model.patch_spatial) for side in sides)
-    return (-(-frames // model.patch_temporal) * across,)
+    h, w = grid_of(*sides, model.patch_spatial)
+    return [(-(-frames // model.patch_temporal) * h, w)]
 
 
 def read_texts(model: Any, named: dict, kwargs: dict) -> tuple[dict, dict]:
@@ -90,6 +91,6 @@ ANIMA = Architecture(
     blocks={None: Block.ACROSS},
     joint_calls=count_blocks,
     per_row=("x", "timestep", "context"),
-    image_lengths=count_image,
+    grids=find_grid,
     embed_texts=read_texts,
 )

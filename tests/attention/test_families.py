@@ -103,7 +103,9 @@ def test_between_them_it_is_the_literal_equations(tiny, model, theta, mode):
     )
     sampling = model.get_model_object("model_sampling")
     sigma = sampling.sigma_max.reshape(1)
-    x = sampling.noise_scaling(sigma, tiny.noise(), torch.zeros_like(tiny.noise()))
+    x = sampling.noise_scaling(
+        sigma, tiny.noise(), torch.zeros_like(tiny.noise()), max_denoise=True
+    )
     for i, entity in enumerate(entities):
         v = tiny.literal()(
             model.model.diffusion_model,

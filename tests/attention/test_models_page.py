@@ -6,7 +6,7 @@ import pytest
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.ldm.hunyuan_video.model import HunyuanVideo
 from comfy.ldm.lumina.model import NextDiTPixelSpace
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.ldm.pixart.pixartms import PixArtMS
 from comfy.ldm.wan.model import WanModel
 from tiny_families import FAMILIES
 
@@ -78,7 +78,7 @@ def test_each_cell_is_what_the_tests_cover(monkeypatch):
         ChromaRadiance,
         HunyuanVideo,
         NextDiTPixelSpace,
-        UNetModel,
+        PixArtMS,
         WanModel,
     ],
 )
