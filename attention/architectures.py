@@ -97,7 +97,7 @@ class Architecture:
     of the host's model to replace, by name, on the coupled clone.
     grids(model, x): rows and columns of tokens of its attentions of the image alone, where an
     attention to the text is known by its length. embed_texts(model, named, kwargs): the arguments
-    of a coupled call with texts that are still to be read, each by itself.
+    of a call, coupled or with a plate, with texts that are still to be read, each by itself.
     guidance: the one distilled guidance that the family knows, in place of the user's.
     refuse(named, kwargs): why a call cannot be coupled; None if it can.
     """

@@ -119,8 +119,7 @@ def prepare_call(
     reason = architecture.refuse(named, kwargs)
     if reason is not None:
         raise ValueError(reason)
-    if has_background(kwargs):
-        named, kwargs = architecture.embed_texts(model, named, kwargs)
+    named, kwargs = architecture.embed_texts(model, named, kwargs)
     texts = read_texts(
         coupled.schedule, coupled.mode, named, kwargs, plate, architecture.ends_at_image
     )

@@ -23,7 +23,11 @@ ENTITY_PADDING = "coupled_entity_padding"
 TEXT_SAMPLE = "coupled_text_sample"
 SAMPLED = 16  # channels
 ROUNDING = 5e-3  # of a sample: more than bfloat16 changes, less than 1 percent of another text
-OF_ENTITIES = (ENTITY_POOLED, ENTITY_PADDING, TEXT_SAMPLE)  # the plate, background alone, has none
+# Of a family that reads words in quotes by themselves (HunyuanImage): the entities' [n, tokens, D],
+# and what hides the padding of the shorter ones, [n, tokens]
+QUOTED, QUOTED_PADDING = "coupled_quoted", "coupled_quoted_padding"
+# The plate, background alone, has none
+OF_ENTITIES = (ENTITY_POOLED, ENTITY_PADDING, TEXT_SAMPLE, QUOTED, QUOTED_PADDING)
 # Of a family that reads numbered tokens beside the encoded text (Anima): [n, background's + longest
 # entity's], -1 where a shorter one has none; their weights; and how many are the background's
 TEXT_IDS, TEXT_WEIGHTS = "coupled_text_ids", "coupled_text_weights"
@@ -37,6 +41,8 @@ KEYWORDS = (
     TEXT_IDS,
     TEXT_WEIGHTS,
     BACKGROUND_IDS,
+    QUOTED,
+    QUOTED_PADDING,
     "crossattn_controlnet",
 )
 
@@ -100,6 +106,9 @@ def couple_entry(background: list, entities: Sequence[list], guidance: float | N
         model_conds.update(join_ids([background[1], *(entry[1] for entry in entities)]))
         del values["t5xxl_ids"]  # the host would read all texts as one
         values.pop("t5xxl_weights", None)
+    quoted = [entry[1].get("conditioning_byt5small") for entry in entities]
+    if any(words is not None for words in quoted):
+        model_conds.update(join_quoted(quoted))
     masks = [entry[1].get("attention_mask") for entry in (background, *entities)]
     if "attention_mask_img_shape" not in values and any(mask is not None for mask in masks):
         values["attention_mask"] = join_masks([text_bg, *texts], masks)
@@ -171,6 +180,19 @@ def join_ids(texts: Sequence[Mapping]) -> dict[str, Any]:
         TEXT_WEIGHTS: CONDRegular(row_weights),
         BACKGROUND_IDS: CONDConstant(len(ids[0])),
     }
+
+
+def join_quoted(quoted: Sequence[torch.Tensor | None]) -> dict[str, Any]:
+    """The words in quotes of the entities, [1, tokens, D] each where it has some, as
+    `model_conds`.
+    """
+    from comfy.conds import CONDRegular
+
+    some = next(words for words in quoted if words is not None)
+    filled = [some[:, :0] if words is None else words for words in quoted]
+    lengths = [words.shape[1] for words in filled]
+    padding = hide_padding(lengths)
+    return {QUOTED: CONDRegular(fill_up(filled)), QUOTED_PADDING: CONDRegular(padding)}
 
 
 def join_masks(texts: Sequence[torch.Tensor], masks: Sequence[torch.Tensor | None]) -> torch.Tensor:

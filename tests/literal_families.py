@@ -6,7 +6,6 @@ Every function takes the host's diffusion model, x [1, ...], t [1], both texts a
 values], theta and the mode, and gives the model's output.
 """
 
-from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -14,13 +13,14 @@ from comfy.ldm.common_dit import pad_to_patch_size
 from comfy.ldm.flux.layers import timestep_embedding
 from comfy.ldm.flux.math import apply_rope
 from comfy.ldm.ideogram4.model import _apply_rope_split_half1, _split_half_rope_matrix
-from comfy.ldm.modules.attention import BasicTransformerBlock
-from comfy.ldm.modules.diffusionmodules.openaimodel import Timestep
 from comfy.text_encoders.llama import precompute_freqs_cis
 from einops import rearrange
+from literal_across import anima, mixed_pooled, sd15, sdxl
 from torch.nn import functional as F
 
 from literal import joint_attention, modulated, qkv
+
+__all__ = ["anima", "sd15", "sdxl"]  # with those below: a family's name is its function's
 
 
 def ids_of(n, axes, counted=(), start=0):
@@ -314,12 +314,6 @@ def flux2(model, x, t, background, entity, theta, mode):
     return rearrange(model.final_layer(img, vec), "b (h w) c -> b c h w", h=h, w=w)
 
 
-def mixed_pooled(background, entity, theta):
-    """The pooled vector of both texts."""
-    vectors = [values["pooled_output"] for _, values in (background, entity)]
-    return (1 - theta) * vectors[0] + theta * vectors[1]
-
-
 @torch.no_grad()
 def stable_diffusion_35(model, x, t, background, entity, theta, mode):
     pooled = mixed_pooled(background, entity, theta)
@@ -370,69 +364,22 @@ def unpatched_last(tokens, x):
 
 
 @torch.no_grad()
-def anima(model, x, t, background, entity, theta, mode):
-    """The cross-attention reads both texts; all else is the host's."""
-    texts = [
-        model.preprocess_text_embeds(
-            text, values["t5xxl_ids"][None], values["t5xxl_weights"][None, :, None]
-        )
-        for text, values in (background, entity)
-    ]
-    hook = partial(attend_to_both, texts, theta, mode)
-    with hooked([block.cross_attn for block in model.blocks], hook):
-        return model(x, t, texts[0])
+def hunyuanimage_21(model, x, t, background, entity, theta, mode):
+    h, w = x.shape[-2:]
+    vec = model.time_in(timestep_embedding(t, 256, time_factor=1.0))
+    vec = vec + model.guidance_in(timestep_embedding(torch.full((1,), 6.0), 256))
+    texts = []
+    for text, values in (background, entity):
+        text = model.txt_in(text, t, None)
+        quoted = values.get("conditioning_byt5small")
+        texts.append(text if quoted is None else torch.cat((text, model.byt5_in(quoted)), 1))
+    img_ids = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1)
+    img_ids = img_ids.reshape(1, h * w, 2).float()
 
+    def double(i):
+        block = model.double_blocks[i]
+        return block.img_mod(vec), block.txt_mod(vec)
 
-@contextmanager
-def hooked(modules, hook):
-    """A forward hook on some modules."""
-    handles = [module.register_forward_hook(hook) for module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def attend_to_both(texts, theta, mode, attn, args, result):
-    """A forward hook: what a cross-attention of Anima gives for two texts."""
-    (q, k_b, v_b), (_, k_e, v_e) = (
-        [rearrange(t, "b l h d -> b h l d") for t in attn.compute_qkv(args[0], text)]
-        for text in texts
-    )
-    none = q[:, :, :0]
-    out = joint_attention(q, k_b, k_e, none, torch.cat((v_b, v_e), 2), theta, mode)
-    return attn.output_proj(rearrange(out, "b h l d -> b l (h d)"))
-
-
-@torch.no_grad()
-def sdxl(model, x, t, background, entity, theta, mode):
-    """The cross-attention reads both texts, the vector holds both pooled ones; all else is the
-    host's.
-    """
-    h, w = (8 * side for side in x.shape[-2:])
-    sizes = Timestep(256)(torch.tensor([h, w, 0, 0, h, w])).flatten()[None]
-    y = torch.cat((mixed_pooled(background, entity, theta), sizes), 1)
-    return unet(model, x, t, background, entity, theta, mode, y=y)
-
-
-@torch.no_grad()
-def sd15(model, x, t, background, entity, theta, mode):
-    return unet(model, x, t, background, entity, theta, mode)
-
-
-def unet(model, x, t, background, entity, theta, mode, **kwargs):
-    texts = [text for text, _ in (background, entity)]
-    across = [m.attn2 for m in model.modules() if isinstance(m, BasicTransformerBlock)]
-    with hooked(across, partial(read_both, texts, theta, mode)):
-        return model(x, t, texts[0], **kwargs)
-
-
-def read_both(texts, theta, mode, attn, args, result):
-    """A forward hook: what a cross-attention of a UNet gives for two texts."""
-    q = attn.to_q(args[0])
-    k_b, k_e = (attn.to_k(text) for text in texts)
-    v = torch.cat([attn.to_v(text) for text in texts], 1)
-    q, k_b, k_e, v = (rearrange(t, "b l (h d) -> b h l d", h=attn.heads) for t in (q, k_b, k_e, v))
-    out = joint_attention(q, k_b, k_e, q[:, :, :0], v, theta, mode)
-    return attn.to_out(rearrange(out, "b h l d -> b l (h d)"))
+    img = model.img_in(x)
+    img = flux_like(model, img, img_ids, texts, (), double, lambda i: vec, theta, mode)
+    return rearrange(model.final_layer(img, vec), "b (h w) c -> b c h w", h=h, w=w)

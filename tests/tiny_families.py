@@ -28,6 +28,7 @@ class Tiny:
     latent: tuple[int, ...]
     pooled: int | None = None
     ids: bool = False  # whether a text has numbered tokens too
+    quoted: int | None = None  # width of words in quotes, which every second text has
     own: dict = dataclasses.field(default_factory=dict)  # attributes of the model's configuration
 
     def model(self, seed: int = 0, gain: float = 1.0) -> comfy.model_patcher.ModelPatcher:
@@ -54,6 +55,9 @@ class Tiny:
         if self.ids:  # of another tokenizer, so of another number
             values["t5xxl_ids"] = torch.randint(1, 32000, (tokens + 2,), generator=generator).int()
             values["t5xxl_weights"] = 0.5 + torch.rand(tokens + 2, generator=generator)
+        if self.quoted and seed % 2:
+            words = torch.randn(1, 2 + seed % 5, self.quoted, generator=generator)
+            values["conditioning_byt5small"] = words
         return [[torch.randn(1, tokens, self.width, generator=generator), values]]
 
     def noise(self, batch: int = 1) -> torch.Tensor:
@@ -271,6 +275,35 @@ IDEOGRAM4 = Tiny(
     width=32,
     latent=(128, 5, 7),
 )
+HUNYUAN_IMAGE = Tiny(
+    "HunyuanImage 2.1",
+    "HunyuanImage21",
+    {
+        "image_model": "hunyuan_video",
+        "in_channels": 64,
+        "out_channels": 64,
+        "patch_size": [1, 1],
+        "vec_in_dim": None,
+        "context_in_dim": 64,  # as wide as the blocks, as in the released model
+        "hidden_size": 64,
+        "mlp_ratio": 2.0,
+        "num_heads": 4,
+        "depth": 2,
+        "depth_single_blocks": 2,
+        "axes_dim": [8, 8],
+        "theta": 256,
+        "qkv_bias": True,
+        "guidance_embed": True,
+        "byt5": True,
+        "meanflow": False,
+        "use_cond_type_embedding": False,
+        "vision_in_dim": None,
+        "meanflow_sum": False,
+    },
+    width=64,
+    latent=(64, 5, 7),
+    quoted=1472,
+)
 UNET = {
     "image_size": 32,
     "in_channels": 4,
@@ -309,5 +342,6 @@ SD15 = Tiny(
 )
 
 FAMILIES = [
-    FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, ANIMA, IDEOGRAM4, SDXL, SD15,
+    FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, ANIMA, HUNYUAN_IMAGE, IDEOGRAM4, SDXL,
+    SD15,
 ]  # fmt: skip

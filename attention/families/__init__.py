@@ -8,6 +8,7 @@ from ..architectures import Architecture, uncompiled
 from .anima import ANIMA
 from .chroma import CHROMA
 from .flux import FLUX1, FLUX2
+from .hunyuan_image import HUNYUAN_IMAGE
 from .ideogram4 import IDEOGRAM4
 from .krea2 import KREA2
 from .lumina import LUMINA2, Z_IMAGE
@@ -25,6 +26,7 @@ ARCHITECTURES = (
     KREA2,
     SD3,
     ANIMA,
+    HUNYUAN_IMAGE,
     IDEOGRAM4,
     SDXL,
     SD15,
