@@ -55,7 +55,9 @@ def turn_tokens(x_BHLD: torch.Tensor, turns: Sequence[Turn]) -> torch.Tensor:
     """Queries or keys, some turned further by the host's own rotation."""
     x_BHLD = x_BHLD.clone()
     for turn in turns:
-        x_BHLD[:, :, turn.tokens] = rotate(x_BHLD[:, :, turn.tokens], turn)
+        part_BHLD = x_BHLD[:, :, turn.tokens]
+        if part_BHLD.shape[2]:  # rows with one text have no background
+            x_BHLD[:, :, turn.tokens] = rotate(part_BHLD, turn)
     return x_BHLD
 
 

@@ -29,7 +29,7 @@ from tiny_families import (
     Tiny,
 )
 
-from tiny import fill
+from tiny import CONFIG, POOLED_DIM, TEXT_DIM, fill
 
 
 def llm(layers: int, width: int = 32) -> dict:
@@ -85,7 +85,14 @@ class Encoder:
         return dataclasses.replace(self.tiny, config={**self.tiny.config, **self.own}).model()
 
 
+FLUX1 = Tiny("Flux.1", "Flux", CONFIG, width=TEXT_DIM, latent=(16, 9, 13), pooled=POOLED_DIM)
 ENCODERS = [
+    Encoder(
+        FLUX1,
+        comfy.text_encoders.flux.FluxTokenizer,
+        comfy.text_encoders.flux.flux_clip(),
+        {"t5xxl": T5, "clip_l": clip(POOLED_DIM)},
+    ),
     Encoder(
         FLUX2,
         comfy.text_encoders.flux.KleinTokenizer,

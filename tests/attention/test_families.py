@@ -8,12 +8,14 @@ from comfy.patcher_extension import WrappersMP
 from tiny_families import ANIMA, CHROMA, FAMILIES, FLUX2, QWEN_IMAGE, SD3
 
 import coupled.attention.call as call
+import coupled.attention.plate_run as plate_run
+import coupled.attention.region as region
 from coupled.attention import couple_conditioning, select_images
 from coupled.attention.call import WRAPPERS
 from coupled.attention.families import ARCHITECTURES, architecture_of
 from coupled.attention.override import OVERRIDE
 from coupled.sampling import couple
-from coupled.schedules import constant, sin
+from coupled.schedules import constant, sin, step01
 
 from compare import relative_error
 
@@ -134,6 +136,23 @@ def test_one_by_one_is_all_at_once(tiny, model, mode):
     for i, entity in enumerate(entities):
         for alone in (couple_conditioning(background, [entity]), select_images(together, [i])):
             assert relative_error(tiny.sample(coupled, alone), images[i : i + 1]) <= 1e-4
+
+
+@each_family
+def test_where_all_is_their_own_images_beside_a_plate_are_those_of_exact_mode(
+    tiny, model, monkeypatch
+):
+    """Also from where theta is 1 on, and each row reads one text."""
+    stage = region.Stage(noise=1.0, threshold=-99.0)
+    for room in (region, plate_run):
+        monkeypatch.setattr(room, "STAGES", (stage,))
+    background, entities = texts_of(tiny)
+    together = couple_conditioning(background, entities)
+    schedule = step01(center=2, reference_steps=4)
+    out, exact = (
+        tiny.sample(couple(model, schedule, mode), together, steps=4) for mode in ("local", "exact")
+    )
+    assert relative_error(out, exact) <= 1e-4
 
 
 @each_family

@@ -1,0 +1,115 @@
+"""The workflows of large models, run as they are in a real server: only their files are too large,
+so a small random model of the host's own classes stands in for them.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import comfy.samplers
+import pytest
+import torch
+from comfy_extras.nodes_flux import Flux2Scheduler
+from comfy_extras.nodes_model_advanced import ModelSamplingFlux
+from PIL import Image
+from tiny_families import FLUX2
+
+from coupled.devtools.client import Client
+from coupled.devtools.environment import Environment
+from coupled.devtools.host import PACK, HostServer
+from coupled.devtools.workflow import to_prompt
+
+from paths import HOST, ROOT, TESTS
+
+FAMILIES = {
+    "coupled_flux_dev": "Flux.1",
+    "coupled_flux2_klein": "Flux.2",
+    "coupled_qwen_image": "Qwen-Image",
+    "coupled_chroma": "Chroma",
+    "coupled_z_image_turbo": "Z-Image",
+    "coupled_krea2_turbo": "Krea 2",
+    "coupled_sd35": "Stable Diffusion 3.5",
+    "coupled_sdxl": "SDXL",
+}
+LOADERS = {
+    "UNETLoader": (0,),
+    "CLIPLoader": (1,),
+    "DualCLIPLoader": (1,),
+    "VAELoader": (2,),
+    "CheckpointLoaderSimple": (0, 1, 2),
+}
+SMALL = {"width": 256, "height": 192}
+STEPS = 6
+EXTRA = "coupled_tiny"
+
+
+@pytest.fixture(scope="module")
+def tiny_server(tmp_path_factory):
+    """A server with this pack and one that has the node TinyLoader."""
+    base = tmp_path_factory.mktemp("tiny")
+    pack = base / "custom_nodes" / EXTRA
+    pack.mkdir(parents=True)
+    lines = f"import sys\n\nsys.path.insert(0, {str(TESTS)!r})\n"
+    (pack / "__init__.py").write_text(f"{lines}from tiny_loader import NODE_CLASS_MAPPINGS\n")
+    environment = Environment(Path(sys.executable), HOST)
+    flags = ("--cpu", "--disable-api-nodes", "--whitelist-custom-nodes", PACK, EXTRA)
+    with HostServer(environment, base, *flags) as server:
+        server.client = Client(server.url)
+        yield server
+
+
+def small(prompt: dict, family: str) -> dict:
+    """The prompt with small sizes, and TinyLoader where it loads files."""
+    loaders = {key: LOADERS.get(node["class_type"]) for key, node in prompt.items()}
+    small = {"tiny": {"class_type": "TinyLoader", "inputs": {"family": family}}}
+    for key, node in prompt.items():
+        if loaders[key]:
+            continue
+        inputs = {
+            name: ["tiny", loaders[value[0]][value[1]]]
+            if isinstance(value, list) and loaders.get(value[0])
+            else value
+            for name, value in node["inputs"].items()
+        }
+        inputs |= {name: value for name, value in SMALL.items() if name in inputs}
+        if "steps" in inputs:
+            inputs["steps"] = min(STEPS, inputs["steps"])
+        small[key] = {**node, "inputs": inputs}
+    return small
+
+
+def test_every_family_with_a_workflow_is_here():
+    files = {file.stem for file in (ROOT / "example_workflows").glob("*.json")}
+    assert set(FAMILIES) <= files
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_runs_and_saves_a_picture_for_each_prompt(tiny_server, name):
+    workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8"))
+    prompt = small(to_prompt(workflow, tiny_server.client.object_info()), FAMILIES[name])
+    outputs = tiny_server.client.queue(prompt)
+    (save,) = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
+    saved = outputs[save]["images"]
+    assert len(saved) == 2
+    pictures = []
+    for one in saved:
+        file = tiny_server.base / "output" / one["subfolder"] / one["filename"]
+        with Image.open(file) as picture:
+            assert picture.size == (SMALL["width"], SMALL["height"])
+            pictures.append(torch.tensor(list(picture.convert("RGB").getdata())).float())
+    assert (pictures[0] - pictures[1]).abs().max() > 0
+    assert all(picture.std() > 1 for picture in pictures)
+
+
+@pytest.mark.parametrize("width, height", [(1024, 1024), (512, 512), (1280, 768)])
+def test_flux2_kleins_noise_is_that_of_the_hosts_own_template(width, height):
+    """ModelSamplingFlux with the scheduler simple, in place of Flux2Scheduler."""
+    workflow = json.loads((ROOT / "example_workflows/coupled_flux2_klein.json").read_text("utf-8"))
+    values = {node["type"]: node.get("widgets_values") for node in workflow["nodes"]}
+    max_shift, base_shift, *_ = values["ModelSamplingFlux"]
+    _, _, steps, _, scheduler, *_ = values["CoupledSampler"]
+    (model,) = ModelSamplingFlux().patch(FLUX2.model(), max_shift, base_shift, width, height)
+    sampling = model.get_model_object("model_sampling")
+    ours = comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
+    theirs = Flux2Scheduler.execute(steps, width, height).result[0]
+    assert torch.allclose(ours, theirs, atol=2e-3)
