@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .filters import FAILED, KEPT, REJECTED
 from .measures import MEASURES
+from .models import describe_files
 from .settings import Settings
 from .store import write_aside
 
@@ -18,7 +19,7 @@ FIELDS = {
     "subjects": "what the instructions call each entity",
     "edits": "kind (replace, insert, remove), source and target picture, instruction",
     "seed, steps, sampler, scheduler, guidance, mode, theta": "how it was sampled",
-    "model, models": "the model's name; SHA-256 of each file's contents, its first eight letters",
+    "model, models": "its name; each file's name and SHA-256, the first eight letters of it",
     "measures, verdict, reason": "see below; the reason is that of a set that was not kept",
     "image_I.png": "the images",
     "plate.png": "the same background without any entity",
@@ -42,8 +43,8 @@ def write_text(folder: Path, metadata: Sequence[dict], settings: Settings) -> st
     lines += [
         f"{verdicts[KEPT]} sets of images with one background and different subjects: {images}"
         f" images, {pairs} pairs with an instruction. {verdicts[REJECTED]} more sets did not pass"
-        f" the filters ({settings.filters}), {verdicts[FAILED]} could not be made; their metadata"
-        " is in `metadata/`.",
+        f" the filters ({settings.filters.name}), {verdicts[FAILED]} could not be made; their"
+        " metadata is in `metadata/`.",
         "",
         *describe_making(settings),
         f"- License of model and pictures: {license}",
@@ -68,9 +69,11 @@ def describe_making(settings: Settings) -> list[str]:
     """With which model, and how it was sampled."""
     if settings.models.by_hand:
         return ["- Made in ComfyUI, by the graph that each record holds as `workflow`."]
-    hashes = ", ".join(f"{what} {value}" for what, value in settings.hashes)
+    files = ", ".join(
+        f"{what} {file['name']} {file['sha256']}" for what, file in describe_files(settings).items()
+    )
     return [
-        f"- Model: {settings.models.unet or 'Mini Flux'} ({hashes})",
+        f"- Model: {settings.models.name} ({files})",
         f"- Sampling: {settings.steps} steps, {settings.sampler_name}, {settings.scheduler},"
         f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin {settings.center:g}",
     ]

@@ -5,17 +5,15 @@ measures lie. One HTML file, made from the folder alone.
 import base64
 import collections
 import html
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from .filters import FAILED, KEPT, REJECTED, read_filters
+from .filters import FAILED, KEPT, REJECTED
 from .measures import MEASURES
-from .samples import Files, numbered, read_tar, strip
+from .samples import Files, read_tar, strip_of
 from .settings import Settings
 from .store import write_aside
 
@@ -57,7 +55,7 @@ def write_page(folder: Path, metadata: Sequence[dict], settings: Settings) -> No
 def describe_making(settings: Settings) -> str:
     if settings.models.by_hand:
         return "Made in ComfyUI."
-    return f"Model {escape(settings.models.unet or 'Mini Flux')}, {settings.steps} steps."
+    return f"Model {escape(settings.models.name)}, {settings.steps} steps."
 
 
 def escape(text: object) -> str:
@@ -67,7 +65,7 @@ def escape(text: object) -> str:
 def survival(metadata: Sequence[dict], settings: Settings) -> str:
     """How many sets are left after each filter."""
     made = [one["measures"] for one in metadata if one["verdict"] != FAILED]
-    rows = [("asked for", len(metadata)), *read_filters(settings.filters).survivors(made)]
+    rows = [("asked for", len(metadata)), *settings.filters.count_survivors(made)]
     cells = "".join(f"<tr><td>{escape(what)}<td>{left}" for what, left in rows)
     return f"<h2>Survival by stage</h2><table><tr><th>stage<th>sets left{cells}</table>"
 
@@ -129,14 +127,7 @@ def first_sets(folder: Path) -> Iterator[tuple[str, Files]]:
 
 def show(files: Files) -> str:
     """The pictures of a set side by side, the plate last; nothing of a failed one."""
-    small = files.get("strip.jpg")
-    if small is None:
-        names = [*numbered(files, "image"), *(["plate.png"] if "plate.png" in files else [])]
-        small = strip(decode(files[name]) for name in names) if names else None
+    small = strip_of(files)
     if small is None:
         return ""
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(small).decode()}">'
-
-
-def decode(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

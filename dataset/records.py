@@ -237,7 +237,7 @@ def lower_first(text: str) -> str:
     return text if len(text) > 1 and text[1].isupper() else text[:1].lower() + text[1:]
 
 
-def identify(records: Sequence[Record]) -> str:
+def identify(records: Sequence[Record]) -> dict[str, Any]:
     """Changes with anything that a record says, and with their order."""
-    texts = [dataclasses.astuple(record) for record in records]
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    texts = json.dumps([dataclasses.astuple(record) for record in records])
+    return {"count": len(records), "sha256": hashlib.sha256(texts.encode()).hexdigest()}

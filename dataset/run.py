@@ -17,7 +17,7 @@ from .pairs import write_pairs
 from .parquet import write_parquet
 from .records import Record, identify, read_records
 from .settings import Settings
-from .store import Store, claim, read_metadata, read_settings
+from .store import Store, check_judged, claim, read_metadata, read_settings
 
 BYTES_A_PIXEL = 2.2  # of a PNG of a photograph
 FORMATS = {"parquet": write_parquet, "folders": write_pairs}
@@ -107,8 +107,12 @@ def make_here(settings: Settings, store: Store, records: Sequence[Record]) -> It
 
 
 def finish(folder: Path, formats: Sequence[str]) -> int:
-    """Writes the page, the card and other formats of what is there; the number of records."""
+    """Writes the page, the card and other formats of what is there; the number of records.
+
+    FileNotFoundError if the folder holds no data set; ValueError while it is half judged.
+    """
     settings = read_settings(folder)
+    check_judged(folder)
     if settings.models.by_hand:
         by_hand.close(folder)
     metadata = read_metadata(folder)

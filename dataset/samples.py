@@ -29,6 +29,10 @@ def encode(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def decode(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
 def strip(pictures: Iterable[np.ndarray]) -> bytes:
     """Pictures side by side, small, as JPEG."""
     row = Image.fromarray(np.concatenate(list(pictures), 1))
@@ -56,6 +60,24 @@ def files_of(
     if plate is not None:
         files["plate.png"] = encode(plate)
     return files
+
+
+def shrink(files: Files) -> Files:
+    """The files of a set that is not kept: its JSON, and a small strip if it has pictures."""
+    small = strip_of(files)
+    return {"json": files["json"]} | ({} if small is None else {"strip.jpg": small})
+
+
+def strip_of(files: Files) -> bytes | None:
+    """The images of a set side by side, the plate last; None of a failed one."""
+    if "strip.jpg" in files or not has_pictures(files):
+        return files.get("strip.jpg")
+    names = [*numbered(files, "image"), *(["plate.png"] if "plate.png" in files else [])]
+    return strip(decode(files[name]) for name in names)
+
+
+def has_pictures(files: Files) -> bool:
+    return "image_0.png" in files
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:

@@ -6,22 +6,26 @@ are there, they become the shard. Files are written aside and renamed, so what i
     rejected/000012.tar       the others, their measures and a small strip
     metadata/000012.jsonl     all of them, without pictures; a shard is done when this is there
     parts/000012/KEY.tar      of a shard that is not
+    .judging                  while all of it is judged again
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
+import platform
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .filters import KEPT
+from .filters import KEPT, Filters
 from .samples import Files, read_tar, write_tar
 from .settings import Settings
 
 SETTINGS = "settings.json"
+JUDGING = ".judging"  # there while the data set is judged again
 
 
 @contextlib.contextmanager
@@ -30,7 +34,7 @@ def aside(path: Path, durable: bool = True) -> Generator[io.BufferedWriter, None
     even if the machine loses its power, which takes a few milliseconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
             yield file
@@ -66,7 +70,7 @@ class Store:
         return self.keys[shard * self.per_shard : (shard + 1) * self.per_shard]
 
     def part(self, key: str) -> Path:
-        return self.root / "parts" / name(self.places[key]) / f"{key}.tar"
+        return part_path(self.root, self.places[key], key)
 
     def is_done(self, shard: int) -> bool:
         return (self.root / "metadata" / f"{name(shard)}.jsonl").is_file()
@@ -79,8 +83,7 @@ class Store:
 
     def add(self, key: str, files: Files) -> None:
         """Keeps a record."""
-        with aside(self.part(key)) as file:
-            write_tar(file, [(key, files)])
+        write_part(self.part(key), files)
 
     def close(self, shard: int) -> bool:
         """Makes the shard of its parts, if all are there; whether it is done."""
@@ -106,6 +109,11 @@ def write_shard(root: Path, shard: int, parts: Sequence[Path]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_part(part: Path, files: Files) -> None:
+    with aside(part) as file:
+        write_tar(file, [(part.stem, files)])
+
+
 def read_parts(parts: Sequence[Path]) -> Iterator[tuple[str, Files]]:
     for part in parts:
         yield from read_tar(part)
@@ -113,6 +121,15 @@ def read_parts(parts: Sequence[Path]) -> Iterator[tuple[str, Files]]:
 
 def is_kept(files: Files) -> bool:
     return json.loads(files["json"])["verdict"] == KEPT
+
+
+def part_path(root: Path, shard: int, key: str) -> Path:
+    return root / "parts" / name(shard) / f"{key}.tar"
+
+
+def find_parts(root: Path) -> list[Path]:
+    """The records of all shards that are not done."""
+    return sorted(root.glob("parts/*/[!.]*.tar"))
 
 
 def name(shard: int) -> str:
@@ -123,41 +140,77 @@ def read_metadata(root: Path) -> list[dict[str, Any]]:
     """All records of the shards that are done, in order."""
     found: list[dict[str, Any]] = []
     for path in sorted((root / "metadata").glob("*.jsonl")):
-        found += map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        found += read_lines(path)
     return found
 
 
-def claim(root: Path, settings: Settings, records: str) -> None:
-    """Writes down how the folder's data set is made; `records` stands for all of them.
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return list(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
 
-    ValueError if it holds another one.
+
+def claim(root: Path, settings: Settings, records: Any) -> None:
+    """Writes down how the folder's data set is made; `records`, for JSON, stands for all of them.
+
+    ValueError if it holds another one, or is being judged again.
     """
-    path = root / SETTINGS
     said = {"records": records, "settings": json.loads(settings.to_json())}
-    if path.is_file():
-        other = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            key
-            for key in said["settings"]
-            if said["settings"][key] != other.get("settings", {}).get(key)
-        ]
-        if other.get("records") != records:
-            changed.append("the records")
-        if changed:
-            raise ValueError(
-                f"{root} holds a data set that was begun with other {', '.join(changed)}. Give the"
-                " same to go on with it, or another folder."
-            )
+    if (root / SETTINGS).is_file():
+        check_same(root, said)
         return
     if root.is_dir() and any(root.iterdir()):
         raise ValueError(f"{root} is not empty and holds no data set. Give another folder.")
-    write_aside(path, json.dumps(said, indent=1).encode())
+    write_said(root, said)
+
+
+def check_same(root: Path, said: dict[str, Any]) -> None:
+    check_judged(root)
+    other = read_said(root)
+    settings = other.get("settings", {})
+    changed = [key for key, value in said["settings"].items() if value != settings.get(key)]
+    if said["records"] != other.get("records"):
+        changed.append("records")
+    if changed:
+        judging = (
+            f" `dataset judge {root} --filters …` changes them." if changed == ["filters"] else ""
+        )
+        raise ValueError(
+            f"{root} holds a data set that was begun with other {', '.join(changed)}. Give the"
+            f" same to go on with it, or another folder.{judging}"
+        )
+
+
+def check_judged(root: Path) -> None:
+    """ValueError while some records have the verdict of other filters."""
+    if (root / JUDGING).exists():
+        raise ValueError(f"{root} is half judged. Run `dataset judge` on it again, to its end.")
 
 
 def read_settings(root: Path) -> Settings:
     """FileNotFoundError if the folder holds no data set."""
+    return Settings.from_json(json.dumps(read_said(root)["settings"]))
+
+
+def count_missing(root: Path) -> int:
+    """How many records are yet to be made; none where they are not known beforehand."""
+    records = read_said(root)["records"]
+    if not isinstance(records, dict):
+        return 0
+    return records["count"] - len(read_metadata(root))
+
+
+def change_filters(root: Path, filters: Filters) -> None:
+    said = read_said(root)
+    said["settings"]["filters"] = dataclasses.asdict(filters)
+    write_said(root, said)
+
+
+def read_said(root: Path) -> dict[str, Any]:
+    """What `claim` wrote."""
     path = root / SETTINGS
     if not path.is_file():
         raise FileNotFoundError(f"{root} holds no data set: there is no {SETTINGS}.")
-    said = json.loads(path.read_text(encoding="utf-8"))
-    return Settings.from_json(json.dumps(said["settings"]))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_said(root: Path, said: dict[str, Any]) -> None:
+    write_aside(root / SETTINGS, json.dumps(said, indent=1).encode())

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from .filters import FAILED, read_filters
+from .filters import FAILED
 from .instructions import describe_edits
 from .measures import Embedded, embed, measure
-from .models import load_models
+from .models import describe_files, load_models
 from .paint import Painted, SetPainter
 from .pictures import to_floats
 from .records import Record
@@ -27,7 +27,6 @@ class Maker:
     def __init__(self, settings: Settings):
         torch.set_num_threads(settings.threads)
         self.settings = settings
-        self.filters = read_filters(settings.filters)
         self.loaded = load_models(settings.models)
         self.painter = SetPainter(self.loaded, settings)
 
@@ -49,7 +48,7 @@ class Maker:
         content["measures"] = measures
         if painted.uncoupled is not None:
             content["measures_uncoupled"] = measure(to_floats(painted.uncoupled), masks)
-        content["verdict"], content["reason"] = self.filters.judge(measures)
+        content["verdict"], content["reason"] = self.settings.filters.judge(measures)
         return files_of(content, painted.images, painted.plate, painted.masks, painted.uncoupled)
 
     def fail(self, record: Record, error: BaseException) -> Files:
@@ -62,6 +61,7 @@ class Maker:
     def describe(self, record: Record, has_plate: bool) -> dict[str, Any]:
         """The record in full: what it was asked for, and what it was made with."""
         settings = self.settings
+        schedule = self.painter.schedule
         return {
             **record.texts(),
             "edits": describe_edits(record.subjects, has_plate),
@@ -73,10 +73,9 @@ class Maker:
             "scheduler": settings.scheduler,
             "guidance": settings.guidance,
             "mode": settings.mode,
-            "theta": {"shape": "sin", "center": settings.center},
-            "models": dict(settings.hashes),
-            "model": settings.models.unet or "mini",
-            "filters": self.filters.name,
+            "theta": {"shape": schedule.shape, **schedule.parameters},
+            "model": settings.models.name,
+            "models": describe_files(settings),
             "version": VERSION,
         }
 

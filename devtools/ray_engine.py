@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .environment import ROOT
-from .pack import load_pack
+from .pack import load_host
 
 BATCH = 4  # records given to an actor at once: measuring one overlaps sampling the next
 
@@ -77,14 +77,11 @@ class Actor:
     """Loads the models once and makes the records that it is given."""
 
     def __init__(self, host: str, settings: str, root: str):
-        load_pack(Path(host))
-        import comfy.utils
-
+        load_host(Path(host))
         from coupled.dataset.settings import Settings
         from coupled.dataset.store import Store
         from coupled.dataset.work import Maker
 
-        comfy.utils.set_progress_bar_enabled(False)
         self.maker = Maker(Settings.from_json(settings))
         self.store = Store(Path(root), [], self.maker.settings.per_shard)
 

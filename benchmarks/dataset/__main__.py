@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from devtools.environment import ROOT
+from devtools.pack import load_host
 
-from ..command import add_page_options, load_host, write_json
+from ..command import add_page_options, write_json
 
 EXAMPLE = ROOT / "dataset" / "examples" / "mini.json"
 CHUNK = 4  # sets that are made in turn: what else the machine does counts for both
@@ -27,7 +28,7 @@ FLUX_SECONDS = 7.0  # assumed: an image of Flux.1-dev, 1024 × 1024, 28 steps, o
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
-    load_host(options)
+    load_host(options.host)
     found = measure_overhead(options.sets, options.steps)
     found["workers"] = {n: measure_workers(options, n) for n in options.workers}
     found["on_paper"] = estimate(8 * 8)
@@ -41,11 +42,12 @@ def measure_overhead(sets: int, steps: int) -> dict:
     passes, the median over chunks of sets that are made in turn, and of the processor's time.
     """
     from coupled.dataset import run
+    from coupled.dataset.filters import Filters
     from coupled.dataset.records import read_records
     from coupled.dataset.settings import Settings
     from coupled.dataset.work import Maker, make_records
 
-    maker = Maker(Settings(steps=steps, filters="none"))
+    maker = Maker(Settings(steps=steps, filters=Filters("none")))
     records = read_records(EXAMPLE)[:sets]
     maker.painter.paint(records[0])  # what is done once, such as choosing kernels
 
@@ -91,10 +93,11 @@ def clock(work: Callable, chunk: Sequence) -> Clocked:
 def measure_workers(options: argparse.Namespace, workers: int) -> dict:
     """Images a second of so many of Ray's actors, their start aside."""
     from coupled.dataset import run
+    from coupled.dataset.filters import Filters
     from coupled.dataset.settings import Settings
     from devtools.ray_engine import RayEngine
 
-    settings = Settings(steps=options.steps, filters="none", per_shard=options.sets)
+    settings = Settings(steps=options.steps, filters=Filters("none"), per_shard=options.sets)
     times, images = [], []
     with tempfile.TemporaryDirectory() as folder:
         work = run.plan(EXAMPLE, Path(folder) / "set", settings)

@@ -37,7 +37,12 @@ def test_what_is_not_measured_passes():
 
 def test_survivors_count_down():
     sets = [GOOD, GOOD | {"f_bg": -1.0}, GOOD | {"region_union": 0.9}]
-    assert [left for _, left in BOTH.survivors(sets)] == [3, 2, 1]
+    assert [what for what, _ in BOTH.count_survivors([])] == [
+        "made",
+        "f_bg ≥ -0.01",
+        "region_union ≤ 0.5",
+    ]
+    assert [left for _, left in BOTH.count_survivors(sets)] == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,7 @@ def test_survivors_count_down():
         ('{"stages": [{"measure": "beauty"}]}', "no measure 'beauty'"),
         ('{"stages": [{"measure": "f_bg", "least": 1}]}', "holds no filters"),
         ('{"stages": [{"measure": "f_bg", "min": "1"}]}', "must be numbers"),
+        ('{"stages": [{"measure": "f_bg", "max": NaN}]}', "must be numbers"),
     ],
 )
 def test_bad_filters_are_refused(tmp_path, content, words):

@@ -9,6 +9,8 @@ import torch
 import webdataset
 
 from coupled.dataset import run
+from coupled.dataset.filters import Filters
+from coupled.dataset.judge import judge_again
 from coupled.dataset.store import read_metadata
 from coupled.nodes.dataset import CoupledSaveSet
 
@@ -74,8 +76,8 @@ def test_the_same_set_is_one_record(output):
         ({"n": 1}, "two or more"),
         ({"prompts": "A cat."}, "2 images but 1 prompts"),
         ({"entities": "A cat."}, "2 images but 1 entities"),
-        ({"entity_masks": torch.zeros(2, 8, 8)}, "masks are"),
-        ({"plate": torch.zeros(2, 64, 64, 3)}, "plate is"),
+        ({"entity_masks": torch.zeros(2, 8, 8)}, "shape of masks"),
+        ({"plate": torch.zeros(2, 64, 64, 3)}, "shape of plate"),
         ({"folder": "../elsewhere"}, "inside output/dataset"),
         ({"folder": ""}, "inside output/dataset"),
     ],
@@ -92,8 +94,15 @@ def test_a_folder_keeps_its_number(output):
         save(1, per_shard=3)
 
 
+def test_what_a_graph_made_is_not_judged_again(output):
+    save(0)
+    with pytest.raises(ValueError, match="made in a graph"):
+        judge_again(output, Filters("none"))
+    assert run.finish(output, []) == 1
+
+
 def test_a_made_data_set_is_not_mixed_with(output):
     output.mkdir(parents=True)
     (output / "settings.json").write_text(json.dumps({"records": "abc", "settings": {}}))
-    with pytest.raises(ValueError, match="the records"):
+    with pytest.raises(ValueError, match="other .*records"):
         save(0)
