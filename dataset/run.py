@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import by_hand
 from .card import write_card
-from .models import find_models, hash_models
+from .models import hash_models
 from .page import write_page
 from .paint import read_picture
 from .pairs import write_pairs
@@ -49,20 +49,19 @@ def plan(prompts: Path, folder: Path, settings: Settings) -> Plan:
     for record in records:
         if record.plate:
             read_picture(Path(record.plate), (settings.width, settings.height))
-    find_models(settings.models)
     settings = dataclasses.replace(settings, hashes=hash_models(settings.models))
-    check_disk(folder, records, settings)
-    claim(folder, settings, identify(records))
     store = Store(folder, [record.id for record in records], settings.per_shard)
-    return Plan(settings, store, {record.id: record for record in records})
+    work = Plan(settings, store, {record.id: record for record in records})
+    check_disk(folder, work.missing(store.shards), settings)
+    claim(folder, settings, identify(records))
+    return work
 
 
 def check_disk(folder: Path, records: Sequence[Record], settings: Settings) -> None:
-    """ValueError if the pictures will surely not fit; what is there already counts."""
+    """ValueError if the pictures of these records will surely not fit."""
     need = BYTES_A_PIXEL * sum(pixels_of(record, settings) for record in records)
     at = next(one for one in [folder.resolve(), *folder.resolve().parents] if one.exists())
-    there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    free = shutil.disk_usage(at).free + there
+    free = shutil.disk_usage(at).free
     if need > free:
         raise ValueError(
             f"{len(records)} sets take about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"

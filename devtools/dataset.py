@@ -105,10 +105,10 @@ def read_size(text: str, models) -> tuple[int, int]:
     if not text:
         size = SIZE if models.mini else FLUX_SIZE
         return size, size
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and (height or width).isdigit()):
+    sides = text.split("x")
+    if len(sides) > 2 or not all(side.isdigit() for side in sides):
         raise ValueError(f"--size is {text!r}; write one number, or WIDTHxHEIGHT.")
-    return int(width), int(height or width)
+    return int(sides[0]), int(sides[-1])
 
 
 def choose_device() -> None:

@@ -7,6 +7,7 @@ pack's folder.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from .environment import ROOT
 from .pack import load_host
 
 BATCH = 4  # records given to an actor at once: measuring one overlaps sampling the next
+RETRIES = 3  # of a batch whose actor died: one that kills every actor must end
 
 
 class RayEngine:
@@ -26,7 +28,11 @@ class RayEngine:
         self.address = address
 
     def __call__(self, settings, store, records) -> Iterator:
-        """Each record when it is on disk."""
+        """Each record when it is on disk.
+
+        ImportError without Ray; ConnectionError if there is no cluster at the address;
+        ChildProcessError with an actor's own words if it fails.
+        """
         if not records:
             return
         from coupled.metrics.packages import require
@@ -34,16 +40,19 @@ class RayEngine:
         ray = require("ray", "ray[data]", needed_by="--engine ray")
         require("ray.data", "ray[data]", needed_by="--engine ray")
         start(ray, self.address, self.workers)
+        by_id = {record.id: record for record in records}
         try:
-            gpus = 1 if ray.cluster_resources().get("GPU") else 0
-            workers = self.workers or int(ray.cluster_resources()["GPU" if gpus else "CPU"])
-            by_id = {record.id: record for record in records}
-            for row in self.dataset(ray, settings, store, records, workers, gpus).iter_rows():
+            for row in self.dataset(ray, settings, store, records).iter_rows():
                 yield by_id[row["id"]]
+        except ray.exceptions.RayError as error:
+            raise ChildProcessError(explain(error)) from error
         finally:
             ray.shutdown()
 
-    def dataset(self, ray, settings, store, records, workers: int, gpus: int):
+    def dataset(self, ray, settings, store, records):
+        """The records, to be made by the actors."""
+        kind = "GPU" if ray.cluster_resources().get("GPU") else "CPU"
+        workers = self.workers or int(ray.cluster_resources()[kind])
         rows = [
             {"id": one.id, "shard": store.places[one.id], "record": one.to_json()}
             for one in records
@@ -56,21 +65,32 @@ class RayEngine:
             batch_size=size,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
-            num_gpus=gpus,
+            num_gpus=int(kind == "GPU"),
+            max_task_retries=RETRIES,
         )
 
 
 def start(ray, address: str | None, workers: int) -> None:
     """Connects to a cluster, or starts Ray here."""
-    cpus = None if address else max(workers, 1) if workers else os.cpu_count()
+    cpus = None if address else workers or os.cpu_count()
     ray.init(
         address=address,
         num_cpus=cpus,
         include_dashboard=False if not address else None,
         log_to_driver=False,
+        logging_level=logging.CRITICAL,  # errors are told by `explain`
         runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):  # the terminal's; its files keep all
+            handler.setLevel(logging.CRITICAL)
+
+
+def explain(error: Exception) -> str:
+    """The last line of what an actor said; the rest is its way through Ray."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"an actor of Ray failed: {lines[-1]}"
 
 
 class Actor:
@@ -92,6 +112,8 @@ class Actor:
         records = [Record.from_json(str(text)) for text in batch["record"]]
         for record, shard in zip(records, batch["shard"], strict=True):
             self.store.places[record.id] = int(shard)
-        for _ in make_records(self.maker, self.store, records):
+        # An actor that died may have made some of them.
+        missing = [one for one in records if not self.store.part(one.id).is_file()]
+        for _ in make_records(self.maker, self.store, missing):
             pass
         return {"id": batch["id"]}
