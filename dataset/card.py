@@ -69,13 +69,12 @@ def describe_making(settings: Settings) -> list[str]:
     """With which model, and how it was sampled."""
     if settings.models.by_hand:
         return ["- Made in ComfyUI, by the graph that each record holds as `workflow`."]
-    files = ", ".join(
-        f"{what} {file['name']} {file['sha256']}" for what, file in describe_files(settings).items()
-    )
+    files = [f"{file['name']} ({file['sha256']})" for file in describe_files(settings).values()]
     return [
-        f"- Model: {settings.models.name} ({files})",
+        f"- Models: {', '.join(files)}",
         f"- Sampling: {settings.steps} steps, {settings.sampler_name}, {settings.scheduler},"
-        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin {settings.center:g}",
+        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin, center"
+        f" {settings.center:g}",
     ]
 
 

@@ -102,8 +102,22 @@ def test_instructions_go_both_ways():
     found = [
         (one.kind, one.source, one.target, one.text) for one in edits(["a fox", "a cat"], True)
     ]
-    assert ("replace", "image_0", "image_1", "replace a fox by a cat") in found
-    assert ("replace", "image_1", "image_0", "replace a cat by a fox") in found
+    assert ("replace", "image_0", "image_1", "replace a fox with a cat") in found
+    assert ("replace", "image_1", "image_0", "replace a cat with a fox") in found
     assert ("insert", "plate", "image_1", "add a cat") in found
     assert ("remove", "image_0", "plate", "remove a fox") in found
     assert len(found) == 6 and len(edits(["a", "b"], False)) == 2
+
+
+@pytest.mark.parametrize(
+    "name, new",
+    [
+        ("the fox", "a fox"),
+        ("the eagle", "an eagle"),
+        ("the two dogs", "the two dogs"),
+        ("a red car", "a red car"),
+        ("theodore", "theodore"),
+    ],
+)
+def test_what_is_not_there_yet_has_no_definite_article(name, new):
+    assert edits(["the cat", name], True)[0].text == f"replace the cat with {new}"

@@ -13,12 +13,15 @@ import pytest
 import torch
 import webdataset
 from PIL import Image
+from safetensors.torch import save_file
 
 from coupled.dataset import run
 from coupled.dataset.filters import Filters
+from coupled.dataset.measures import MEASURES
 from coupled.dataset.pictures import read_picture, to_bytes
-from coupled.dataset.settings import Settings
-from coupled.dataset.store import read_metadata
+from coupled.dataset.records import read_records
+from coupled.dataset.settings import Models, Settings
+from coupled.dataset.store import Store, read_metadata
 from coupled.dataset.work import Maker, make_records
 
 SETTINGS = Settings(steps=2, width=64, height=64, per_shard=2, uncoupled=True)
@@ -119,7 +122,7 @@ def test_folders_hold_pairs_of_one_name(made):
     assert names["control"] == names["target"] == captions and len(captions) == 6 * kept
     control = sorted((made / "folders" / "control").glob("*insert.png"))[0]
     caption = (made / "folders" / "target" / control.name).with_suffix(".txt").read_text()
-    assert caption.startswith("add the ")
+    assert caption.startswith("add a ")
     assert Image.open(control).size == (64, 64)
 
 
@@ -136,8 +139,12 @@ def test_rejected_sets_stay_as_metadata_with_a_strip(made):
 def test_the_page_needs_nothing_but_itself(made):
     page = (made / "index.html").read_text()
     assert "<script" not in page and "http" not in page.replace("http-equiv", "")
-    assert page.count("data:image/jpeg;base64,") == 6
-    assert "Survival by stage" in page and "region_union" in page
+    verdicts = [one["verdict"] for one in read_metadata(made)]
+    kept = verdicts.count("kept")
+    assert page.count("data:image/jpeg;base64,") == 6 + kept  # and those of the same seed
+    assert "<h2>Kept" in page and ("<h2>Rejected" in page) == (kept < 6)
+    assert "asked for<td>6<tr><td>made<td>6<tr>" in page and f"<td>{kept}</table>" in page
+    assert page.count("<svg") == len(MEASURES) and "region_union" in page
 
 
 def test_the_card_names_license_counts_and_fields(made):
@@ -188,6 +195,36 @@ def test_a_record_that_fails_is_noted_and_the_rest_goes_on(tmp_path):
     assert (bad["verdict"], good["verdict"]) == ("failed", "kept")
     assert "mode local" in bad["reason"] and "f_bg" not in good["measures"]
     assert "mode local" in (tmp_path / "set" / "index.html").read_text()
+
+
+def make_all(maker, folder, records):
+    """The records, one a shard, as they are on disk."""
+    store = Store(folder, [one.id for one in records], 1)
+    for record in make_records(maker, store, records):
+        store.close(store.places[record.id])
+    return read_metadata(folder)
+
+
+def test_a_set_that_does_not_fit_into_memory_is_noted_and_the_rest_goes_on(
+    maker, prompts, tmp_path
+):
+    first, last = read_records(prompts)[:2]
+    huge = dataclasses.replace(first, width=1 << 24, height=1 << 24)
+    failed, good = make_all(maker, tmp_path, [huge, last])
+    assert (failed["verdict"], failed["measures"]) == ("failed", {})
+    assert "memory" in failed["reason"] and good["verdict"] != "failed"
+
+
+def test_pictures_without_numbers_are_noted(prompts, tmp_path):
+    lora = tmp_path / "lora.safetensors"
+    layer = "diffusion_model.final_layer.linear"
+    halves = {"A": torch.ones(1, 192), "B": torch.ones(64, 1)}
+    save_file({f"{layer}.lora_{name}.weight": half for name, half in halves.items()}, lora)
+    models = Models(lora=str(lora), lora_strength=float("inf"))
+    maker = Maker(dataclasses.replace(SETTINGS, models=models))
+    found = make_all(maker, tmp_path / "set", read_records(prompts)[:2])
+    assert [one["verdict"] for one in found] == ["failed", "failed"]
+    assert "NaN" in found[0]["reason"]
 
 
 def test_an_own_plate_is_the_background(maker, tmp_path):

@@ -1,10 +1,13 @@
 """The options of `dev.py dataset` as settings."""
 
+import os
+
 import pytest
 
+from coupled.dataset import run
 from coupled.dataset.filters import read_filters
 from coupled.dataset.settings import Models
-from coupled.devtools.dataset import parse_options, read_settings
+from coupled.devtools.dataset import choose_device, parse_options, read_settings
 from coupled.mini.size import SIZE
 
 FLUX = ("--unet", "u", "--clip-l", "c", "--t5", "t", "--vae", "v")
@@ -44,3 +47,39 @@ def test_filters_are_read_at_once():
     assert settings("--filters", "ultraedit").filters == read_filters("ultraedit")
     with pytest.raises(FileNotFoundError, match="no filters 'magic'"):
         settings("--filters", "magic")
+
+
+@pytest.mark.parametrize(
+    "variables, rank",
+    [
+        ({}, (0, 1)),
+        ({"RANK": "3", "WORLD_SIZE": "8"}, (3, 8)),
+        ({"SLURM_PROCID": "2", "SLURM_NTASKS": "4"}, (2, 4)),
+        ({"RANK": "1"}, (0, 1)),
+    ],
+)
+def test_a_launcher_says_which_process_this_is(monkeypatch, variables, rank):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert run.find_rank() == rank
+
+
+@pytest.mark.parametrize(
+    "variables, chosen",
+    [
+        ({}, "unset"),
+        ({"LOCAL_RANK": "2"}, "2"),
+        ({"SLURM_LOCALID": "1", "CUDA_VISIBLE_DEVICES": "4,5"}, "5"),
+        ({"SLURM_LOCALID": "3", "CUDA_VISIBLE_DEVICES": "7"}, "7"),  # Slurm gave it this one alone
+    ],
+)
+def test_each_process_of_a_machine_takes_a_gpu(monkeypatch, variables, chosen):
+    for name in ("LOCAL_RANK", "SLURM_LOCALID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    choose_device()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES", "unset") == chosen

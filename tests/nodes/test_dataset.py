@@ -46,7 +46,7 @@ def test_sets_become_a_shard_that_webdataset_reads(output):
     content = found[0]["json"]
     assert content["measures"]["f_ti"] == 31.5 and content["measures"]["f_bg"] < 0
     assert content["entities"] == ENTITIES.split("\n") and len(content["edits"]) == 6
-    assert content["edits"][0]["text"] == "replace a red fox runs by a cat sits"
+    assert content["edits"][0]["text"] == "replace a red fox runs with a cat sits"
 
 
 def test_finish_takes_what_waits_and_writes_all_formats(output, tmp_path):
