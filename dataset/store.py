@@ -79,11 +79,24 @@ class Store:
         """The records of a shard that are yet to be made."""
         if self.is_done(shard):
             return []
-        return [key for key in self.keys_of(shard) if not self.part(key).is_file()]
+        there = {path.stem for path in (self.root / "parts" / name(shard)).glob("[!.]*.tar")}
+        return [key for key in self.keys_of(shard) if key not in there]
+
+    def has(self, key: str) -> bool:
+        """Whether a record is on disk, in its part or its shard."""
+        return self.part(key).is_file() or self.is_done(self.places[key])
 
     def add(self, key: str, files: Files) -> None:
         """Keeps a record."""
         write_part(self.part(key), files)
+
+    def count_start(self, key: str) -> int:
+        """How often a record was begun, this time among them."""
+        part = self.part(key)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.with_name(f".{key}.starts").open("ab") as file:
+            file.write(b".")
+            return file.tell()
 
     def close(self, shard: int) -> bool:
         """Makes the shard of its parts, if all are there; whether it is done."""

@@ -1,9 +1,8 @@
 """Makes one record after the other: paints, measures, judges, keeps."""
 
-import functools
 import gc
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +19,9 @@ from .samples import VERSION, Files, files_of, to_json
 from .settings import Settings
 from .store import Store
 
+STARTS = 3  # of a record that kills its process
+Pictures = tuple[Painted, Embedded | None]
+
 
 class Maker:
     """All that makes records, loaded once."""
@@ -31,7 +33,7 @@ class Maker:
         self.painter = SetPainter(self.loaded, settings)
 
     @torch.inference_mode()
-    def paint(self, record: Record) -> tuple[Painted, Embedded | None]:
+    def paint(self, record: Record) -> Pictures:
         """What needs the models, which belong to one thread alone: the host moves them."""
         painted = self.painter.paint(record)
         judge = self.loaded.judge
@@ -51,7 +53,7 @@ class Maker:
         content["verdict"], content["reason"] = self.settings.filters.judge(measures)
         return files_of(content, painted.images, painted.plate, painted.masks, painted.uncoupled)
 
-    def fail(self, record: Record, error: BaseException) -> Files:
+    def fail(self, record: Record, error: Exception) -> Files:
         """A record that could not be made, with its reason."""
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
         content = self.describe(record, False)
@@ -80,45 +82,56 @@ class Maker:
         }
 
 
-def make_records(maker: Maker, store: Store, records: Sequence[Record]) -> Iterator[Record]:
+def make_records(maker: Maker, store: Store, records: Iterable[Record]) -> Iterator[Record]:
     """Makes records and keeps them; each is given back when it is on disk.
 
     Measuring, writing and packing of one record happen while the next one is sampled. What fails
     is noted and does not stop the rest; a full disk does.
     """
     with ThreadPoolExecutor(1) as behind:
-        waiting: tuple[Record, Future] | None = None
+        waiting: Future[Record] | None = None
         for record in records:
-            files = functools.partial(attempt, maker, record, *paint(maker, record))
+            found = paint(maker, record)
             if waiting:
-                waiting[1].result()
-                yield waiting[0]
-            waiting = (record, behind.submit(keep, store, record, files))
+                yield waiting.result()
+            waiting = behind.submit(keep, maker, store, record, found)
         if waiting:
-            waiting[1].result()
-            yield waiting[0]
+            yield waiting.result()
 
 
-def paint(maker: Maker, record: Record) -> tuple[Any, BaseException | None]:
+def refuse_deadly(maker: Maker, store: Store, records: Iterable[Record]) -> Iterator[Record]:
+    """The records, but for one whose process died each time that it was begun, as one does that the
+    system has no memory for: it is noted as failed.
+    """
+    for record in records:
+        if store.count_start(record.id) <= STARTS:
+            yield record
+        else:
+            reason = ChildProcessError(f"its process died {STARTS} times while it was made")
+            store.add(record.id, maker.fail(record, reason))
+
+
+def paint(maker: Maker, record: Record) -> Pictures | Exception:
     """The pictures, or why there are none."""
     try:
-        return maker.paint(record), None
+        return maker.paint(record)
     except Exception as error:
         # the traceback holds the tensors of what ran out of memory
         traceback.clear_frames(error.__traceback__)
         gc.collect()
-        return None, error
+        return error
 
 
-def attempt(maker: Maker, record: Record, pictures: Any, error: BaseException | None) -> Files:
-    """The files of a record, those of a failed one among them."""
-    if error is None:
-        try:
-            return maker.finish(record, *pictures)
-        except (ValueError, RuntimeError) as found:
-            error = found
-    return maker.fail(record, error)
+def keep(maker: Maker, store: Store, record: Record, found: Pictures | Exception) -> Record:
+    """Puts a record on disk, with the reason if it failed, and gives it back."""
+    store.add(record.id, finish(maker, record, found))
+    return record
 
 
-def keep(store: Store, record: Record, files) -> None:
-    store.add(record.id, files())
+def finish(maker: Maker, record: Record, found: Pictures | Exception) -> Files:
+    if isinstance(found, Exception):
+        return maker.fail(record, found)
+    try:
+        return maker.finish(record, *found)
+    except (ValueError, RuntimeError) as error:
+        return maker.fail(record, error)

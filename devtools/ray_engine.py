@@ -1,8 +1,8 @@
 """The engine of many machines: Ray Data, with an actor for each GPU that loads the models once.
 
 Ray holds back what the actors cannot take yet, starts an actor that died again, and gives its
-records to another. Actors write into the data set's folder, so all machines must share it, and the
-pack's folder.
+records to another, as often as it takes. Actors write into the data set's folder, so all machines
+must share it, and the pack's folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from .environment import ROOT
 from .pack import load_host
 
 BATCH = 4  # records given to an actor at once: measuring one overlaps sampling the next
-RETRIES = 3  # of a batch whose actor died: one that kills every actor must end
 
 
 class RayEngine:
@@ -66,7 +65,6 @@ class RayEngine:
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
             num_gpus=int(kind == "GPU"),
-            max_task_retries=RETRIES,
         )
 
 
@@ -107,13 +105,14 @@ class Actor:
 
     def __call__(self, batch: dict) -> dict:
         from coupled.dataset.records import Record
-        from coupled.dataset.work import make_records
+        from coupled.dataset.work import make_records, refuse_deadly
 
         records = [Record.from_json(str(text)) for text in batch["record"]]
         for record, shard in zip(records, batch["shard"], strict=True):
             self.store.places[record.id] = int(shard)
         # An actor that died may have made some of them.
-        missing = [one for one in records if not self.store.part(one.id).is_file()]
-        for _ in make_records(self.maker, self.store, missing):
+        missing = [one for one in records if not self.store.has(one.id)]
+        safe = refuse_deadly(self.maker, self.store, missing)
+        for _ in make_records(self.maker, self.store, safe):
             pass
         return {"id": batch["id"]}

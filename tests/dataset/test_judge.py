@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from coupled.benchmarks.dataset.killed import read_folder
 from coupled.dataset import run
 from coupled.dataset.filters import FAILED, Filters, Stage, read_filters
 from coupled.dataset.judge import judge_again, unpack
@@ -52,17 +53,9 @@ def make(folder, filters, keys=F_BG, per_shard=2):
     return folder
 
 
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def finished(folder):
     run.finish(folder, FORMATS)
-    return contents(folder)
+    return read_folder(folder)
 
 
 def test_stricter_filters_leave_what_they_would_have_made(tmp_path):
@@ -91,7 +84,7 @@ def test_the_same_filters_change_nothing(tmp_path):
     folder = make(tmp_path / "set", LOOSE)
     before = finished(folder)
     judge_again(folder, LOOSE)
-    assert contents(folder) == before
+    assert read_folder(folder) == before
 
 
 def stop_after_unpacking(folder):

@@ -10,46 +10,23 @@ import tarfile
 import datasets
 import numpy as np
 import pytest
-import torch
 import webdataset
 from PIL import Image
-from safetensors.torch import save_file
+from tiny_dataset import SETTINGS
 
+from coupled.benchmarks.dataset.killed import read_folder
 from coupled.dataset import run
 from coupled.dataset.filters import Filters
 from coupled.dataset.measures import MEASURES
 from coupled.dataset.pictures import read_picture, to_bytes
-from coupled.dataset.records import read_records
-from coupled.dataset.settings import Models, Settings
-from coupled.dataset.store import Store, read_metadata
-from coupled.dataset.work import Maker, make_records
+from coupled.dataset.settings import Settings
+from coupled.dataset.store import read_metadata
+from coupled.dataset.work import make_records
 
-SETTINGS = Settings(steps=2, width=64, height=64, per_shard=2, uncoupled=True)
 FORMATS = ("parquet", "folders")
-SUBJECTS = {"the fox": "a red fox runs", "the cat": "a cat sits", "the robot": "a robot stands"}
-GRAMMAR = {"places": ["in a misty forest at dawn", "in a desert at sunset"], "subjects": SUBJECTS}
 
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory):
-    path = tmp_path_factory.mktemp("prompts") / "grammar.json"
-    path.write_text(json.dumps(GRAMMAR))
-    return path
-
-
-@pytest.fixture(scope="module")
-def maker():
-    return Maker(dataclasses.replace(SETTINGS, hashes=run.hash_models(SETTINGS.models)))
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +42,6 @@ def made(prompts, engine, tmp_path_factory):
     run.make(run.plan(prompts, folder, SETTINGS), engine)
     run.finish(folder, FORMATS)
     return folder
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_all_records_are_there_with_their_measures(made):
@@ -158,7 +127,7 @@ def test_any_number_of_processes_makes_the_same_bytes(world, made, prompts, engi
     for rank in reversed(range(world)):
         run.make(run.plan(prompts, folder, SETTINGS), engine, rank, world)
     run.finish(folder, FORMATS)
-    assert contents(folder) == contents(made)
+    assert read_folder(folder) == read_folder(made)
 
 
 def test_a_stopped_run_goes_on_by_record(made, prompts, engine, tmp_path):
@@ -178,53 +147,7 @@ def test_a_stopped_run_goes_on_by_record(made, prompts, engine, tmp_path):
     run.make(run.plan(prompts, folder, SETTINGS), stopping)
     run.finish(folder, FORMATS)
     assert asked[0] == 6 and asked[1] == 6 - kept <= 3
-    assert contents(folder) == contents(made)
-
-
-def test_a_record_that_fails_is_noted_and_the_rest_goes_on(tmp_path):
-    Image.new("RGB", (64, 64), "teal").save(tmp_path / "photo.png")
-    texts = {"background": "A beach by the sea.", "entities": ["A cat sits.", "A red fox runs."]}
-    lines = [{"id": "bad", "plate": "photo.png", **texts}, {"id": "good", **texts}]
-    path = tmp_path / "a.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    # Only mode local takes a plate: this is known only when the record is painted.
-    settings = Settings(steps=2, width=64, height=64, mode="exact", filters=Filters("none"))
-    run.make(run.plan(path, tmp_path / "set", settings), run.make_here)
-    run.finish(tmp_path / "set", [])
-    bad, good = read_metadata(tmp_path / "set")
-    assert (bad["verdict"], good["verdict"]) == ("failed", "kept")
-    assert "mode local" in bad["reason"] and "f_bg" not in good["measures"]
-    assert "mode local" in (tmp_path / "set" / "index.html").read_text()
-
-
-def make_all(maker, folder, records):
-    """The records, one a shard, as they are on disk."""
-    store = Store(folder, [one.id for one in records], 1)
-    for record in make_records(maker, store, records):
-        store.close(store.places[record.id])
-    return read_metadata(folder)
-
-
-def test_a_set_that_does_not_fit_into_memory_is_noted_and_the_rest_goes_on(
-    maker, prompts, tmp_path
-):
-    first, last = read_records(prompts)[:2]
-    huge = dataclasses.replace(first, width=1 << 24, height=1 << 24)
-    failed, good = make_all(maker, tmp_path, [huge, last])
-    assert (failed["verdict"], failed["measures"]) == ("failed", {})
-    assert "memory" in failed["reason"] and good["verdict"] != "failed"
-
-
-def test_pictures_without_numbers_are_noted(prompts, tmp_path):
-    lora = tmp_path / "lora.safetensors"
-    layer = "diffusion_model.final_layer.linear"
-    halves = {"A": torch.ones(1, 192), "B": torch.ones(64, 1)}
-    save_file({f"{layer}.lora_{name}.weight": half for name, half in halves.items()}, lora)
-    models = Models(lora=str(lora), lora_strength=float("inf"))
-    maker = Maker(dataclasses.replace(SETTINGS, models=models))
-    found = make_all(maker, tmp_path / "set", read_records(prompts)[:2])
-    assert [one["verdict"] for one in found] == ["failed", "failed"]
-    assert "NaN" in found[0]["reason"]
+    assert read_folder(folder) == read_folder(made)
 
 
 def test_an_own_plate_is_the_background(maker, tmp_path):
