@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .claim import claim
 from .filters import KEPT, Filters
 from .instructions import describe_edits
 from .measures import measure
@@ -18,7 +19,7 @@ from .pictures import to_bytes
 from .records import lower_first
 from .samples import VERSION, Files, files_of
 from .settings import BY_HAND, Models, Settings
-from .store import claim, name, part_path, write_part, write_shard
+from .store import name, part_path, write_part, write_shard
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,16 +8,14 @@ import json
 import shutil
 from pathlib import Path
 
+from .claim import JUDGING, change_filters, read_settings
 from .filters import FAILED, KEPT, Filters
 from .samples import has_pictures, read_tar, shrink, to_json
 from .store import (
-    JUDGING,
-    change_filters,
     find_parts,
     name,
     part_path,
     read_lines,
-    read_settings,
     write_aside,
     write_part,
     write_shard,

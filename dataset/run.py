@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import by_hand
 from .card import write_card
+from .claim import check_judged, claim, read_settings
 from .models import hash_models
 from .page import write_page
 from .paint import read_picture
@@ -17,7 +18,7 @@ from .pairs import write_pairs
 from .parquet import write_parquet
 from .records import Record, identify, read_records
 from .settings import Settings
-from .store import Store, check_judged, claim, read_metadata, read_settings
+from .store import Store, read_metadata
 
 BYTES_A_PIXEL = 2.2  # of a PNG of a photograph
 FORMATS = {"parquet": write_parquet, "folders": write_pairs}

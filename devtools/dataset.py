@@ -64,7 +64,7 @@ def judge(options: argparse.Namespace) -> None:
 
 def finish(options: argparse.Namespace) -> None:
     from coupled.dataset import run
-    from coupled.dataset.store import count_missing
+    from coupled.dataset.claim import count_missing
 
     count = run.finish(options.out, options.formats)
     print(f"{count} sets. Page: {options.out / 'index.html'}")

@@ -9,12 +9,13 @@ import pytest
 
 from coupled.benchmarks.dataset.killed import read_folder
 from coupled.dataset import run
+from coupled.dataset.claim import JUDGING, claim, count_missing
 from coupled.dataset.filters import FAILED, Filters, Stage, read_filters
 from coupled.dataset.judge import judge_again, unpack
 from coupled.dataset.records import identify, make_record
 from coupled.dataset.samples import files_of, to_json
 from coupled.dataset.settings import Settings
-from coupled.dataset.store import JUDGING, Store, claim, count_missing, read_metadata
+from coupled.dataset.store import Store, read_metadata
 
 FORMATS = ("parquet", "folders")
 ENTITIES = ["A red fox runs.", "A cat sits."]
