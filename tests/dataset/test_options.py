@@ -3,12 +3,15 @@
 import os
 
 import pytest
+import yaml
 
 from coupled.dataset import run
 from coupled.dataset.filters import read_filters
 from coupled.dataset.settings import Models
 from coupled.devtools.dataset import choose_device, parse_options, read_settings
 from coupled.mini.size import SIZE
+
+from paths import ROOT
 
 FLUX = ("--unet", "u", "--clip-l", "c", "--t5", "t", "--vae", "v")
 
@@ -83,3 +86,13 @@ def test_each_process_of_a_machine_takes_a_gpu(monkeypatch, variables, chosen):
         monkeypatch.setenv(name, value)
     choose_device()
     assert os.environ.get("CUDA_VISIBLE_DEVICES", "unset") == chosen
+
+
+def test_the_example_of_a_cluster_is_one_that_ray_up_takes():
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    path = ROOT / "dataset" / "examples" / "cluster.yaml"
+    config = prepare_config(yaml.safe_load(path.read_text()))
+    validate_config(config)
+    (nodes,) = config["available_node_types"].values()
+    assert nodes["min_workers"] == nodes["max_workers"] == len(config["provider"]["worker_ips"])
