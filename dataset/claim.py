@@ -63,6 +63,15 @@ def count_missing(root: Path) -> int:
     return records["count"] - len(read_metadata(root))
 
 
+def read_license(root: Path) -> str:
+    """Of the model and its pictures, as `write_license` wrote it; empty if nobody did."""
+    return read_said(root).get("license", "")
+
+
+def write_license(root: Path, text: str) -> None:
+    write_said(root, {**read_said(root), "license": text})
+
+
 def change_filters(root: Path, filters: Filters) -> None:
     said = read_said(root)
     said["settings"]["filters"] = dataclasses.asdict(filters)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import by_hand
 from .card import write_card
-from .claim import check_judged, claim, read_settings
+from .claim import check_judged, claim, read_settings, write_license
 from .models import hash_models
 from .page import write_page
 from .paint import read_picture
@@ -106,13 +106,16 @@ def make_here(settings: Settings, store: Store, records: Sequence[Record]) -> It
     yield from make_records(Maker(settings), store, records)
 
 
-def finish(folder: Path, formats: Sequence[str]) -> int:
+def finish(folder: Path, formats: Sequence[str], license: str = "") -> int:
     """Writes the page, the card and other formats of what is there; the number of records.
+    `license`: of the model and its pictures, for the card.
 
     FileNotFoundError if the folder holds no data set; ValueError while it is half judged.
     """
     settings = read_settings(folder)
     check_judged(folder)
+    if license:
+        write_license(folder, license)
     if settings.models.by_hand:
         by_hand.close(folder)
     metadata = read_metadata(folder)

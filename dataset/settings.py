@@ -30,7 +30,6 @@ class Models:
     lora_strength: float = 1.0
     clip_weights: str = ""
     clip_model: str = "ViT-B-32-quickgelu"
-    license: str = ""
 
     @property
     def mini(self) -> bool:

@@ -66,7 +66,7 @@ def finish(options: argparse.Namespace) -> None:
     from coupled.dataset import run
     from coupled.dataset.claim import count_missing
 
-    count = run.finish(options.out, options.formats)
+    count = run.finish(options.out, options.formats, options.license)
     print(f"{count} sets. Page: {options.out / 'index.html'}")
     if missing := count_missing(options.out):
         print(
@@ -144,6 +144,9 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument(
             "--formats", nargs="*", choices=FORMATS, default=[], help="besides WebDataset's shards"
         )
+        command.add_argument(
+            "--license", default="", help="of the model and its pictures, for the card"
+        )
     for command in (maker, judger):
         command.add_argument(
             "--filters", default="coupled", help="coupled, ultraedit, none, or a file of thresholds"
@@ -178,7 +181,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--lora-strength", type=float, default=1.0)
     models.add_argument("--clip-weights", default="", help="an open_clip file to measure with")
     models.add_argument("--clip-model", default="ViT-B-32-quickgelu")
-    models.add_argument("--license", default="", help="of the model and its pictures, for the card")
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

@@ -118,7 +118,12 @@ def test_the_page_needs_nothing_but_itself(made):
 
 def test_the_card_names_license_counts_and_fields(made):
     card = (made / "README.md").read_text()
-    assert "SIL OFL" in card and "clip_direction" in card and "parquet/*.parquet" in card
+    assert (
+        "SIL OFL" in card
+        and "is a given picture: 0." in card
+        and "clip_direction" in card
+        and "parquet/*.parquet" in card
+    )
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -157,6 +162,9 @@ def test_an_own_plate_is_the_background(maker, tmp_path):
     path.write_text(json.dumps({"id": "own", "plate": "photo.png", **texts}))
     settings = Settings(steps=2, width=64, height=64, filters=Filters("none"))
     run.make(run.plan(path, tmp_path / "set", settings), run.make_here)
+    run.finish(tmp_path / "set", [], "CC-BY-4.0")
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "pictures: CC-BY-4.0" in card and "background is a given picture: 1." in card
     (shard,) = (tmp_path / "set" / "shards").iterdir()
     with tarfile.open(shard) as tar:
         plate = Image.open(io.BytesIO(tar.extractfile("own.plate.png").read()))

@@ -41,9 +41,9 @@ def test_another_size_is_refused(size):
 
 
 def test_models_have_the_names_of_the_options():
-    found = settings(*FLUX, "--lora", "l", "--lora-strength", "0.5", "--license", "MIT").models
+    found = settings(*FLUX, "--lora", "l", "--lora-strength", "0.5").models
     names = {"unet": "u", "clip_l": "c", "t5": "t", "vae": "v"}
-    assert found == Models(**names, lora="l", lora_strength=0.5, license="MIT")
+    assert found == Models(**names, lora="l", lora_strength=0.5)
 
 
 def test_filters_are_read_at_once():

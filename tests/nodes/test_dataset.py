@@ -56,6 +56,10 @@ def test_finish_takes_what_waits_and_writes_all_formats(output, tmp_path):
     assert run.finish(output, ["parquet", "folders"]) == 3
     assert run.finish(output, ["parquet", "folders"]) == 3
     assert "ComfyUI" in (output / "index.html").read_text()
+    assert "License of model and pictures: not stated" in (output / "README.md").read_text()
+    run.finish(output, [], "MIT")
+    run.finish(output, ["parquet", "folders"])
+    assert "License of model and pictures: MIT" in (output / "README.md").read_text()
     found = datasets.load_dataset(str(output), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(found) == 3 and found[0]["images"][0].size == (64, 64)
     assert len(list((output / "folders" / "target").glob("*.png"))) == 6 + 2 + 2
