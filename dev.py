@@ -21,12 +21,22 @@ if sys.version_info < (3, 10):  # noqa: UP036  (for whoever has an older one)
 
 from devtools.browser import provide_browser
 from devtools.check import FAST
-from devtools.environment import HOST, OUTPUT, ROOT, Environment, SetupError, lacks
+from devtools.environment import (
+    HOST,
+    OUTPUT,
+    ROOT,
+    VENV,
+    Environment,
+    SetupError,
+    lacks,
+    venv_python,
+)
 from devtools.host import HostError, HostServer, device_options, free_port, stop_on_termination
 from devtools.hosts import RELEASES, Site, find_site
 from devtools.install import announce, prepare
 from devtools.system import provide_packages, require_packages, will_install
 
+BENCHES = ("dataset", "mini", "quality", "speed")
 # Whole files beside each other: many tests of a file share a server or a model.
 TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 STYLE = """
@@ -38,10 +48,6 @@ The lines above are from the check of code style (ruff). They matter only if you
 def setup(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
     print(f"Ready: Python {environment.python}, ComfyUI {environment.host}")
     return 0
-
-
-def demo(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over([environment.python, "-m", "devtools.demo", "--host", environment.host, *rest])
 
 
 def test(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
@@ -69,9 +75,7 @@ def test(environment: Environment, options: argparse.Namespace, rest: list[str])
 
 def check(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
     require_tools(environment, "pytest", "ruff", "ty")
-    return hand_over(
-        [environment.python, "-m", "devtools.check", "--host", environment.host, *rest]
-    )
+    return run_module(environment, options, rest)
 
 
 def require_tools(environment: Environment, *tools: str) -> None:
@@ -118,26 +122,23 @@ def serve(environment: Environment, options: argparse.Namespace, rest: list[str]
     return 0
 
 
-def train_mini(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over([environment.python, "-m", "mini.training", "--host", environment.host, *rest])
+def run_module(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
+    words = [options.command, *([options.what] if options.command == "bench" else [])]
+    command = [environment.python, "-m", MODULES[" ".join(words)], "--host", environment.host]
+    return hand_over([*command, *rest])
 
 
-def bench(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over(
-        [environment.python, "-m", f"benchmarks.{options.what}", "--host", environment.host, *rest]
-    )
-
-
-def optimize(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over(
-        [environment.python, "-m", "benchmarks.learn", "--host", environment.host, *rest]
-    )
-
-
-def dataset(environment: Environment, options: argparse.Namespace, rest: list[str]) -> int:
-    return hand_over(
-        [environment.python, "-m", "devtools.dataset", "--host", environment.host, *rest]
-    )
+def show_help(words: list[str]) -> int | None:
+    """The help of a command that a module runs, by the module itself; nothing is installed for it.
+    None if `words` ask for something else.
+    """
+    if not {"-h", "--help"} & set(words):
+        return None
+    python = venv_python(VENV) if venv_python(VENV).is_file() else sys.executable
+    for count in (2, 1):
+        if module := MODULES.get(" ".join(words[:count])):
+            return hand_over([python, "-m", module, *words[count:]])
+    return None
 
 
 def hand_over(command: list, **variables: str) -> int:
@@ -155,25 +156,37 @@ def hand_over(command: list, **variables: str) -> int:
         signal.signal(signal.SIGINT, ignored)
 
 
+# What runs a command, and says what its options are.
+MODULES = {
+    "demo": "devtools.demo",
+    "check": "devtools.check",
+    "train-mini": "mini.training",
+    **{f"bench {what}": f"benchmarks.{what}" for what in BENCHES},
+    "optimize": "benchmarks.learn",
+    "dataset": "devtools.dataset",
+}
 COMMANDS = {
     "setup": (setup, "install what all commands need into .venv and .host (once)"),
-    "demo": (demo, "make a coupled set with the mini model, and a same-seed set to compare"),
+    "demo": (run_module, "make a coupled set with the mini model, and a same-seed set to compare"),
     "test": (test, "run the test suite; further options go to pytest"),
     "check": (
         check,
         "format, lint, types and the fast tests, in a minute; further options go to pytest",
     ),
-    "train-mini": (train_mini, "train the mini model again (hours); further options go to it"),
+    "train-mini": (
+        run_module,
+        "train the mini model again (hours); further options go to it",
+    ),
     "bench": (
-        bench,
-        "measure: `bench dataset`, `mini`, `quality` or `speed`; further options go to it",
+        run_module,
+        "measure: `bench dataset`, `mini`, `quality` or `speed`; `bench mini -h` says how",
     ),
     "optimize": (
-        optimize,
-        "learn theta on the mini model, or help to (--worker); further options go to it",
+        run_module,
+        "learn theta on the mini model, or help to (--worker); `optimize -h` says how",
     ),
     "dataset": (
-        dataset,
+        run_module,
         "make a data set of coupled images: `dataset make PROMPTS OUT`; `dataset make -h` says how",
     ),
     "serve": (serve, "start ComfyUI with the pack, for a browser; further options go to ComfyUI"),
@@ -210,6 +223,9 @@ def chosen_site(options: argparse.Namespace) -> Site | None:
 
 
 def main() -> int:
+    shown = show_help(sys.argv[1:])
+    if shown is not None:
+        return shown
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -219,7 +235,7 @@ def main() -> int:
     commands.choices["serve"].add_argument(
         "--port", type=int, default=8188, help="8188, or a free one if it is taken"
     )
-    commands.choices["bench"].add_argument("what", choices=["dataset", "mini", "quality", "speed"])
+    commands.choices["bench"].add_argument("what", choices=BENCHES)
     add_test_options(commands.choices["test"])
     options, rest = parser.parse_known_args()
     try:

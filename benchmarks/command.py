@@ -10,11 +10,10 @@ import json
 from pathlib import Path
 
 from devtools.environment import OUTPUT, ROOT
-from devtools.pack import load_pack
 
 
 def add_page_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    parser.add_argument("--host", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument(
         "--output", type=Path, default=OUTPUT, help="where the page, pictures and numbers go"
     )
@@ -24,14 +23,6 @@ def add_page_options(parser: argparse.ArgumentParser) -> None:
         help="write the page and its pictures into docs/ instead; numbers stay in output/",
     )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help=argparse.SUPPRESS)
-
-
-def load_host(options: argparse.Namespace) -> None:
-    """Makes the host and the pack importable, without the host's progress bars."""
-    load_pack(options.host)
-    import comfy.utils
-
-    comfy.utils.set_progress_bar_enabled(False)
 
 
 def choose_page_folder(options: argparse.Namespace, interrupted: bool = False) -> Path:

@@ -1,16 +1,18 @@
 """The data card: what the data set holds, how it was made, and who may use it how."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .claim import read_license
 from .filters import FAILED, KEPT, REJECTED
 from .measures import MEASURES
+from .models import describe_files
 from .settings import Settings
 from .store import write_aside
 
 MINI_LICENSE = "MIT; the mini model was trained on glyphs of Noto Color Emoji (SIL OFL 1.1)"
-UNKNOWN = "not stated: name it with --license; that of the model's pictures counts"
+UNKNOWN = "not stated; `dataset finish --license` does. That of the model's pictures counts"
 FIELDS = {
     "id": "of the record; the seed follows from it unless one was given",
     "prompts": "the whole prompts, one an image",
@@ -18,7 +20,7 @@ FIELDS = {
     "subjects": "what the instructions call each entity",
     "edits": "kind (replace, insert, remove), source and target picture, instruction",
     "seed, steps, sampler, scheduler, guidance, mode, theta": "how it was sampled",
-    "model, models": "the model's name; SHA-256 of each file's contents, its first eight letters",
+    "model, models": "its name; each file's name and SHA-256, the first eight letters of it",
     "measures, verdict, reason": "see below; the reason is that of a set that was not kept",
     "image_I.png": "the images",
     "plate.png": "the same background without any entity",
@@ -28,51 +30,71 @@ FIELDS = {
 
 
 def write_card(folder: Path, metadata: Sequence[dict], settings: Settings) -> None:
-    write_aside(folder / "README.md", write_text(folder, metadata, settings).encode())
+    """Writes README.md."""
+    blocks = [
+        front(folder),
+        ["# Coupled image sets"],
+        [count_sets(metadata, settings)],
+        [*describe_making(settings), *describe_rights(folder, metadata, settings)],
+        ["## Read it"],
+        show_reading(folder),
+        ["## Fields"],
+        table("field", FIELDS),
+        ["## Measures"],
+        table("measure", MEASURES),
+    ]
+    text = "\n\n".join("\n".join(lines) for lines in blocks)
+    write_aside(folder / "README.md", f"{text}\n".encode())
 
 
-def write_text(folder: Path, metadata: Sequence[dict], settings: Settings) -> str:
+def count_sets(metadata: Sequence[dict], settings: Settings) -> str:
     verdicts = collections.Counter(one["verdict"] for one in metadata)
     kept = [one for one in metadata if one["verdict"] == KEPT]
     images = sum(len(one["prompts"]) for one in kept)
     pairs = sum(len(one["edits"]) for one in kept)
-    models = settings.models
-    license = models.license or (MINI_LICENSE if models.mini else UNKNOWN)
-    lines = [*front(folder), "# Coupled image sets", ""]
-    lines += [
+    return (
         f"{verdicts[KEPT]} sets of images with one background and different subjects: {images}"
         f" images, {pairs} pairs with an instruction. {verdicts[REJECTED]} more sets did not pass"
-        f" the filters ({settings.filters}), {verdicts[FAILED]} could not be made; their metadata"
-        " is in `metadata/`.",
-        "",
-        *describe_making(settings),
+        f" the filters ({settings.filters.name}), {verdicts[FAILED]} could not be made; their"
+        " metadata is in `metadata/`."
+    )
+
+
+def describe_rights(folder: Path, metadata: Sequence[dict], settings: Settings) -> list[str]:
+    """Whose the pictures are."""
+    license = read_license(folder) or (MINI_LICENSE if settings.models.mini else UNKNOWN)
+    photos = sum(one.get("own_plate", False) for one in metadata)
+    return [
         f"- License of model and pictures: {license}",
-        "- Pictures are synthetic; nobody and nothing in them was photographed.",
-        "",
-        "## Read it",
-        "",
-        "```python",
+        f"- The images are synthetic. Sets whose background is a given picture: {photos}.",
+    ]
+
+
+def show_reading(folder: Path) -> list[str]:
+    lines = [
         "import webdataset",
         'webdataset.WebDataset("shards/000000.tar", shardshuffle=False).decode("pil")',
     ]
     if (folder / "parquet").is_dir():
         lines += ["import datasets", 'datasets.load_dataset(".")']
-    lines += ["```", "", "## Fields", "", "| field | meaning |", "|---|---|"]
-    lines += [f"| {key} | {text} |" for key, text in FIELDS.items()]
-    lines += ["", "## Measures", "", "| measure | meaning |", "|---|---|"]
-    lines += [f"| {key} | {text} |" for key, text in MEASURES.items()]
-    return "\n".join(lines) + "\n"
+    return ["```python", *lines, "```"]
+
+
+def table(what: str, meanings: Mapping[str, str]) -> list[str]:
+    rows = [f"| {key} | {text} |" for key, text in meanings.items()]
+    return [f"| {what} | meaning |", "|---|---|", *rows]
 
 
 def describe_making(settings: Settings) -> list[str]:
     """With which model, and how it was sampled."""
     if settings.models.by_hand:
         return ["- Made in ComfyUI, by the graph that each record holds as `workflow`."]
-    hashes = ", ".join(f"{what} {value}" for what, value in settings.hashes)
+    files = [f"{file['name']} ({file['sha256']})" for file in describe_files(settings).values()]
     return [
-        f"- Model: {settings.models.unet or 'Mini Flux'} ({hashes})",
+        f"- Models: {', '.join(files)}",
         f"- Sampling: {settings.steps} steps, {settings.sampler_name}, {settings.scheduler},"
-        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin {settings.center:g}",
+        f" guidance {settings.guidance:g}, mode {settings.mode}, theta sin, center"
+        f" {settings.center:g}",
     ]
 
 
@@ -81,4 +103,4 @@ def front(folder: Path) -> list[str]:
     lines = ["---", "task_categories:", "- image-to-image"]
     if (folder / "parquet").is_dir():
         lines += ["configs:", "- config_name: default", '  data_files: "parquet/*.parquet"']
-    return [*lines, "---", ""]
+    return [*lines, "---"]

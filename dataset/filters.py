@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 PRESETS = Path(__file__).parent / "presets"
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
@@ -12,21 +13,41 @@ KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One threshold: the measure must lie between two numbers, both included."""
+    """One threshold: the measure must lie between two numbers, both included. None: no limit."""
 
     measure: str
-    min: float = -math.inf
-    max: float = math.inf
+    min: float | None = None
+    max: float | None = None
 
     def explain(self, measures: Mapping[str, float | None]) -> str | None:
         """Why a set does not pass; None when it does. What was not measured passes."""
-        found = measures.get(self.measure)
-        if self.measure not in measures or (found is not None and self.min <= found <= self.max):
+        if self.measure not in measures:
             return None
+        found = measures[self.measure]
         if found is None:
             return f"{self.measure} has no number"
-        limit = f"below {self.min:g}" if found < self.min else f"above {self.max:g}"
-        return f"{self.measure} {found:.4g} is {limit}"
+        if self.min is not None and found < self.min:
+            return f"{self.measure} {found:.4g} is below {self.min:g}"
+        if self.max is not None and found > self.max:
+            return f"{self.measure} {found:.4g} is above {self.max:g}"
+        return None
+
+    def describe(self) -> str:
+        low = "" if self.min is None else f" ≥ {self.min:g}"
+        high = "" if self.max is None else f" ≤ {self.max:g}"
+        return f"{self.measure}{low}{high}"
+
+    def check(self) -> None:
+        """ValueError if there is no such measure, or a limit is no number."""
+        from .measures import MEASURES
+
+        if self.measure not in MEASURES:
+            raise ValueError(
+                f"there is no measure {self.measure!r}; there are {', '.join(MEASURES)}."
+            )
+        limits = [one for one in (self.min, self.max) if one is not None]
+        if not all(isinstance(one, int | float) and math.isfinite(one) for one in limits):
+            raise ValueError(f"min and max of {self.measure} must be numbers.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +55,7 @@ class Filters:
     """Named stages, in order."""
 
     name: str
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...] = ()
 
     def judge(self, measures: Mapping[str, float | None]) -> tuple[str, str | None]:
         """(kept or rejected, the first reason against it)."""
@@ -43,19 +64,21 @@ class Filters:
                 return REJECTED, reason
         return KEPT, None
 
-    def survivors(self, measured: list[Mapping[str, float | None]]) -> list[tuple[str, int]]:
+    def count_survivors(
+        self, measured: Sequence[Mapping[str, float | None]]
+    ) -> list[tuple[str, int]]:
         """How many sets are left after each stage, the number of all at first."""
-        left, rows = list(measured), [("made", len(measured))]
+        left = list(measured)
+        rows = [("made", len(left))]
         for stage in self.stages:
             left = [one for one in left if stage.explain(one) is None]
-            rows.append((describe(stage), len(left)))
+            rows.append((stage.describe(), len(left)))
         return rows
 
-
-def describe(stage: Stage) -> str:
-    parts = [f"≥ {stage.min:g}" if stage.min > -math.inf else ""]
-    parts += [f"≤ {stage.max:g}" if stage.max < math.inf else ""]
-    return " ".join([stage.measure, *filter(None, parts)])
+    @classmethod
+    def from_fields(cls, content: Mapping[str, Any]) -> "Filters":
+        """Of `dataclasses.asdict`, or of a file."""
+        return cls(content["name"], tuple(Stage(**stage) for stage in content["stages"]))
 
 
 def read_filters(name: str) -> Filters:
@@ -63,29 +86,28 @@ def read_filters(name: str) -> Filters:
 
     FileNotFoundError names the presets; ValueError says what is wrong with the file.
     """
-    from .measures import MEASURES
-
-    path = PRESETS / f"{name}.json"
-    if not (name.isidentifier() and path.is_file()):
-        path = Path(name)
-    if not path.is_file():
-        presets = ", ".join(sorted(one.stem for one in PRESETS.glob("*.json")))
-        raise FileNotFoundError(f"There are no filters {name!r}: give a file, or one of {presets}.")
+    path = find_filters(name)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        stages = tuple(Stage(**stage) for stage in content["stages"])
+        filters = Filters.from_fields({"name": path.stem, **content})
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path.name} holds no filters: {error}. They look like"
             ' {"stages": [{"measure": "f_bg", "min": -0.001}]}.'
         ) from error
-    for stage in stages:
-        if stage.measure not in MEASURES:
-            raise ValueError(
-                f"{path.name}: there is no measure {stage.measure!r}; there are"
-                f" {', '.join(MEASURES)}."
-            )
-        numbers = (stage.min, stage.max)
-        if not all(isinstance(one, int | float) and one == one for one in numbers):
-            raise ValueError(f"{path.name}: min and max of {stage.measure} must be numbers.")
-    return Filters(str(content.get("name", path.stem)), stages)
+    for stage in filters.stages:
+        try:
+            stage.check()
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from error
+    return filters
+
+
+def find_filters(name: str) -> Path:
+    preset = PRESETS / f"{name}.json"
+    if name.isidentifier() and preset.is_file():
+        return preset
+    if not Path(name).is_file():
+        presets = ", ".join(sorted(one.stem for one in PRESETS.glob("*.json")))
+        raise FileNotFoundError(f"There are no filters {name!r}: give a file, or one of {presets}.")
+    return Path(name)

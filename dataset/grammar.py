@@ -1,12 +1,14 @@
-"""A small grammar that is expanded to records: places × pairs of subjects × phrasings."""
+"""A small grammar that is expanded to records: places × groups of subjects × phrasings."""
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-KEYS = {"places", "subjects", "phrasings", "images", "count"}
+KEYS = ("places", "subjects", "phrasings", "images", "count")
 PHRASING = "{subject} {place}."
+MOST = 30  # letters of a subject's name in an id
 
 
 def expand(path: Path) -> Iterator[dict]:
@@ -19,54 +21,75 @@ def expand(path: Path) -> Iterator[dict]:
     ValueError names what is wrong.
     """
     grammar = read_grammar(path)
-    subjects = list(grammar["subjects"].items())
-    size = grammar.get("images", 2)
-    groups = list(itertools.combinations(range(len(subjects)), size))
-    phrasings = grammar.get("phrasings") or [PHRASING]
-    every = list(
-        itertools.product(range(len(phrasings)), range(len(groups)), range(len(grammar["places"])))
-    )
-    count = min(grammar.get("count", len(every)), len(every))
+    places, names = grammar["places"], list(grammar["subjects"])
+    phrasings = grammar["phrasings"]
+    groups = list(itertools.combinations(names, grammar["images"]))
+    total = len(places) * len(groups) * len(phrasings)
+    count = min(grammar.get("count", total), total)
     for number in range(count):
-        phrasing, group, place = every[number * len(every) // count]
-        some = [subjects[i] for i in groups[group]]
-        where = grammar["places"][place]
+        rest, place = divmod(number * total // count, len(places))
+        phrasing, group = divmod(rest, len(groups))
+        subjects = groups[group]
+        words = [f"place{place:03}", *(shorten(name, names) for name in subjects), f"p{phrasing}"]
         yield {
-            "id": "-".join(
-                [f"place{place:03}", *(name.replace(" ", "_") for name, _ in some), f"p{phrasing}"]
-            ),
-            "prompts": [write(phrasings[phrasing], text, where) for _, text in some],
-            "subjects": [name for name, _ in some],
+            "id": "-".join(words),
+            "prompts": [
+                write(phrasings[phrasing], grammar["subjects"][name], places[place])
+                for name in subjects
+            ],
+            "subjects": list(subjects),
         }
 
 
+def shorten(name: str, names: list[str]) -> str:
+    """A subject's name as a part of an id; its number where it has no letters that may stand
+    there.
+    """
+    letters = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:MOST]
+    return letters or f"subject{names.index(name)}"
+
+
 def read_grammar(path: Path) -> dict:
+    """The file's object, checked, with what it leaves out."""
     try:
         grammar = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path.name} is no JSON: {error}.") from error
     if not isinstance(grammar, dict) or not {"places", "subjects"} <= set(grammar):
         raise ValueError(f"{path.name} is no grammar: it must hold places and subjects.")
-    if unknown := sorted(set(grammar) - KEYS):
-        raise ValueError(f"{path.name} holds {', '.join(unknown)}; known are {', '.join(KEYS)}.")
-    lists = [grammar["places"], grammar.get("phrasings", [])]
-    if not all(isinstance(one, list) for one in lists):
-        raise ValueError(f"{path.name}: places and phrasings must be lists of texts.")
-    texts = sum(lists, [])
-    if not isinstance(grammar["subjects"], dict):
-        raise ValueError(f"{path.name}: subjects must be an object of names and texts.")
-    if not all(isinstance(text, str) for text in [*texts, *grammar["subjects"].values()]):
-        raise ValueError(f"{path.name}: places, subjects and phrasings must be texts.")
-    for phrasing in grammar.get("phrasings", []):
-        if "{subject}" not in phrasing or "{place}" not in phrasing:
-            raise ValueError(
-                f"{path.name}: the phrasing {phrasing!r} lacks {{subject}} or {{place}}."
-            )
-    for key in ("images", "count"):
-        number = grammar.get(key, 2)
-        if not isinstance(number, int) or number < 1 + (key == "images"):
-            raise ValueError(f"{path.name}: {key} must be a whole number; it is {number!r}.")
+    grammar = {"phrasings": [PHRASING], "images": 2, **grammar}
+    try:
+        check_grammar(grammar)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
     return grammar
+
+
+def check_grammar(grammar: dict) -> None:
+    if unknown := sorted(set(grammar) - set(KEYS)):
+        raise ValueError(f"unknown {', '.join(unknown)}; known are {', '.join(KEYS)}.")
+    for key in ("places", "phrasings"):
+        if not is_texts(grammar[key]):
+            raise ValueError(f"{key} must be a list of texts.")
+    subjects = grammar["subjects"]
+    if not isinstance(subjects, dict) or not is_texts(list(subjects.values())):
+        raise ValueError("subjects must be an object of names and texts.")
+    for phrasing in grammar["phrasings"]:
+        if "{subject}" not in phrasing or "{place}" not in phrasing:
+            raise ValueError(f"the phrasing {phrasing!r} lacks {{subject}} or {{place}}.")
+    for key, least in (("images", 2), ("count", 1)):
+        number = grammar.get(key, least)
+        if type(number) is not int or number < least:
+            raise ValueError(f"{key} must be a whole number from {least}; it is {number!r}.")
+    if len(subjects) < grammar["images"]:
+        raise ValueError(
+            f"a set shows {grammar['images']} subjects, and there are {len(subjects)}."
+        )
+
+
+def is_texts(found: object) -> bool:
+    """Whether it is a list of texts, one or more."""
+    return isinstance(found, list) and bool(found) and all(isinstance(one, str) for one in found)
 
 
 def write(phrasing: str, subject: str, place: str) -> str:

@@ -64,7 +64,7 @@ def measure(
     found["ssim_picture"] = ssim(images_NHWC, nothing_HW)
     if embedded is not None:
         found |= compare(embedded)
-    return {key: none_if_endless(value) for key, value in found.items()}
+    return {key: round_number(value) for key, value in found.items()}
 
 
 def measure_backgrounds(images_NHWC: torch.Tensor, masks_NHW: torch.Tensor) -> dict[str, float]:
@@ -108,6 +108,6 @@ def compare(embedded: Embedded) -> dict[str, float]:
     }
 
 
-def none_if_endless(number: float) -> float | None:
-    """For JSON, which has neither NaN nor infinity; six digits, which every machine agrees on."""
+def round_number(number: float) -> float | None:
+    """Six digits, which every machine agrees on; None for NaN and infinity, which JSON lacks."""
     return float(f"{number:.6g}") if math.isfinite(number) else None

@@ -5,17 +5,16 @@ measures lie. One HTML file, made from the folder alone.
 import base64
 import collections
 import html
-import io
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from .filters import FAILED, KEPT, REJECTED, read_filters
+from .filters import FAILED, KEPT, REJECTED
 from .measures import MEASURES
-from .samples import Files, numbered, read_tar, strip
+from .samples import Files, numbered, read_tar, strip, strip_of
 from .settings import Settings
 from .store import write_aside
 
@@ -47,8 +46,8 @@ def write_page(folder: Path, metadata: Sequence[dict], settings: Settings) -> No
         "<h2>Measures</h2><div class=plots>",
         *(histogram(key, values_of(metadata, key)) for key in MEASURES),
         "</div>",
-        *sheet(folder, "shards", "Kept"),
-        *sheet(folder, "rejected", "Not kept"),
+        *sheet(folder / "shards", KEPT),
+        *sheet(folder / "rejected", REJECTED),
         "</html>",
     ]
     write_aside(folder / "index.html", "\n".join(parts).encode())
@@ -57,7 +56,7 @@ def write_page(folder: Path, metadata: Sequence[dict], settings: Settings) -> No
 def describe_making(settings: Settings) -> str:
     if settings.models.by_hand:
         return "Made in ComfyUI."
-    return f"Model {escape(settings.models.unet or 'Mini Flux')}, {settings.steps} steps."
+    return f"Model {escape(settings.models.name)}, {settings.steps} steps."
 
 
 def escape(text: object) -> str:
@@ -67,7 +66,7 @@ def escape(text: object) -> str:
 def survival(metadata: Sequence[dict], settings: Settings) -> str:
     """How many sets are left after each filter."""
     made = [one["measures"] for one in metadata if one["verdict"] != FAILED]
-    rows = [("asked for", len(metadata)), *read_filters(settings.filters).survivors(made)]
+    rows = [("asked for", len(metadata)), *settings.filters.count_survivors(made)]
     cells = "".join(f"<tr><td>{escape(what)}<td>{left}" for what, left in rows)
     return f"<h2>Survival by stage</h2><table><tr><th>stage<th>sets left{cells}</table>"
 
@@ -106,37 +105,35 @@ def histogram(key: str, values: Sequence[float]) -> str:
     )
 
 
-def sheet(folder: Path, name: str, title: str) -> Iterator[str]:
-    """The first sets of a verdict."""
-    yield f"<h2>{title}</h2><div class=sets>"
-    for key, files in first_sets(folder / name):
-        content = json.loads(files["json"])
-        why = f"<br>{escape(content['reason'])}" if content["reason"] else ""
-        text = f"{escape(key)}: {escape(' · '.join(content['entities']))}{why}"
-        yield f"<figure>{show(files)}<figcaption>{text}</figcaption></figure>"
-    yield "</div>"
+def sheet(folder: Path, verdict: str) -> Iterator[str]:
+    """The first sets of a verdict, which stand in `folder`; nothing where there are none."""
+    sets = ((json.loads(files["json"]), files) for files in read_all(folder))
+    chosen = (one for one in sets if one[0]["verdict"] == verdict)
+    first = list(itertools.islice(chosen, SAMPLES))
+    if first:
+        yield f"<h2>{verdict.capitalize()}</h2><div class=sets>"
+        yield from (show(*one) for one in first)
+        yield "</div>"
 
 
-def first_sets(folder: Path) -> Iterator[tuple[str, Files]]:
-    shown = 0
+def read_all(folder: Path) -> Iterator[Files]:
     for path in sorted(folder.glob("*.tar")):
-        for sample in read_tar(path):
-            yield sample
-            shown += 1
-            if shown == SAMPLES:
-                return
+        for _, files in read_tar(path):
+            yield files
 
 
-def show(files: Files) -> str:
-    """The pictures of a set side by side, the plate last; nothing of a failed one."""
-    small = files.get("strip.jpg")
-    if small is None:
-        names = [*numbered(files, "image"), *(["plate.png"] if "plate.png" in files else [])]
-        small = strip(decode(files[name]) for name in names) if names else None
-    if small is None:
-        return ""
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(small).decode()}">'
-
-
-def decode(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+def show(record: dict, files: Files) -> str:
+    """The pictures of a set side by side, the plate last; below them those of the same seed."""
+    strips = [strip_of(files)]
+    if uncoupled := numbered(files, "uncoupled"):
+        strips.append(strip([files[name] for name in uncoupled]))
+    pictures = "<br>".join(
+        f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(one).decode()}">'
+        for one in strips
+        if one is not None
+    )
+    lines = [f"{record['id']}: {' · '.join(record['entities'])}", record["reason"]]
+    if uncoupled:
+        lines.append("below: the same seed without coupling")
+    text = "<br>".join(escape(line) for line in lines if line)
+    return f"<figure>{pictures}<figcaption>{text}</figcaption></figure>"

@@ -30,6 +30,7 @@ FIELDS = {
     "plate",
 }
 LINES = re.compile(r"\s*[\n|]\s*")  # between the texts of one CSV cell
+MOST = 1 << 64  # seeds are below it
 MULTIPLE = 16  # pixels: Flux's patches of 2 × 2 latents
 
 
@@ -174,7 +175,9 @@ def split_texts(fields: dict) -> SplitPrompts:
     """The split set: given as background and entities, or the prompts split by rules."""
     prompts, entities = strings(fields, "prompts"), strings(fields, "entities")
     if "background" in fields or entities:
-        background = str(fields.get("background", ""))
+        background = fields.get("background", "")
+        if not is_text(background):
+            raise ValueError(f"background must be a text; it is {background!r:.60}.")
         prompts = prompts or tuple(join(entity, background) for entity in entities)
         split = SplitPrompts(background, entities, prompts)
     elif prompts:
@@ -193,20 +196,22 @@ def join(entity: str, background: str) -> str:
 
 def strings(fields: dict, key: str) -> tuple[str, ...]:
     found = fields.get(key, [])
-    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
-        raise ValueError(f"{key} must be a list of texts; it is {found!r:.60}.")
+    if not isinstance(found, list | tuple) or not all(map(is_text, found)):
+        raise ValueError(f"{key} must be a list of texts, none of them empty; it is {found!r:.60}.")
     return tuple(found)
 
 
+def is_text(found: Any) -> bool:
+    return isinstance(found, str) and bool(found.strip())
+
+
 def whole(fields: dict, key: str, default: int) -> int:
+    """A whole number, which CSV writes as a text."""
     found = fields.get(key, default)
-    try:
-        number = int(found)
-    except (TypeError, ValueError):
-        number = -1
-    if number < 0 or str(number) != str(found).strip():
-        raise ValueError(f"{key} must be a whole number from 0; it is {found!r}.")
-    return number
+    digits = str(found).strip()
+    if not (digits.isdecimal() and int(digits) < MOST):
+        raise ValueError(f"{key} must be a whole number from 0 to {MOST - 1}; it is {found!r}.")
+    return int(digits)
 
 
 def pixels(fields: dict, key: str) -> int:
@@ -237,7 +242,7 @@ def lower_first(text: str) -> str:
     return text if len(text) > 1 and text[1].isupper() else text[:1].lower() + text[1:]
 
 
-def identify(records: Sequence[Record]) -> str:
+def identify(records: Sequence[Record]) -> dict[str, Any]:
     """Changes with anything that a record says, and with their order."""
-    texts = [dataclasses.astuple(record) for record in records]
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    texts = json.dumps([dataclasses.astuple(record) for record in records])
+    return {"count": len(records), "sha256": hashlib.sha256(texts.encode()).hexdigest()}

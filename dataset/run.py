@@ -10,14 +10,15 @@ from pathlib import Path
 
 from . import by_hand
 from .card import write_card
-from .models import find_models, hash_models
+from .claim import check_judged, claim, read_settings, write_license
+from .models import hash_models
 from .page import write_page
 from .paint import read_picture
 from .pairs import write_pairs
 from .parquet import write_parquet
 from .records import Record, identify, read_records
 from .settings import Settings
-from .store import Store, claim, read_metadata, read_settings
+from .store import Store, read_metadata
 
 BYTES_A_PIXEL = 2.2  # of a PNG of a photograph
 FORMATS = {"parquet": write_parquet, "folders": write_pairs}
@@ -49,20 +50,19 @@ def plan(prompts: Path, folder: Path, settings: Settings) -> Plan:
     for record in records:
         if record.plate:
             read_picture(Path(record.plate), (settings.width, settings.height))
-    find_models(settings.models)
     settings = dataclasses.replace(settings, hashes=hash_models(settings.models))
-    check_disk(folder, records, settings)
-    claim(folder, settings, identify(records))
     store = Store(folder, [record.id for record in records], settings.per_shard)
-    return Plan(settings, store, {record.id: record for record in records})
+    work = Plan(settings, store, {record.id: record for record in records})
+    check_disk(folder, work.missing(store.shards), settings)
+    claim(folder, settings, identify(records))
+    return work
 
 
 def check_disk(folder: Path, records: Sequence[Record], settings: Settings) -> None:
-    """ValueError if the pictures will surely not fit; what is there already counts."""
+    """ValueError if the pictures of these records will surely not fit."""
     need = BYTES_A_PIXEL * sum(pixels_of(record, settings) for record in records)
     at = next(one for one in [folder.resolve(), *folder.resolve().parents] if one.exists())
-    there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    free = shutil.disk_usage(at).free + there
+    free = shutil.disk_usage(at).free
     if need > free:
         raise ValueError(
             f"{len(records)} sets take about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
@@ -106,9 +106,16 @@ def make_here(settings: Settings, store: Store, records: Sequence[Record]) -> It
     yield from make_records(Maker(settings), store, records)
 
 
-def finish(folder: Path, formats: Sequence[str]) -> int:
-    """Writes the page, the card and other formats of what is there; the number of records."""
+def finish(folder: Path, formats: Sequence[str], license: str = "") -> int:
+    """Writes the page, the card and other formats of what is there; the number of records.
+    `license`: of the model and its pictures, for the card.
+
+    FileNotFoundError if the folder holds no data set; ValueError while it is half judged.
+    """
     settings = read_settings(folder)
+    check_judged(folder)
+    if license:
+        write_license(folder, license)
     if settings.models.by_hand:
         by_hand.close(folder)
     metadata = read_metadata(folder)

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ def encode(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def strip(pictures: Iterable[np.ndarray]) -> bytes:
-    """Pictures side by side, small, as JPEG."""
-    row = Image.fromarray(np.concatenate(list(pictures), 1))
+def strip(pictures: Sequence[bytes]) -> bytes:
+    """Pictures of one size side by side, small, as JPEG."""
+    arrays = [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) for one in pictures]
+    row = Image.fromarray(np.concatenate(arrays, 1))
     row = row.resize((max(1, round(row.width * THUMB / row.height)), THUMB))
     buffer = io.BytesIO()
     row.save(buffer, format="JPEG", quality=80)
@@ -47,15 +48,31 @@ def files_of(
 ) -> Files:
     """The files of a set: of a kept one all pictures, of another a small strip."""
     files = {"json": to_json(content)}
-    if content["verdict"] != KEPT:
-        return files | {"strip.jpg": strip([*images, *([] if plate is None else [plate])])}
     groups = {"image": images, "mask": masks, "uncoupled": uncoupled}
     for name, pictures in groups.items():
         for i, picture in enumerate([] if pictures is None else pictures):
             files[f"{name}_{i}.png"] = encode(picture)
     if plate is not None:
         files["plate.png"] = encode(plate)
-    return files
+    return files if content["verdict"] == KEPT else shrink(files)
+
+
+def shrink(files: Files) -> Files:
+    """The files of a set that is not kept: its JSON, and a small strip if it has pictures."""
+    small = strip_of(files)
+    return {"json": files["json"]} | ({} if small is None else {"strip.jpg": small})
+
+
+def strip_of(files: Files) -> bytes | None:
+    """The images of a set side by side, the plate last; None of a failed one."""
+    if "strip.jpg" in files or not has_pictures(files):
+        return files.get("strip.jpg")
+    plate = ["plate.png"] if "plate.png" in files else []
+    return strip([files[name] for name in (*numbered(files, "image"), *plate)])
+
+
+def has_pictures(files: Files) -> bool:
+    return "image_0.png" in files
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:

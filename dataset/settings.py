@@ -5,18 +5,20 @@ import json
 from typing import Any
 
 from ..attention.modes import get_mode
+from ..mini.size import SIZE
 from ..optimize.painter import Settings as SamplerSettings
-from .filters import read_filters
+from .filters import Filters, read_filters
 
 BY_HAND = "by hand"  # in the place of a model: the records say how they were made
+FLUX = ("unet", "clip_l", "t5", "vae")
 
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """Names of files as in the host's loaders; all empty: the mini models.
+    """Names of files as in the host's loaders; none of Flux's: the mini models.
 
-    clip_model: open_clip's name of the model in `clip_weights`; without it nothing of CLIP is
-    measured.
+    lora: for the diffusion model. clip_model: open_clip's name of the model in `clip_weights`;
+    without it nothing of CLIP is measured, but by the mini CLIP beside the mini model.
     """
 
     unet: str = ""
@@ -24,9 +26,10 @@ class Models:
     t5: str = ""
     vae: str = ""
     weight_dtype: str = "default"
+    lora: str = ""
+    lora_strength: float = 1.0
     clip_weights: str = ""
     clip_model: str = "ViT-B-32-quickgelu"
-    license: str = ""
 
     @property
     def mini(self) -> bool:
@@ -36,20 +39,26 @@ class Models:
     def by_hand(self) -> bool:
         return self.unet == BY_HAND
 
+    @property
+    def name(self) -> str:
+        return self.unet or "Mini Flux"
+
     def check(self) -> None:
         """ValueError if only some of Flux's files are named."""
-        files = {key: getattr(self, key) for key in ("unet", "clip_l", "t5", "vae")}
-        missing = [key for key, name in files.items() if not name]
-        if missing and len(missing) < len(files):
+        missing = [key for key in FLUX if not getattr(self, key)]
+        if missing and len(missing) < len(FLUX):
             raise ValueError(
-                f"{', '.join(missing)} is not named: give all of {', '.join(files)}, or none for"
+                f"{', '.join(missing)} is not named: give all of {', '.join(FLUX)}, or none for"
                 " the mini model."
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The sampling, the models, and how many sets a shard holds."""
+    """The sampling, the models, and how many sets a shard holds.
+
+    hashes: (which model, eight letters of its file's SHA-256).
+    """
 
     models: Models = Models()
     steps: int = 20
@@ -58,10 +67,10 @@ class Settings:
     guidance: float = 3.5
     mode: str = "local"
     center: float = 4.0
-    width: int = 128
-    height: int = 128
+    width: int = SIZE
+    height: int = SIZE
     uncoupled: bool = False
-    filters: str = "coupled"
+    filters: Filters = dataclasses.field(default_factory=lambda: read_filters("coupled"))
     per_shard: int = 100
     threads: int = 1  # of torch on a CPU: another number may round otherwise
     hashes: tuple[tuple[str, str], ...] = ()
@@ -70,7 +79,6 @@ class Settings:
         """ValueError if something is no setting."""
         self.models.check()
         get_mode(self.mode)
-        read_filters(self.filters)
         SamplerSettings(
             self.steps, self.sampler_name, self.scheduler, self.guidance, self.mode
         ).check()
@@ -88,5 +96,6 @@ class Settings:
     def from_json(cls, text: str) -> "Settings":
         content: dict[str, Any] = json.loads(text)
         content["models"] = Models(**content["models"])
+        content["filters"] = Filters.from_fields(content["filters"])
         content["hashes"] = tuple(map(tuple, content["hashes"]))
         return cls(**content)

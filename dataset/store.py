@@ -6,12 +6,14 @@ are there, they become the shard. Files are written aside and renamed, so what i
     rejected/000012.tar       the others, their measures and a small strip
     metadata/000012.jsonl     all of them, without pictures; a shard is done when this is there
     parts/000012/KEY.tar      of a shard that is not
+    .judging                  while all of it is judged again
 """
 
 import contextlib
 import io
 import json
 import os
+import platform
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -19,9 +21,6 @@ from typing import Any
 
 from .filters import KEPT
 from .samples import Files, read_tar, write_tar
-from .settings import Settings
-
-SETTINGS = "settings.json"
 
 
 @contextlib.contextmanager
@@ -30,7 +29,7 @@ def aside(path: Path, durable: bool = True) -> Generator[io.BufferedWriter, None
     even if the machine loses its power, which takes a few milliseconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
             yield file
@@ -66,7 +65,7 @@ class Store:
         return self.keys[shard * self.per_shard : (shard + 1) * self.per_shard]
 
     def part(self, key: str) -> Path:
-        return self.root / "parts" / name(self.places[key]) / f"{key}.tar"
+        return part_path(self.root, self.places[key], key)
 
     def is_done(self, shard: int) -> bool:
         return (self.root / "metadata" / f"{name(shard)}.jsonl").is_file()
@@ -75,12 +74,24 @@ class Store:
         """The records of a shard that are yet to be made."""
         if self.is_done(shard):
             return []
-        return [key for key in self.keys_of(shard) if not self.part(key).is_file()]
+        there = {path.stem for path in (self.root / "parts" / name(shard)).glob("[!.]*.tar")}
+        return [key for key in self.keys_of(shard) if key not in there]
+
+    def has(self, key: str) -> bool:
+        """Whether a record is on disk, in its part or its shard."""
+        return self.part(key).is_file() or self.is_done(self.places[key])
 
     def add(self, key: str, files: Files) -> None:
         """Keeps a record."""
-        with aside(self.part(key)) as file:
-            write_tar(file, [(key, files)])
+        write_part(self.part(key), files)
+
+    def count_start(self, key: str) -> int:
+        """How often a record was begun, this time among them."""
+        part = self.part(key)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.with_name(f".{key}.starts").open("ab") as file:
+            file.write(b".")
+            return file.tell()
 
     def close(self, shard: int) -> bool:
         """Makes the shard of its parts, if all are there; whether it is done."""
@@ -106,6 +117,11 @@ def write_shard(root: Path, shard: int, parts: Sequence[Path]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_part(part: Path, files: Files) -> None:
+    with aside(part) as file:
+        write_tar(file, [(part.stem, files)])
+
+
 def read_parts(parts: Sequence[Path]) -> Iterator[tuple[str, Files]]:
     for part in parts:
         yield from read_tar(part)
@@ -113,6 +129,15 @@ def read_parts(parts: Sequence[Path]) -> Iterator[tuple[str, Files]]:
 
 def is_kept(files: Files) -> bool:
     return json.loads(files["json"])["verdict"] == KEPT
+
+
+def part_path(root: Path, shard: int, key: str) -> Path:
+    return root / "parts" / name(shard) / f"{key}.tar"
+
+
+def find_parts(root: Path) -> list[Path]:
+    """The records of all shards that are not done."""
+    return sorted(root.glob("parts/*/[!.]*.tar"))
 
 
 def name(shard: int) -> str:
@@ -123,41 +148,9 @@ def read_metadata(root: Path) -> list[dict[str, Any]]:
     """All records of the shards that are done, in order."""
     found: list[dict[str, Any]] = []
     for path in sorted((root / "metadata").glob("*.jsonl")):
-        found += map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        found += read_lines(path)
     return found
 
 
-def claim(root: Path, settings: Settings, records: str) -> None:
-    """Writes down how the folder's data set is made; `records` stands for all of them.
-
-    ValueError if it holds another one.
-    """
-    path = root / SETTINGS
-    said = {"records": records, "settings": json.loads(settings.to_json())}
-    if path.is_file():
-        other = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            key
-            for key in said["settings"]
-            if said["settings"][key] != other.get("settings", {}).get(key)
-        ]
-        if other.get("records") != records:
-            changed.append("the records")
-        if changed:
-            raise ValueError(
-                f"{root} holds a data set that was begun with other {', '.join(changed)}. Give the"
-                " same to go on with it, or another folder."
-            )
-        return
-    if root.is_dir() and any(root.iterdir()):
-        raise ValueError(f"{root} is not empty and holds no data set. Give another folder.")
-    write_aside(path, json.dumps(said, indent=1).encode())
-
-
-def read_settings(root: Path) -> Settings:
-    """FileNotFoundError if the folder holds no data set."""
-    path = root / SETTINGS
-    if not path.is_file():
-        raise FileNotFoundError(f"{root} holds no data set: there is no {SETTINGS}.")
-    said = json.loads(path.read_text(encoding="utf-8"))
-    return Settings.from_json(json.dumps(said["settings"]))
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return list(map(json.loads, path.read_text(encoding="utf-8").splitlines()))

@@ -101,7 +101,7 @@ def copy_sources(folder: Path, target: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py check", description=__doc__)
-    parser.add_argument("--host", type=Path, required=True, help="ComfyUI's folder")
+    parser.add_argument("--host", type=Path, required=True, help=argparse.SUPPRESS)
     options, rest = parser.parse_known_args()
     stop_on_termination()
     try:

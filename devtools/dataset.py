@@ -3,28 +3,30 @@
 PROMPTS is JSONL, CSV or Parquet of records (id; prompts, or background and entities; optional
 subjects, seed, width, height, plate), or a grammar (.json); dataset/examples/mini.json is one. A
 run that was stopped goes on where it stopped. In several processes (torchrun, Slurm) each makes its
-share; with --engine ray, Ray's actors do. `dataset finish OUT` writes page, card and formats again.
+share; with --engine ray, Ray's actors do.
+
+`dataset judge OUT --filters FILE` judges all sets again; `dataset finish OUT` writes page, card and
+formats again.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
-from .pack import load_pack
+from .pack import load_host
 
 FORMATS = ("parquet", "folders")
+FLUX_SIZE = 1024  # pixels
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
     choose_device()
-    load_pack(options.host)
-    import comfy.utils
-
-    comfy.utils.set_progress_bar_enabled(False)
+    load_host(options.host)
     try:
         options.run(options)
     except (OSError, ImportError, ValueError) as error:
@@ -52,21 +54,33 @@ def make(options: argparse.Namespace) -> None:
         finish(options)
 
 
+def judge(options: argparse.Namespace) -> None:
+    from coupled.dataset.filters import read_filters
+    from coupled.dataset.judge import judge_again
+
+    judge_again(options.out, read_filters(options.filters))
+    finish(options)
+
+
 def finish(options: argparse.Namespace) -> None:
     from coupled.dataset import run
+    from coupled.dataset.claim import count_missing
 
-    count = run.finish(options.out, options.formats)
+    count = run.finish(options.out, options.formats, options.license)
     print(f"{count} sets. Page: {options.out / 'index.html'}")
+    if missing := count_missing(options.out):
+        print(
+            f"{missing} more are to be made: `dataset make`, with the options as before, does so."
+        )
 
 
 def read_settings(options: argparse.Namespace):
+    from coupled.dataset.filters import read_filters
     from coupled.dataset.settings import Models, Settings
 
-    names = ("unet", "clip_l", "t5", "vae", "weight_dtype", "clip_weights", "clip_model", "license")
+    names = (field.name for field in dataclasses.fields(Models))
     models = Models(**{name: getattr(options, name) for name in names})
-    width, _, height = options.size.partition("x")
-    if not (width.isdigit() and (height or width).isdigit()):
-        raise ValueError(f"--size is {options.size!r}; write one number, or WIDTHxHEIGHT.")
+    width, height = read_size(options.size, models)
     return Settings(
         models=models,
         steps=options.steps,
@@ -75,13 +89,26 @@ def read_settings(options: argparse.Namespace):
         guidance=options.guidance,
         mode=options.mode,
         center=options.center,
-        width=int(width),
-        height=int(height or width),
+        width=width,
+        height=height,
         uncoupled=options.uncoupled,
-        filters=options.filters,
+        filters=read_filters(options.filters),
         per_shard=options.per_shard,
         threads=options.threads,
     )
+
+
+def read_size(text: str, models) -> tuple[int, int]:
+    """(width, height) in pixels; without a text those that the model was trained on."""
+    from coupled.mini.size import SIZE
+
+    if not text:
+        size = SIZE if models.mini else FLUX_SIZE
+        return size, size
+    sides = text.split("x")
+    if len(sides) > 2 or not all(side.isdigit() for side in sides):
+        raise ValueError(f"--size is {text!r}; write one number, or WIDTHxHEIGHT.")
+    return int(sides[0]), int(sides[-1])
 
 
 def choose_device() -> None:
@@ -108,12 +135,21 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     maker = commands.add_parser("make", help="make a data set, or go on with one")
     maker.set_defaults(run=make)
     maker.add_argument("prompts", type=Path, help="records, or a grammar")
+    judger = commands.add_parser("judge", help="judge all sets again, by other filters")
+    judger.set_defaults(run=judge)
     finisher = commands.add_parser("finish", help="write page, card and formats of what is there")
     finisher.set_defaults(run=finish)
-    for command in (maker, finisher):
+    for command in (maker, judger, finisher):
         command.add_argument("out", type=Path, help="the data set's folder")
         command.add_argument(
             "--formats", nargs="*", choices=FORMATS, default=[], help="besides WebDataset's shards"
+        )
+        command.add_argument(
+            "--license", default="", help="of the model and its pictures, for the card"
+        )
+    for command in (maker, judger):
+        command.add_argument(
+            "--filters", default="coupled", help="coupled, ultraedit, none, or a file of thresholds"
         )
     add_sampling_options(maker)
     add_model_options(maker)
@@ -128,11 +164,10 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--mode", default="local", help="local makes plate and masks")
     parser.add_argument("--center", type=float, default=4, help="of theta's sine, in steps of 50")
-    parser.add_argument("--size", default="128", help="pixels: one number, or WIDTHxHEIGHT")
-    parser.add_argument("--uncoupled", action="store_true", help="the same-seed pictures, too")
     parser.add_argument(
-        "--filters", default="coupled", help="coupled, ultraedit, none, or a file of thresholds"
+        "--size", default="", help="pixels, one number or WIDTHxHEIGHT; Mini Flux's, or 1024"
     )
+    parser.add_argument("--uncoupled", action="store_true", help="the same-seed pictures, too")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -140,9 +175,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     for name in ("unet", "clip-l", "t5", "vae"):
         models.add_argument(f"--{name}", default="")
     models.add_argument("--weight-dtype", default="default")
+    models.add_argument(
+        "--lora", default="", help="for the diffusion model; mini_turbo.safetensors for Mini Flux"
+    )
+    models.add_argument("--lora-strength", type=float, default=1.0)
     models.add_argument("--clip-weights", default="", help="an open_clip file to measure with")
     models.add_argument("--clip-model", default="ViT-B-32-quickgelu")
-    models.add_argument("--license", default="", help="of the model and its pictures, for the card")
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

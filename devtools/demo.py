@@ -14,15 +14,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from .client import Client
 from .environment import OUTPUT, ROOT, Environment
 from .host import HostError, HostServer, device_options, stop_on_termination
-from .sheet import contact_sheet
 from .terminal import ProgressLine
 from .workflow import to_prompt
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 WORKFLOW = ROOT / "example_workflows" / "coupled_mini.json"
 HEADINGS = {
@@ -33,8 +34,8 @@ HEADINGS = {
 
 def main() -> int:
     """Runs the demo; 0 when its pictures are saved."""
-    parser = argparse.ArgumentParser(prog="devtools.demo")
-    parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    parser = argparse.ArgumentParser(prog="dev.py demo")
+    parser.add_argument("--host", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument(
         "--workflow", type=Path, default=WORKFLOW, help="a workflow as ComfyUI's page saves it"
     )
@@ -94,6 +95,8 @@ def _pictures(server: HostServer, client: Client, prompt: dict) -> dict[str, lis
 
 
 def _open(client: Client, entry: dict) -> Image.Image:
+    from PIL import Image
+
     return Image.open(io.BytesIO(client.file(entry)))
 
 
@@ -108,6 +111,8 @@ def _captions(prompt: dict) -> list[str]:
 
 
 def _save(pictures: dict[str, list[Image.Image]], captions: list[str]) -> None:
+    from .sheet import contact_sheet
+
     folder = OUTPUT / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     order = sorted(

@@ -13,6 +13,21 @@ from pathlib import Path
 from .environment import ROOT
 
 
+def load_host(host: Path) -> None:
+    """The pack and the host for a command: with the folders of models in the user's
+    extra_model_paths.yaml, without the host's progress bars.
+    """
+    load_pack(host)
+    import comfy.utils
+
+    comfy.utils.set_progress_bar_enabled(False)
+    extra = host / "extra_model_paths.yaml"
+    if extra.is_file():
+        from utils.extra_config import load_extra_path_config
+
+        load_extra_path_config(str(extra))
+
+
 def load_pack(host: Path, cpu: bool = False) -> None:
     """Make `comfy` and `coupled` importable; the host is in CPU mode when asked for or when there
     is no GPU.

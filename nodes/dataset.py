@@ -25,7 +25,7 @@ class CoupledSaveSet(io.ComfyNode):
             ),
             search_aliases=["save dataset", "webdataset", "training pairs", "edit pairs"],
             inputs=[
-                io.Image.Input("images", tooltip="The images of the set, from VAE Decode."),
+                io.Image.Input("images", tooltip="The images of the set, from Decode Coupled Set."),
                 io.String.Input(
                     "prompts",
                     force_input=True,
@@ -53,14 +53,14 @@ class CoupledSaveSet(io.ComfyNode):
                     "plate",
                     optional=True,
                     tooltip=(
-                        "The background without any subject: the plate of Coupled Sampler, through"
-                        " VAE Decode. With it there are pairs that insert and remove a subject."
+                        "The background without any subject, from Decode Coupled Set. With it there"
+                        " are pairs that insert and remove a subject."
                     ),
                 ),
                 io.Mask.Input(
                     "entity_masks",
                     optional=True,
-                    tooltip="The part of each image that is its own, from Coupled Sampler.",
+                    tooltip="The part of each image that is its own, from Decode Coupled Set.",
                 ),
                 io.String.Input(
                     "entities",
@@ -102,11 +102,10 @@ class CoupledSaveSet(io.ComfyNode):
         background: str = "",
         f_ti: float | None = None,
     ) -> io.NodeOutput:
-        from ..dataset.by_hand import save_set
+        from ..dataset.by_hand import HandMade, save_set
         from ..prompts.split import lines_of
 
-        key = save_set(
-            find_folder(folder),
+        made = HandMade(
             images,
             lines_of(prompts),
             plate,
@@ -115,8 +114,8 @@ class CoupledSaveSet(io.ComfyNode):
             background or "",
             {} if f_ti is None else {"f_ti": f_ti},
             cls.hidden.prompt if cls.hidden else None,
-            sets_per_shard,
         )
+        key = save_set(find_folder(folder), made, sets_per_shard)
         return io.NodeOutput(ui=ui.PreviewText(f"Saved {key} in output/{FOLDER}/{folder.strip()}"))
 
 

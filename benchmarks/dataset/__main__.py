@@ -2,7 +2,8 @@
 output/dataset.json.
 
 The same sets twice in one process: sampled and decoded alone, and made whole, with measures,
-verdict and shards. With --workers also how it scales over Ray's actors on this machine.
+verdict and shards. With --workers also how it scales over Ray's actors on this machine; with
+--killed also whether a run loses nothing when one of two actors is killed.
 """
 
 import argparse
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from devtools.environment import ROOT
+from devtools.pack import load_host
 
-from ..command import add_page_options, load_host, write_json
+from ..command import add_page_options, write_json
 
 EXAMPLE = ROOT / "dataset" / "examples" / "mini.json"
 CHUNK = 4  # sets that are made in turn: what else the machine does counts for both
@@ -27,9 +29,12 @@ FLUX_SECONDS = 7.0  # assumed: an image of Flux.1-dev, 1024 × 1024, 28 steps, o
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
-    load_host(options)
+    load_host(options.host)
     found = measure_overhead(options.sets, options.steps)
-    found["workers"] = {n: measure_workers(options, n) for n in options.workers}
+    if options.workers:
+        found["workers"] = measure_scaling(options)
+    if options.killed:
+        found["killed"] = measure_killed(options)
     found["on_paper"] = estimate(8 * 8)
     write_json(options.output / "dataset.json", found)
     print(json.dumps(found, indent=1))
@@ -41,11 +46,12 @@ def measure_overhead(sets: int, steps: int) -> dict:
     passes, the median over chunks of sets that are made in turn, and of the processor's time.
     """
     from coupled.dataset import run
+    from coupled.dataset.filters import Filters
     from coupled.dataset.records import read_records
     from coupled.dataset.settings import Settings
     from coupled.dataset.work import Maker, make_records
 
-    maker = Maker(Settings(steps=steps, filters="none"))
+    maker = Maker(Settings(steps=steps, filters=Filters("none")))
     records = read_records(EXAMPLE)[:sets]
     maker.painter.paint(records[0])  # what is done once, such as choosing kernels
 
@@ -88,13 +94,26 @@ def clock(work: Callable, chunk: Sequence) -> Clocked:
     return Clocked(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def measure_workers(options: argparse.Namespace, workers: int) -> dict:
+def measure_scaling(options: argparse.Namespace) -> dict[int, dict]:
+    """By the number of workers: images a second, and how many times those of the first number,
+    for each worker.
+    """
+    speeds = {n: measure_workers(options, n) for n in options.workers}
+    alone = speeds[options.workers[0]] / options.workers[0]
+    return {
+        n: {"images_a_second": speed, "efficiency": speed / (n * alone)}
+        for n, speed in speeds.items()
+    }
+
+
+def measure_workers(options: argparse.Namespace, workers: int) -> float:
     """Images a second of so many of Ray's actors, their start aside."""
     from coupled.dataset import run
+    from coupled.dataset.filters import Filters
     from coupled.dataset.settings import Settings
     from devtools.ray_engine import RayEngine
 
-    settings = Settings(steps=options.steps, filters="none", per_shard=options.sets)
+    settings = Settings(steps=options.steps, filters=Filters("none"), per_shard=options.sets)
     times, images = [], []
     with tempfile.TemporaryDirectory() as folder:
         work = run.plan(EXAMPLE, Path(folder) / "set", settings)
@@ -103,7 +122,17 @@ def measure_workers(options: argparse.Namespace, workers: int) -> dict:
             times.append(time.perf_counter())
             images.append(len(record.split.prompts))
     skip = 2 * workers  # until all actors work
-    return {"images_a_second": sum(images[skip:]) / (times[-1] - times[skip - 1])}
+    return sum(images[skip:]) / (times[-1] - times[skip - 1])
+
+
+def measure_killed(options: argparse.Namespace) -> dict:
+    """What `compare_killed` finds on the example's sets."""
+    from .killed import compare_killed, write_grammar
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prompts = write_grammar(EXAMPLE, options.sets, folder / "prompts.json")
+        return compare_killed(options.host, prompts, folder, ["--steps", str(options.steps)])
 
 
 def estimate(gpus: int) -> dict:
@@ -114,6 +143,7 @@ def estimate(gpus: int) -> dict:
         "assumed_seconds_an_image": FLUX_SECONDS,
         "images_a_second": images,
         "megabytes_a_second_to_disk": images * 1.5 * MEGABYTES_A_PICTURE,
+        "megabytes_a_second_from_a_machine": 8 * images / gpus * 1.5 * MEGABYTES_A_PICTURE,
         "terabytes_a_million_images": 1.5 * MEGABYTES_A_PICTURE,
     }
 
@@ -124,6 +154,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workers", type=int, nargs="*", default=[], help="such as 1 2")
+    parser.add_argument("--killed", action="store_true", help="kill one of two actors")
     return parser.parse_args(arguments)
 
 

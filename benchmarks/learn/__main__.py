@@ -16,15 +16,16 @@ import time
 from pathlib import Path
 
 from devtools.environment import OUTPUT, ROOT
+from devtools.pack import load_host
 
-from ..command import add_page_options, choose_page_folder, load_host
+from ..command import add_page_options, choose_page_folder
 
 WORK = ROOT / ".work" / "optimize"
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
-    load_host(options)
+    load_host(options.host)
     try:
         run(options)
     except (FileNotFoundError, ImportError, ValueError) as error:

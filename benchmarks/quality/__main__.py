@@ -13,15 +13,16 @@ import sys
 from pathlib import Path
 
 from devtools.environment import ROOT
+from devtools.pack import load_host
 
-from ..command import add_page_options, choose_page_folder, load_host
+from ..command import add_page_options, choose_page_folder
 
 FILES = ("unet", "clip-l", "t5", "vae", "sam", "clip-weights")
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
-    load_host(options)
+    load_host(options.host)
     try:
         run(options)
     except (FileNotFoundError, ValueError) as error:

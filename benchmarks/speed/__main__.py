@@ -11,7 +11,9 @@ import json
 import statistics
 import sys
 
-from ..command import add_page_options, choose_page_folder, load_host
+from devtools.pack import load_host
+
+from ..command import add_page_options, choose_page_folder
 from .apart import measure_apart, measure_import_seconds, measure_peak_bytes
 
 IMPORTS = 5  # how often the import is measured
@@ -22,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.child == "import":
         print(json.dumps(measure_import_seconds(options.host)))
         return 0
-    load_host(options)
+    load_host(options.host)
     import torch
 
     torch.set_grad_enabled(False)

@@ -37,7 +37,12 @@ def test_what_is_not_measured_passes():
 
 def test_survivors_count_down():
     sets = [GOOD, GOOD | {"f_bg": -1.0}, GOOD | {"region_union": 0.9}]
-    assert [left for _, left in BOTH.survivors(sets)] == [3, 2, 1]
+    assert [what for what, _ in BOTH.count_survivors([])] == [
+        "made",
+        "f_bg ≥ -0.01",
+        "region_union ≤ 0.5",
+    ]
+    assert [left for _, left in BOTH.count_survivors(sets)] == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,7 @@ def test_survivors_count_down():
         ('{"stages": [{"measure": "beauty"}]}', "no measure 'beauty'"),
         ('{"stages": [{"measure": "f_bg", "least": 1}]}', "holds no filters"),
         ('{"stages": [{"measure": "f_bg", "min": "1"}]}', "must be numbers"),
+        ('{"stages": [{"measure": "f_bg", "max": NaN}]}', "must be numbers"),
     ],
 )
 def test_bad_filters_are_refused(tmp_path, content, words):
@@ -96,8 +102,22 @@ def test_instructions_go_both_ways():
     found = [
         (one.kind, one.source, one.target, one.text) for one in edits(["a fox", "a cat"], True)
     ]
-    assert ("replace", "image_0", "image_1", "replace a fox by a cat") in found
-    assert ("replace", "image_1", "image_0", "replace a cat by a fox") in found
+    assert ("replace", "image_0", "image_1", "replace a fox with a cat") in found
+    assert ("replace", "image_1", "image_0", "replace a cat with a fox") in found
     assert ("insert", "plate", "image_1", "add a cat") in found
     assert ("remove", "image_0", "plate", "remove a fox") in found
     assert len(found) == 6 and len(edits(["a", "b"], False)) == 2
+
+
+@pytest.mark.parametrize(
+    "name, new",
+    [
+        ("the fox", "a fox"),
+        ("the eagle", "an eagle"),
+        ("the two dogs", "the two dogs"),
+        ("a red car", "a red car"),
+        ("theodore", "theodore"),
+    ],
+)
+def test_what_is_not_there_yet_has_no_definite_article(name, new):
+    assert edits(["the cat", name], True)[0].text == f"replace the cat with {new}"

@@ -10,42 +10,23 @@ import tarfile
 import datasets
 import numpy as np
 import pytest
-import torch
 import webdataset
 from PIL import Image
+from tiny_dataset import SETTINGS
 
+from coupled.benchmarks.dataset.killed import read_folder
 from coupled.dataset import run
+from coupled.dataset.filters import Filters
+from coupled.dataset.measures import MEASURES
 from coupled.dataset.pictures import read_picture, to_bytes
 from coupled.dataset.settings import Settings
 from coupled.dataset.store import read_metadata
-from coupled.dataset.work import Maker, make_records
+from coupled.dataset.work import make_records
 
-SETTINGS = Settings(steps=2, width=64, height=64, per_shard=2, uncoupled=True)
 FORMATS = ("parquet", "folders")
-SUBJECTS = {"the fox": "a red fox runs", "the cat": "a cat sits", "the robot": "a robot stands"}
-GRAMMAR = {"places": ["in a misty forest at dawn", "in a desert at sunset"], "subjects": SUBJECTS}
 
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory):
-    path = tmp_path_factory.mktemp("prompts") / "grammar.json"
-    path.write_text(json.dumps(GRAMMAR))
-    return path
-
-
-@pytest.fixture(scope="module")
-def maker():
-    return Maker(dataclasses.replace(SETTINGS, hashes=run.hash_models(SETTINGS.models)))
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +42,6 @@ def made(prompts, engine, tmp_path_factory):
     run.make(run.plan(prompts, folder, SETTINGS), engine)
     run.finish(folder, FORMATS)
     return folder
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_all_records_are_there_with_their_measures(made):
@@ -118,7 +91,7 @@ def test_folders_hold_pairs_of_one_name(made):
     assert names["control"] == names["target"] == captions and len(captions) == 6 * kept
     control = sorted((made / "folders" / "control").glob("*insert.png"))[0]
     caption = (made / "folders" / "target" / control.name).with_suffix(".txt").read_text()
-    assert caption.startswith("add the ")
+    assert caption.startswith("add a ")
     assert Image.open(control).size == (64, 64)
 
 
@@ -135,13 +108,22 @@ def test_rejected_sets_stay_as_metadata_with_a_strip(made):
 def test_the_page_needs_nothing_but_itself(made):
     page = (made / "index.html").read_text()
     assert "<script" not in page and "http" not in page.replace("http-equiv", "")
-    assert page.count("data:image/jpeg;base64,") == 6
-    assert "Survival by stage" in page and "region_union" in page
+    verdicts = [one["verdict"] for one in read_metadata(made)]
+    kept = verdicts.count("kept")
+    assert page.count("data:image/jpeg;base64,") == 6 + kept  # and those of the same seed
+    assert "<h2>Kept" in page and ("<h2>Rejected" in page) == (kept < 6)
+    assert "asked for<td>6<tr><td>made<td>6<tr>" in page and f"<td>{kept}</table>" in page
+    assert page.count("<svg") == len(MEASURES) and "region_union" in page
 
 
 def test_the_card_names_license_counts_and_fields(made):
     card = (made / "README.md").read_text()
-    assert "SIL OFL" in card and "clip_direction" in card and "parquet/*.parquet" in card
+    assert (
+        "SIL OFL" in card
+        and "is a given picture: 0." in card
+        and "clip_direction" in card
+        and "parquet/*.parquet" in card
+    )
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -150,7 +132,7 @@ def test_any_number_of_processes_makes_the_same_bytes(world, made, prompts, engi
     for rank in reversed(range(world)):
         run.make(run.plan(prompts, folder, SETTINGS), engine, rank, world)
     run.finish(folder, FORMATS)
-    assert contents(folder) == contents(made)
+    assert read_folder(folder) == read_folder(made)
 
 
 def test_a_stopped_run_goes_on_by_record(made, prompts, engine, tmp_path):
@@ -170,23 +152,7 @@ def test_a_stopped_run_goes_on_by_record(made, prompts, engine, tmp_path):
     run.make(run.plan(prompts, folder, SETTINGS), stopping)
     run.finish(folder, FORMATS)
     assert asked[0] == 6 and asked[1] == 6 - kept <= 3
-    assert contents(folder) == contents(made)
-
-
-def test_a_record_that_fails_is_noted_and_the_rest_goes_on(tmp_path):
-    Image.new("RGB", (64, 64), "teal").save(tmp_path / "photo.png")
-    texts = {"background": "A beach by the sea.", "entities": ["A cat sits.", "A red fox runs."]}
-    lines = [{"id": "bad", "plate": "photo.png", **texts}, {"id": "good", **texts}]
-    path = tmp_path / "a.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    # Only mode local takes a plate: this is known only when the record is painted.
-    settings = Settings(steps=2, width=64, height=64, mode="exact", filters="none")
-    run.make(run.plan(path, tmp_path / "set", settings), run.make_here)
-    run.finish(tmp_path / "set", [])
-    bad, good = read_metadata(tmp_path / "set")
-    assert (bad["verdict"], good["verdict"]) == ("failed", "kept")
-    assert "mode local" in bad["reason"] and "f_bg" not in good["measures"]
-    assert "mode local" in (tmp_path / "set" / "index.html").read_text()
+    assert read_folder(folder) == read_folder(made)
 
 
 def test_an_own_plate_is_the_background(maker, tmp_path):
@@ -194,8 +160,11 @@ def test_an_own_plate_is_the_background(maker, tmp_path):
     texts = {"background": "A beach by the sea.", "entities": ["A cat sits.", "A red fox runs."]}
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"id": "own", "plate": "photo.png", **texts}))
-    settings = Settings(steps=2, width=64, height=64, filters="none")
+    settings = Settings(steps=2, width=64, height=64, filters=Filters("none"))
     run.make(run.plan(path, tmp_path / "set", settings), run.make_here)
+    run.finish(tmp_path / "set", [], "CC-BY-4.0")
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "pictures: CC-BY-4.0" in card and "background is a given picture: 1." in card
     (shard,) = (tmp_path / "set" / "shards").iterdir()
     with tarfile.open(shard) as tar:
         plate = Image.open(io.BytesIO(tar.extractfile("own.plate.png").read()))
@@ -208,7 +177,7 @@ def test_an_own_plate_is_the_background(maker, tmp_path):
     "change, words",
     [
         ({"steps": 3}, "other steps"),
-        ({"filters": "none"}, "other filters"),
+        ({"filters": Filters("none")}, "other filters.*dataset judge"),
     ],
 )
 def test_a_folder_holds_one_data_set(made, prompts, change, words):
@@ -228,7 +197,6 @@ def test_a_folder_with_other_things_is_left_alone(prompts, tmp_path):
         ({"steps": 0}, "steps"),
         ({"width": 50}, "multiples of 16"),
         ({"sampler_name": "magic"}, "magic"),
-        ({"filters": "magic"}, "magic"),
         ({"mode": "magic"}, "magic"),
         ({"models": dataclasses.replace(SETTINGS.models, unet="flux.sft")}, "clip_l, t5, vae"),
         ({"width": 1 << 24, "height": 1 << 24}, "GB"),

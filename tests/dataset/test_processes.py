@@ -1,14 +1,22 @@
 """Data sets made by processes of their own, which are killed: the command, and Ray's actors."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
+import torch
+from safetensors.torch import save_file
+
+from coupled.benchmarks.dataset.killed import (
+    compare_killed,
+    count_records,
+    end,
+    read_folder,
+    start,
+    wait_for,
+)
+from coupled.dataset.store import read_metadata
 
 from paths import HOST, ROOT
 
@@ -22,7 +30,7 @@ GRAMMAR = {
     "phrasings": ["{subject} {place}.", "{place}, {subject}."],
 }
 RECORDS = 12
-SECONDS = 500  # at most; two actors load torch and the host on a machine that may be busy
+LARGEST_FILE = 8192  # bytes; a set takes more
 OPTIONS = ("--steps", "2", "--size", "64", "--per-shard", "4")
 
 
@@ -39,84 +47,38 @@ def prompts(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(prompts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "set"
-    said, code = end(start(prompts, folder))
-    assert code == 0 and "images a second" in said, said
-    return contents(folder)
+    assert "images a second" in end(begin(prompts, folder))
+    return read_folder(folder)
 
 
-def start(prompts, folder, *options):
-    command = (sys.executable, "-m", "devtools.dataset", "--host", str(HOST), "make")
-    return subprocess.Popen(
-        [*command, str(prompts), str(folder), *OPTIONS, *options],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def begin(prompts, folder, *options, **process):
+    return start(HOST, prompts, folder, *OPTIONS, *options, **process)
 
 
-def end(process):
-    said, _ = process.communicate(timeout=SECONDS)
-    return said, process.returncode
+def limit_files():
+    """A process that can write no larger file: as on a full disk, its pictures fail."""
+    import resource
 
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def count(folder):
-    """How many records are on disk."""
-    shards = (path.read_text().splitlines() for path in folder.glob("metadata/0*.jsonl"))
-    return len(list(folder.glob("parts/*/*.tar"))) + sum(map(len, shards))
-
-
-def wait_for(process, reached):
-    deadline = time.monotonic() + SECONDS
-    while not (found := reached()):
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
-
-
-def actors(process):
-    """The processes of Ray's actors that have loaded their models and work."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [one for one in children if "MapWorker" in " ".join(one.cmdline())]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(prompts, undisturbed, tmp_path):
     folder = tmp_path / "set"
-    process = start(prompts, folder)
-    wait_for(process, lambda: count(folder) >= 2)
+    process = begin(prompts, folder)
+    wait_for(process, lambda: count_records(folder) >= 2)
     process.kill()
     process.communicate()
-    made = count(folder)
+    made = count_records(folder)
     assert 2 <= made < RECORDS
-    said, code = end(start(prompts, folder))
-    assert code == 0 and f"{RECORDS - made}/{RECORDS - made} sets" in said, said
-    assert contents(folder) == undisturbed
+    said = end(begin(prompts, folder))
+    assert f"{RECORDS - made}/{RECORDS - made} sets" in said
+    assert read_folder(folder) == undisturbed
 
 
-def test_ray_replaces_a_killed_actor_and_loses_nothing(prompts, undisturbed, tmp_path):
-    folder = tmp_path / "set"
-    process = start(prompts, folder, "--engine", "ray", "--workers", "2")
-    try:
-        wait_for(process, lambda: count(folder) >= 1)
-        # Now, in the midst of a shard.
-        killed = actors(process)[0]
-        killed.send_signal(signal.SIGKILL)
-        assert 1 <= count(folder) < RECORDS
-        said, code = end(process)
-    finally:
-        process.kill()
-    assert code == 0, said
-    assert contents(folder) == undisturbed
+def test_ray_replaces_a_killed_actor_and_loses_nothing(prompts, tmp_path):
+    found = compare_killed(HOST, prompts, tmp_path, OPTIONS)
+    assert found["records"] == RECORDS and 1 <= found["killed_after"] < RECORDS
+    assert found["same_bytes"]
 
 
 def test_processes_of_a_launcher_share_the_work(prompts, undisturbed, tmp_path, monkeypatch):
@@ -125,14 +87,53 @@ def test_processes_of_a_launcher_share_the_work(prompts, undisturbed, tmp_path, 
     for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("LOCAL_RANK", rank)
-        said, code = end(start(prompts, folder))
-        assert code == 0, said
+        end(begin(prompts, folder))
         assert (folder / "index.html").exists() == (rank == "0")
-    assert contents(folder) == undisturbed
+    assert read_folder(folder) == undisturbed
+
+
+def test_a_full_disk_stops_the_run_and_spoils_nothing(prompts, undisturbed, tmp_path):
+    folder = tmp_path / "set"
+    said = complaint(begin(prompts, folder, preexec_fn=limit_files))
+    assert said.startswith("The data set stopped: ") and "too large" in said
+    assert list(read_folder(folder)) == ["settings.json"]
+    end(begin(prompts, folder))
+    assert read_folder(folder) == undisturbed
+
+
+def test_judging_from_the_command_line(prompts, undisturbed, tmp_path):
+    folder = tmp_path / "set"
+    for name, content in undisturbed.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    rejected = [one["id"] for one in read_metadata(folder) if one["verdict"] == "rejected"]
+    command = [sys.executable, "-m", "devtools.dataset", "--host", str(HOST), "judge", str(folder)]
+    done = subprocess.run(
+        [*command, "--filters", "none"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert rejected and "more are to be made" in done.stdout
+    said = end(begin(prompts, folder, "--filters", "none"))
+    assert f"{len(rejected)}/{len(rejected)} sets" in said and f"{RECORDS} sets." in said
+    assert {one["verdict"] for one in read_metadata(folder)} == {"kept"}
+
+
+def complaint(process):
+    """The last line of a run that fails."""
+    with pytest.raises(RuntimeError) as error:
+        end(process)
+    return str(error.value).splitlines()[-1]
 
 
 def test_mistakes_are_said_at_once(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompts": ["A cat."]}\n')
-    said, code = end(start(path, tmp_path / "set"))
-    assert code == 1 and "a.jsonl, line 1" in said and "Traceback" not in said
+    said = complaint(begin(path, tmp_path / "set"))
+    assert said.startswith("The data set stopped: a.jsonl, line 1") and "prompts" in said
+
+
+def test_what_an_actor_of_ray_says_is_the_last_word(prompts, tmp_path):
+    lora = tmp_path / "lora.safetensors"
+    save_file({"diffusion_model.nowhere.lora_A.weight": torch.zeros(4, 8)}, lora)
+    options = ("--lora", str(lora), "--engine", "ray", "--workers", "1")
+    said = complaint(begin(prompts, tmp_path / "set", *options))
+    assert said.startswith("The data set stopped: an actor of Ray failed: ValueError: No weight of")

@@ -6,6 +6,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from coupled.dataset.grammar import expand
 from coupled.dataset.records import Record, make_record, read_records, seed_of
 
 from paths import ROOT
@@ -71,6 +72,12 @@ def test_a_record_survives_json():
         ('{"id": "../x", "background": "A room.", "entities": ["A", "B"]}', "file name"),
         ('{"id": "a.b", "background": "A room.", "entities": ["A", "B"]}', "file name"),
         ('{"background": "A room.", "entities": ["A", "B"], "seed": -1}', "whole number"),
+        ('{"background": "A room.", "entities": ["A", "B"], "seed": 1.5}', "whole number"),
+        ('{"background": "A room.", "entities": ["A", "B"], "seed": true}', "whole number"),
+        ('{"background": "A room.", "entities": ["A", "B"], "seed": 1e99}', "whole number"),
+        ('{"background": "A room.", "entities": ["A", " "]}', "none of them empty"),
+        ('{"background": 1, "entities": ["A", "B"]}', "background must be a text"),
+        ('{"entities": ["A", "B"]}', "background must be a text"),
         ('{"background": "A room.", "entities": ["A", "B"], "width": 50}', "multiple of 16"),
         ('{"background": "A room.", "entities": ["A", "B"], "plate": "no.png"}', "no picture"),
         ('{"background": "A room.", "entities": ["A", "B"], "subjects": ["a"]}', "1 subjects"),
@@ -119,15 +126,37 @@ def test_a_grammar_is_expanded(tmp_path):
     assert records[0].split.prompts[0] == "A cat sits in a room."
     assert records[-1].split.prompts[2] == "On a beach, a cow stands."
     assert records[0].subjects == ("a cat", "a dog", "a cow")
+    assert records[0].id == "place000-a_cat-a_dog-a_cow-p0"
+
+
+def test_a_large_grammar_is_spread_over_and_names_of_any_letters_make_ids(tmp_path):
+    grammar = {
+        "places": [f"in room {number}" for number in range(1000)],
+        "subjects": {
+            name: f"{name} sits" for name in ["the café's cat", "狐", *map(str, range(300))]
+        },
+        "phrasings": ["{subject} {place}."] * 100,  # 4.5 billion
+        "count": 3,
+    }
+    path = write(tmp_path, "a.json", json.dumps(grammar))
+    assert [one["id"] for one in expand(path)] == [
+        "place000-the_caf_s_cat-subject1-p0",
+        "place333-53-134-p33",
+        "place666-125-200-p66",
+    ]
 
 
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"places": None}, "must be lists"),
-        ({"phrasing": []}, "known are"),
+        ({"places": None}, "places must be a list"),
+        ({"places": []}, "places must be a list"),
+        ({"phrasings": ["{subject} {place}", 1]}, "phrasings must be a list"),
+        ({"phrasing": []}, "unknown phrasing; known are places, subjects"),
         ({"phrasings": ["{subject}"]}, "lacks"),
-        ({"images": 1}, "whole number"),
+        ({"images": 1}, "whole number from 2"),
+        ({"count": True}, "whole number from 1"),
+        ({"images": 3}, "shows 3 subjects, and there are 2"),
         ({"subjects": ["a cat"]}, "object"),
     ],
 )

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from coupled.dev import MODULES
 from coupled.devtools import check, install, stream
 from coupled.devtools.environment import Environment, SetupError
 from coupled.devtools.host import HostError, HostServer, free_port, link_pack
@@ -70,6 +71,32 @@ def test_a_python_that_is_no_program_is_told(tmp_path):
 def test_users_own_host_is_taken_as_it_is():
     done = dev("setup", COMFYUI_PATH=str(HOST), COMFYUI_PYTHON=sys.executable)
     assert done.returncode == 0 and str(HOST.resolve()) in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("dataset make -h", "usage: dev.py dataset make"),
+        ("bench dataset --help", "usage: dev.py bench dataset"),
+        ("bench -h", "{dataset,mini,quality,speed}"),
+        ("optimize -h", "--minutes"),
+        ("check -h", "usage: dev.py check"),
+        ("demo -h", "--workflow"),
+        ("serve -h", "--port"),
+        ("-h", "{setup,demo,"),
+    ],
+)
+def test_each_command_says_its_own_options_and_installs_nothing_for_it(words, said, tmp_path):
+    done = dev(*words.split(), COMFYUI_PATH=str(tmp_path))  # no ComfyUI is there
+    assert done.returncode == 0 and said in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES.values())
+def test_options_are_said_on_a_bare_machine(module):
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", module, "-h"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("usage:"), done.stderr
 
 
 def plan_of(tmp_path: Path, log: list[str], **keys: str) -> list[install.Step]:

@@ -9,6 +9,8 @@ import torch
 import webdataset
 
 from coupled.dataset import run
+from coupled.dataset.filters import Filters
+from coupled.dataset.judge import judge_again
 from coupled.dataset.store import read_metadata
 from coupled.nodes.dataset import CoupledSaveSet
 
@@ -44,7 +46,7 @@ def test_sets_become_a_shard_that_webdataset_reads(output):
     content = found[0]["json"]
     assert content["measures"]["f_ti"] == 31.5 and content["measures"]["f_bg"] < 0
     assert content["entities"] == ENTITIES.split("\n") and len(content["edits"]) == 6
-    assert content["edits"][0]["text"] == "replace a red fox runs by a cat sits"
+    assert content["edits"][0]["text"] == "replace a red fox runs with a cat sits"
 
 
 def test_finish_takes_what_waits_and_writes_all_formats(output, tmp_path):
@@ -54,6 +56,10 @@ def test_finish_takes_what_waits_and_writes_all_formats(output, tmp_path):
     assert run.finish(output, ["parquet", "folders"]) == 3
     assert run.finish(output, ["parquet", "folders"]) == 3
     assert "ComfyUI" in (output / "index.html").read_text()
+    assert "License of model and pictures: not stated" in (output / "README.md").read_text()
+    run.finish(output, [], "MIT")
+    run.finish(output, ["parquet", "folders"])
+    assert "License of model and pictures: MIT" in (output / "README.md").read_text()
     found = datasets.load_dataset(str(output), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(found) == 3 and found[0]["images"][0].size == (64, 64)
     assert len(list((output / "folders" / "target").glob("*.png"))) == 6 + 2 + 2
@@ -74,8 +80,8 @@ def test_the_same_set_is_one_record(output):
         ({"n": 1}, "two or more"),
         ({"prompts": "A cat."}, "2 images but 1 prompts"),
         ({"entities": "A cat."}, "2 images but 1 entities"),
-        ({"entity_masks": torch.zeros(2, 8, 8)}, "masks are"),
-        ({"plate": torch.zeros(2, 64, 64, 3)}, "plate is"),
+        ({"entity_masks": torch.zeros(2, 8, 8)}, "shape of masks"),
+        ({"plate": torch.zeros(2, 64, 64, 3)}, "shape of plate"),
         ({"folder": "../elsewhere"}, "inside output/dataset"),
         ({"folder": ""}, "inside output/dataset"),
     ],
@@ -92,8 +98,15 @@ def test_a_folder_keeps_its_number(output):
         save(1, per_shard=3)
 
 
+def test_what_a_graph_made_is_not_judged_again(output):
+    save(0)
+    with pytest.raises(ValueError, match="made in a graph"):
+        judge_again(output, Filters("none"))
+    assert run.finish(output, []) == 1
+
+
 def test_a_made_data_set_is_not_mixed_with(output):
     output.mkdir(parents=True)
     (output / "settings.json").write_text(json.dumps({"records": "abc", "settings": {}}))
-    with pytest.raises(ValueError, match="the records"):
+    with pytest.raises(ValueError, match="other .*records"):
         save(0)
