@@ -94,7 +94,7 @@ def templates(canvas: Canvas) -> None:
 
 
 def a_set(canvas: Canvas) -> None:
-    open_template(canvas, "coupled_mini")
+    open_template(canvas, "coupled_compare_mini")
     canvas.press_run()
     take(canvas, DOCS / "canvas.jpg", width=1800, most=0.6)
     help_pictures(
