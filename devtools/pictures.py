@@ -122,7 +122,7 @@ def measuring(canvas: Canvas) -> None:
         "CoupledTextAlignment",
         "CoupledScore",
     ]
-    take(canvas, DOCS / "measure.jpg", *canvas.run(FIRST, [*kinds, "PreviewImage"]), width=1400)
+    take(canvas, DOCS / "measure.jpg", *canvas.run(FIRST, kinds), width=1400)
     help_pictures(canvas, *kinds)
 
 
