@@ -1,5 +1,5 @@
-"""The demo: the mini workflow on a real, headless server; its pictures and a contact sheet under
-`output/demo`.
+"""The demo: the mini workflow that compares, on a real, headless server; its pictures and a contact
+sheet under `output/demo`.
 
 Run by `dev.py demo` with the host's Python: `python -m devtools.demo --host FOLDER [--workflow
 FILE]`.
@@ -25,7 +25,7 @@ from .workflow import to_prompt
 if TYPE_CHECKING:
     from PIL import Image
 
-WORKFLOW = ROOT / "example_workflows" / "coupled_mini.json"
+WORKFLOW = ROOT / "example_workflows" / "coupled_compare_mini.json"
 HEADINGS = {
     "coupled": "Coupled: one background, each its own subject",
     "same_seed": "Same seed, not coupled",

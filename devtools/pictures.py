@@ -94,7 +94,7 @@ def templates(canvas: Canvas) -> None:
 
 
 def a_set(canvas: Canvas) -> None:
-    open_template(canvas, "coupled_mini")
+    open_template(canvas, "coupled_compare_mini")
     canvas.press_run()
     take(canvas, DOCS / "canvas.jpg", width=1800, most=0.6)
     help_pictures(
@@ -122,7 +122,7 @@ def measuring(canvas: Canvas) -> None:
         "CoupledTextAlignment",
         "CoupledScore",
     ]
-    take(canvas, DOCS / "measure.jpg", *canvas.run(FIRST, [*kinds, "PreviewImage"]), width=1400)
+    take(canvas, DOCS / "measure.jpg", *canvas.run(FIRST, kinds), width=1400)
     help_pictures(canvas, *kinds)
 
 

@@ -4,7 +4,6 @@ elsewhere.
 
 from __future__ import annotations
 
-import math
 import sys
 
 BAR = 24
@@ -55,11 +54,6 @@ class ProgressLine:
         self.stream.flush()
 
     def _count(self, value: float, total: float) -> str:
-        """How far the node is; in its own steps where it samples, as it may in several passes."""
+        """How far the node is; in its own steps where it samples."""
         steps = self.prompt[self.begun[-1]].get("inputs", {}).get("steps")
-        if not isinstance(steps, int) or steps < 1 or total % steps:
-            return f"{value:.0f}/{total:.0f}"
-        passes = round(total / steps)
-        done = max(0, math.ceil(value / steps) - 1)
-        one_pass = f"pass {done + 1}/{passes}, " if passes > 1 else ""
-        return f"{one_pass}step {value - done * steps:.0f}/{steps}"
+        return f"{'step ' if total == steps else ''}{value:.0f}/{total:.0f}"

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .subgraphs import unpack
+
 VALUE_TYPES = {
     "INT",
     "FLOAT",
@@ -16,19 +18,22 @@ VALUE_TYPES = {
     "CURVE",
     "COMFY_DYNAMICCOMBO_V3",
 }
+VIEWS = {"IMAGECOMPARE": {"__value__": ["", ""]}}  # widgets that only show; the page sends this
 AFTER_GENERATE = {"fixed", "increment", "decrement", "randomize"}
 NOTES = {"Note", "MarkdownNote"}
 MUTED, BYPASSED = 2, 4
 
 
 def to_prompt(workflow: dict, object_info: dict) -> dict:
-    """The API form of a saved workflow: {node id: {"class_type", "inputs", "_meta"}}.
+    """The API form of a saved workflow: {node id: {"class_type", "inputs", "_meta"}}; of subgraphs
+    their nodes.
 
     `object_info` is the server's own answer; it gives the order of the widgets, in which the page
     saves their values. ValueError for a node type the server lacks, a bypassed node, and
     values that do not fit the inputs.
     """
-    sources = {link[0]: [str(link[1]), link[2]] for link in map(_link, workflow["links"])}
+    workflow = unpack(workflow)
+    sources = {x["id"]: [str(x["origin_id"]), x["origin_slot"]] for x in workflow["links"]}
     prompt = {}
     for node in workflow["nodes"]:
         if node["type"] in NOTES or node.get("mode") == MUTED:
@@ -41,7 +46,7 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
                 f"{where} is bypassed, which the API cannot express; remove it or enable it."
             )
         info = object_info[node["type"]]
-        inputs = _values(node, info, where) | _links(node, sources)
+        inputs = _values(node, info, where) | node.get("given", {}) | _links(node, sources)
         title = node.get("title") or info.get("display_name") or node["type"]
         prompt[str(node["id"])] = {
             "class_type": node["type"],
@@ -49,11 +54,6 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
             "_meta": {"title": title},
         }
     return _without_dead_links(prompt)
-
-
-def _link(link: list | dict) -> list:
-    """[id, origin node, origin slot] of a link in either form that the page has used."""
-    return [link["id"], link["origin_id"], link["origin_slot"]] if isinstance(link, dict) else link
 
 
 def _links(node: dict, sources: dict) -> dict:
@@ -113,6 +113,9 @@ def _take(name: str, spec: list, sockets: dict, rest: Iterator, values: dict, wh
     `values`.
     """
     kind, options = spec[0], (spec[1] if len(spec) > 1 else {})
+    if isinstance(kind, str) and kind in VIEWS:
+        values[name] = VIEWS[kind]
+        return
     if not sockets.get(name, _has_widget(kind, options)):
         return
     try:

@@ -55,8 +55,11 @@ class MiniTokenizer:
             tokenizer_data=tokenizer_data or {},
         )
 
+    def unknown_words(self, text: str) -> list[str]:
+        return sorted(set(words_of(text)) - self.t5xxl.tokenizer.get_vocab().keys())
+
     def warn_unknown(self, text: str) -> None:
-        unknown = sorted(set(words_of(text)) - self.t5xxl.tokenizer.get_vocab().keys())
+        unknown = self.unknown_words(text)
         if unknown:
             logging.warning(
                 "Mini Flux does not know these words and passes over them: %s", ", ".join(unknown)

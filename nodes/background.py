@@ -92,12 +92,23 @@ class CoupledBackgroundSimilarity(io.ComfyNode):
         region_HW = None if region is None else region.reshape(-1, *region.shape[-2:]).amax(0)
         found = background_similarity(images, entity_masks, region_HW)
         difference = heat_map(images, found.joint_region_HW)
-        shown = ui.PreviewText(found.reason or numbers(images, found)).as_dict()
+        shown = ui.PreviewText(describe(images, found)).as_dict()
         shown |= ui.PreviewImage(difference, cls=cls).as_dict()
         joint_region_1HW = found.joint_region_HW.float()[None]
         return io.NodeOutput(
             found.f_bg, found.validity_ratio, joint_region_1HW, difference, ui=shown
         )
+
+
+def describe_backgrounds(images_NHWC, masks_NHW) -> str:
+    """How alike the backgrounds of a set are, in numbers, or why there are none."""
+    from ..metrics.background import background_similarity
+
+    return describe(images_NHWC, background_similarity(images_NHWC, masks_NHW))
+
+
+def describe(images_NHWC, found) -> str:
+    return found.reason or numbers(images_NHWC, found)
 
 
 def numbers(images_NHWC, found) -> str:

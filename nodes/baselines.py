@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..prompts.split import lines_of
 from . import inputs
+from .said import name_unknown, show
 
 CATEGORY = "coupled/baselines"
 
@@ -34,6 +35,11 @@ def run_inputs() -> list[io.Input]:
         inputs.scheduler(),
         inputs.guidance(),
     ]
+
+
+def made(clip, prompts: str, latent: dict) -> io.NodeOutput:
+    """The images, and on the node the words that went unread."""
+    return io.NodeOutput(latent, ui=show(name_unknown(clip, [prompts])))
 
 
 def schema(
@@ -72,7 +78,9 @@ class CoupledRandomSeed(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..baselines import random_seed
 
-        return io.NodeOutput(
+        return made(
+            clip,
+            prompts,
             random_seed(
                 model,
                 clip,
@@ -83,7 +91,7 @@ class CoupledRandomSeed(io.ComfyNode):
                 sampler_name,
                 scheduler,
                 guidance,
-            )
+            ),
         )
 
 
@@ -129,7 +137,9 @@ class CoupledP2P(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..baselines import p2p
 
-        return io.NodeOutput(
+        return made(
+            clip,
+            prompts,
             p2p(
                 model,
                 clip,
@@ -142,7 +152,7 @@ class CoupledP2P(io.ComfyNode):
                 guidance,
                 cross_replace,
                 self_replace,
-            )
+            ),
         )
 
 
@@ -204,7 +214,9 @@ class CoupledRFInversion(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..baselines import rf_inversion
 
-        return io.NodeOutput(
+        return made(
+            clip,
+            prompts,
             rf_inversion(
                 model,
                 clip,
@@ -219,7 +231,7 @@ class CoupledRFInversion(io.ComfyNode):
                 eta,
                 start,
                 None if stop == -1 else stop,
-            )
+            ),
         )
 
 

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..prompts.split import lines_of
 from . import inputs
 from .inputs import ENTITY, FULL_PROMPT, ThetaType
+from .said import name_unknown, show
 
 
 def entity_texts(entities: str, entity_text: str, prompts: str | None) -> Sequence[str]:
@@ -123,9 +124,11 @@ class CoupledTextEncode(io.ComfyNode):
                 "No text encoder is connected: this checkpoint holds none. Load one with a CLIP"
                 " loader."
             )
-        return io.NodeOutput(
-            encode_set(clip, background.strip(), texts, guidance, background_conditioning)
+        conditioning = encode_set(
+            clip, background.strip(), texts, guidance, background_conditioning
         )
+        read = [*texts, background] if background_conditioning is None else texts
+        return io.NodeOutput(conditioning, ui=show(name_unknown(clip, read)))
 
 
 class CoupledModelPatch(io.ComfyNode):

@@ -1,6 +1,8 @@
 """Nodes that decode a sampled set, and pick from its images."""
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
+
+from .background import describe_backgrounds
 
 CATEGORY = "coupled/images"
 LARGEST = 4096
@@ -105,6 +107,7 @@ class CoupledPair(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Two images of a set, for the start and the end of a video with one background."
+                " The node shows them side by side, and with masks how alike their backgrounds are."
             ),
             search_aliases=[
                 "first last frame",
@@ -122,6 +125,15 @@ class CoupledPair(io.ComfyNode):
                 io.Int.Input(
                     "last", default=-1, min=-LARGEST, max=LARGEST, tooltip=f"The end. {counting}"
                 ),
+                io.Mask.Input(
+                    "entity_masks",
+                    optional=True,
+                    tooltip=(
+                        "Where the subjects are, one mask for each image, or one for all: from"
+                        " Coupled Sampler or Segment Entities. With it the node says how alike the"
+                        " two backgrounds are."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -134,8 +146,16 @@ class CoupledPair(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, first: int = 0, last: int = -1) -> io.NodeOutput:
-        return io.NodeOutput(chosen(images, first, "first"), chosen(images, last, "last"))
+    def execute(cls, images, first: int = 0, last: int = -1, entity_masks=None) -> io.NodeOutput:
+        import torch
+
+        pair = [chosen(images, first, "first"), chosen(images, last, "last")]
+        pair_2HWC = torch.cat(pair)
+        shown = ui.PreviewImage(pair_2HWC, cls=cls).as_dict()
+        if entity_masks is not None:
+            masks_2HW = choose_masks(entity_masks, len(images), first, last)
+            shown |= ui.PreviewText(describe_backgrounds(pair_2HWC, masks_2HW)).as_dict()
+        return io.NodeOutput(*pair, ui=shown)
 
 
 def chosen(images_BHWC, index: int, name: str):
@@ -145,9 +165,28 @@ def chosen(images_BHWC, index: int, name: str):
     """
     n = images_BHWC.shape[0]
     if not -n <= index < n:
-        raise ValueError(f"{name} is {index}, but there are {n} images: choose {-n} to {n - 1}.")
+        raise ValueError(
+            f"Choose {-n} to {n - 1} for {name}: it is {index}, but there {count_images(n)}."
+        )
     row = index % n
     return images_BHWC[row : row + 1]
+
+
+def count_images(n: int) -> str:
+    return "is 1 image" if n == 1 else f"are {n} images"
+
+
+def choose_masks(masks_nHW, n: int, first: int, last: int):
+    """The masks of two of n images, [2, H, W]; one mask counts for all.
+
+    ValueError for another number of masks.
+    """
+    if masks_nHW.ndim != 3 or len(masks_nHW) not in (1, n):
+        raise ValueError(
+            f"Give entity_masks one mask for each image, or one for all: it is"
+            f" {list(masks_nHW.shape)}, but there {count_images(n)}."
+        )
+    return masks_nHW.expand(n, -1, -1)[[first, last]]
 
 
 NODES = [CoupledDecode, CoupledPair]

@@ -1,14 +1,17 @@
 """The nodes that sample a coupled set: one noise for all its images."""
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from . import inputs
+from .said import show
 
 CATEGORY = "coupled/sampling"
 NOT_COUPLED = (
     "Not coupled: Coupled Attention is bypassed or missing. The images share their noise, not their"
     " background."
 )
+
+ALIKE = "the pictures are nearly the same in"
 
 
 class SharedNoise:
@@ -167,6 +170,7 @@ class CoupledSampler(io.ComfyNode):
         from ..attention import coupled_mode
         from ..attention.report import Report
         from ..sampling import sample_set
+        from ..sampling.alike import share_alike
 
         report = Report()
         latent = sample_set(
@@ -186,6 +190,9 @@ class CoupledSampler(io.ComfyNode):
         said = [*report.lines(), *report.warnings()]
         if coupled_mode(model) is None:
             said = [NOT_COUPLED]
+        samples = latent["samples"]
+        if not report.passes and len(samples) > 1:  # with a plate, its lines say it
+            said.append(f"{ALIKE} {share_alike(samples):.0%} of a picture")
         return io.NodeOutput(latent, *plate_outputs(model, latent, report), ui=show(said))
 
 
@@ -203,11 +210,6 @@ def plate_outputs(model, latent, report) -> tuple:
         return {"samples": plate_1CHW}, report.masks(scale)
     n, *_, height, width = latent["samples"].shape
     return NoPlate(), torch.ones(n, height * scale, width * scale)
-
-
-def show(lines: list[str]):
-    """Text on the node; None where there is nothing to say."""
-    return ui.PreviewText("\n".join(lines)) if lines else None
 
 
 NODES = [CoupledNoise, CoupledSampler]

@@ -1,8 +1,21 @@
-"""Whether the images of a set begin from the same."""
+"""Whether the images of a set begin from the same, and how alike they end."""
 
 import torch
 
 from ..attention.conditioning import BACKGROUND_TOKENS, OF_ENTITIES, is_coupled_cond
+
+NEAR = 0.1  # of the latents' spread: from here on a difference shows
+
+
+def share_alike(samples_NCHW: torch.Tensor) -> float:
+    """The share of the latent pixels, 0 to 1, in which all images are nearly the same: over the
+    channels, the root mean square difference from the images' mean is below NEAR of the standard
+    deviation of all.
+
+    It needs no masks, and so counts the subjects' pixels too.
+    """
+    off_NHW = (samples_NCHW - samples_NCHW.mean(0)).square().mean(1).sqrt()
+    return float((off_NHW.amax(0) < NEAR * samples_NCHW.std()).float().mean())
 
 
 def alike(value) -> bool:

@@ -26,7 +26,9 @@ def grid(pictures: dict[int, Image.Image], n: int) -> Image.Image:
 
 
 class SetProgress:
-    """The host's progress bar over all passes of a set of n images, `steps` sampling steps each."""
+    """The host's progress bar for a set of n images in `steps` sampling steps. It counts steps, in
+    however many passes they are made: with two, each pass brings it half as far.
+    """
 
     def __init__(self, model, n: int, steps: int):
         self.n, self.steps, self.value = n, steps, 0
@@ -44,8 +46,9 @@ class SetProgress:
             comfy.model_management.throw_exception_if_processing_interrupted()
             # A pass that ran out of memory is begun again: the bar waits until it is as far as
             # before.
-            self.value = max(self.value, passes_done * self.steps + min(step + 1, self.steps))
-            self.bar.update_absolute(self.value, passes * self.steps, self.preview(images, x0))
+            done = passes_done * self.steps + min(step + 1, self.steps)
+            self.value = max(self.value, done // passes)
+            self.bar.update_absolute(self.value, self.steps, self.preview(images, x0))
 
         return step_done
 

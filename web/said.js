@@ -1,7 +1,8 @@
 /**
- * What a node says about its run, shown on the node: numbers, a note, the file it wrote. The host itself shows the
- * `text` of a result only on nodes of its own.
+ * What a node says about its run, shown on the node: numbers, a note, the file it wrote, what went wrong and its cure.
+ * The host itself shows the `text` of a result only on nodes of its own, and an error's behind "View details".
  */
+import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { after, resize } from "./size.js";
 import { html } from "./theta_picture.js";
@@ -32,15 +33,45 @@ function board(node) {
     return view;
 }
 
-/** Whether a node is left out of a run that asks for it: the samplers are others', so it says so itself. */
-const omitted = ({ comfyClass, mode }) => comfyClass === PATCH && mode === BYPASSED;
+/** What a node says at the start of a run: whether it is left out, for the samplers may be others'. */
+const note = ({ comfyClass, mode }) => (comfyClass === PATCH && mode === BYPASSED ? words.bypassed : "");
+
+/** The node of an id as prompts have it, `outer:inner` in a subgraph: [outer, inner], as far as the page has them. */
+function path(id) {
+    let graph = app.rootGraph ?? app.graph;
+    return String(id).split(":").map((part) => {
+        const node = graph?.getNodeById(Number(part));
+        graph = node?.subgraph;
+        return node;
+    }).filter(Boolean);
+}
+
+const FAILED = new Set(); // nodes that show an error, until the next run
+
+/** Puts an error of one of the pack's nodes on that node, and on the node whose subgraph it is in. */
+function fail({ detail: { node_id, node_type, exception_message } }) {
+    if (!node_type?.startsWith("Coupled")) return;
+    for (const node of path(node_id)) {
+        FAILED.add(node);
+        say(node, exception_message.trim());
+    }
+}
+
+function forget() {
+    for (const node of FAILED) say(node, note(node));
+    FAILED.clear();
+}
 
 app.registerExtension({
     name: "Coupled.Said",
+    setup() {
+        api.addEventListener("execution_error", fail);
+        api.addEventListener("execution_start", forget);
+    },
     nodeCreated(node) {
         if (!node.comfyClass?.startsWith("Coupled")) return;
         after(node, "onExecuted", ({ text }) => say(node, text?.join("\n") ?? ""));
         // A node in mid-graph that has nothing to say sends no result at all: its last note would stay.
-        if (!node.constructor.nodeData?.output_node) after(node, "onExecutionStart", () => say(node, omitted(node) ? words.bypassed : ""));
+        if (!node.constructor.nodeData?.output_node) after(node, "onExecutionStart", () => say(node, note(node)));
     },
 });

@@ -23,7 +23,15 @@ NODES = {
     node.define_schema().node_id: node for node in asyncio.run(CoupledExtension().get_node_list())
 }
 HOSTS = {"arxiv.org", "127.0.0.1", "localhost"}  # the paper, and this machine
-SCRIPTS = {"theta.js", "theta_picture.js", "theta_widget.js", "words.js", "size.js", "said.js"}
+SCRIPTS = {
+    "theta.js",
+    "theta_picture.js",
+    "theta_widget.js",
+    "words.js",
+    "size.js",
+    "said.js",
+    "linked.js",
+}
 
 each_node = pytest.mark.parametrize("node_id", sorted(NODES))
 

@@ -29,14 +29,44 @@ def test_the_ends_of_a_set_are_the_default():
 @pytest.mark.parametrize(
     "first, last, words",
     [
-        (4, 0, "first is 4, but there are 4 images: choose -4 to 3"),
-        (-5, 0, "first is -5"),
-        (0, 4, "last is 4"),
+        (4, 0, "^Choose -4 to 3 for first: it is 4, but there are 4 images"),
+        (-5, 0, "for first: it is -5"),
+        (0, 4, "for last: it is 4"),
     ],
 )
 def test_an_image_that_is_not_there(first, last, words):
     with pytest.raises(ValueError, match=words):
         CoupledPair.execute(IMAGES, first, last)
+
+
+def test_one_image_is_counted_as_one():
+    with pytest.raises(ValueError, match="there is 1 image"):
+        CoupledPair.execute(IMAGES[:1], 1)
+
+
+def test_the_pair_is_shown_side_by_side():
+    shown = CoupledPair.execute(IMAGES, 1, 2).ui
+    assert len(shown["images"]) == 2 and "text" not in shown
+
+
+def test_with_masks_the_pair_has_the_number_of_its_backgrounds():
+    images = torch.zeros(4, 16, 16, 3)
+    images[3, :, 8:] = 0.5  # the right half of the last image differs
+    masks = torch.zeros(4, 16, 16)
+    masks[:, :, :8] = 1
+    (text,) = CoupledPair.execute(images, 0, -1, masks).ui["text"]
+    assert text.startswith("f_bg -2.500e-01, R 0.500")
+    (text,) = CoupledPair.execute(images, 0, 1, masks[:1]).ui["text"]  # one mask for all
+    assert text.startswith("f_bg 0.000e+00, R 0.500")
+    (text,) = CoupledPair.execute(images, 0, 1, torch.zeros(4, 16, 16)).ui["text"]
+    assert text.startswith("The mask of image 1, 2 is empty")
+
+
+def test_masks_of_another_number_are_refused():
+    with pytest.raises(
+        ValueError, match="^Give entity_masks one mask for each image.*there are 4 images"
+    ):
+        CoupledPair.execute(IMAGES, 0, 1, torch.ones(3, 2, 3))
 
 
 def test_the_schema_keeps_the_contract():
@@ -50,6 +80,7 @@ def test_the_schema_keeps_the_contract():
         ("images", "IMAGE", None),
         ("first", "INT", 0),
         ("last", "INT", -1),
+        ("entity_masks", "MASK", None),
     ]
     assert [(o.display_name, o.io_type) for o in schema.outputs] == [
         ("first", "IMAGE"),

@@ -91,11 +91,12 @@ def test_finished_images_stay_and_unbegun_ones_are_empty(model, sent, previews):
     assert (cell(last, 2, 2) != EMPTY).any()
 
 
-@pytest.mark.parametrize("size, total", [(0, STEPS), (2, 2 * STEPS), (1, 3 * STEPS)])
-def test_progress_counts_all_passes(model, sent, previews, size, total):
+@pytest.mark.parametrize("size, passes", [(0, 1), (2, 2), (1, 3)])
+def test_progress_counts_steps_over_all_passes(model, sent, previews, size, passes):
     run(model, 3, images_per_pass=size)
-    assert [value for value, _, _ in sent] == list(range(1, total + 1))
-    assert {t for _, t, _ in sent} == {total}
+    expected = [done // passes for done in range(1, passes * STEPS + 1)]
+    assert [value for value, _, _ in sent] == expected and expected[-1] == STEPS
+    assert {total for _, total, _ in sent} == {STEPS}
 
 
 def test_progress_never_falls_when_a_pass_is_begun_again(model, sent, previews):
@@ -111,7 +112,7 @@ def test_progress_never_falls_when_a_pass_is_begun_again(model, sent, previews):
     short.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "limit", wrapper)
     run(short, 4)
     values = [value for value, _, _ in sent]
-    assert values == sorted(values) and values[-1] == 2 * STEPS and sent[-1][1] == 2 * STEPS
+    assert values == sorted(values) and values[-1] == STEPS and sent[-1][1] == STEPS
 
 
 def test_without_previews_there_is_progress_alone(model, sent, monkeypatch):

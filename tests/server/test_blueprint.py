@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from coupled.devtools.subgraphs import ENTRY, EXIT
 from coupled.devtools.workflow import to_prompt
 
 from paths import ROOT
 
 FILES = sorted((ROOT / "subgraphs").glob("*.json"))
-ENTRY, EXIT = -10, -20  # the ids of a subgraph's own input and output node
 SMALL = {"width": 64, "height": 64, "steps": 2}
 
 each_blueprint = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -24,34 +24,21 @@ def parts(file: Path) -> tuple[dict, dict]:
     return node, subgraph
 
 
-def unpacked(file: Path) -> dict:
-    """The subgraph as a plain workflow, with the mini model and Save Image where its sockets are.
-
-    The values that the node carries stand in the inner nodes as well, so their links are left out.
-    """
-    _, subgraph = parts(file)
+def placed(file: Path) -> dict:
+    """The one node in a workflow, with the mini model before and Save Image after it."""
+    workflow = json.loads(file.read_text(encoding="utf-8"))
+    (node,) = workflow["nodes"]
     load = {"id": 901, "type": "CoupledLoadMini", "inputs": [], "outputs": []}
-    sockets = [{"name": "images", "type": "IMAGE", "link": None}]
     save = {
         "id": 902,
         "type": "SaveImage",
-        "inputs": sockets,
+        "inputs": [{"name": "images", "type": "IMAGE", "link": None}],
         "outputs": [],
         "widgets_values": ["blueprint"],
     }
-    models = {name: slot for slot, name in enumerate(("MODEL", "CLIP", "VAE"))}
-    nodes, links = {node["id"]: node for node in [*subgraph["nodes"], load, save]}, []
-    for link in subgraph["links"]:
-        if link["origin_id"] == ENTRY and link["type"] in models:
-            links.append({**link, "origin_id": 901, "origin_slot": models[link["type"]]})
-        elif link["target_id"] == EXIT:
-            sockets[0]["link"] = link["id"]
-            links.append({**link, "target_id": 902, "target_slot": 0})
-        elif link["origin_id"] == ENTRY:
-            nodes[link["target_id"]]["inputs"][link["target_slot"]]["link"] = None
-        else:
-            links.append(link)
-    return {"nodes": list(nodes.values()), "links": links}
+    links = [[slot, 901, slot, node["id"], slot, "*"] for slot in range(3)]
+    links.append([3, node["id"], 0, 902, 0, "IMAGE"])
+    return {**workflow, "nodes": [node, load, save], "links": links}
 
 
 def test_there_is_one():
@@ -77,7 +64,8 @@ def test_its_sockets_and_its_node_are_the_same(file):
         ]
     sockets = [one["name"] for one in node["inputs"]]
     assert sockets[:4] == ["model", "clip", "vae", "prompts"] and len(set(sockets)) == len(sockets)
-    assert [one["name"] for one in node["outputs"]] == ["images"]
+    outputs = [one["name"] for one in node["outputs"]]
+    assert outputs == ["images", "plate", "entity_masks", "prompts"]
     assert subgraph["name"] == node["title"] == file.stem and subgraph["description"]
 
 
@@ -91,7 +79,11 @@ def test_the_values_on_the_node_are_those_inside(file, host_server):
             strict=True,
         )
     )
-    prompt = to_prompt(unpacked(file), host_server.client.object_info())
+    workflow = placed(file)
+    workflow["nodes"][0]["inputs"] = [
+        {key: value for key, value in one.items() if key != "widget"} for one in node["inputs"]
+    ]  # so that it gives them nothing
+    prompt = to_prompt(workflow, host_server.client.object_info())
     inner = {n["id"]: n for n in subgraph["nodes"]}
     for link in subgraph["links"]:
         if (
@@ -99,7 +91,7 @@ def test_the_values_on_the_node_are_those_inside(file, host_server):
             and (name := subgraph["inputs"][link["origin_slot"]]["name"]) in shown
         ):
             target = inner[link["target_id"]]["inputs"][link["target_slot"]]["name"]
-            assert prompt[str(link["target_id"])]["inputs"][target] == shown.pop(name)
+            assert prompt[f"{node['id']}:{link['target_id']}"]["inputs"][target] == shown.pop(name)
     assert not shown
 
 
@@ -132,7 +124,7 @@ def test_every_link_is_known_to_both_of_its_ends(file):
 
 @each_blueprint
 def test_it_makes_a_picture_for_every_prompt(file, host_server):
-    prompt = to_prompt(unpacked(file), host_server.client.object_info())
+    prompt = to_prompt(placed(file), host_server.client.object_info())
     for node in prompt.values():
         node["inputs"] |= {name: value for name, value in SMALL.items() if name in node["inputs"]}
     (texts,) = [

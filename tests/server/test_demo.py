@@ -36,10 +36,10 @@ def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server
     assert (
         contact_sheet(rows, ["a penguin", "a car"], tmp_path / "sheet.png").stat().st_size > 10_000
     )
-    plots = [
-        found for node, found in outputs.items() if prompt[node]["class_type"] == "CoupledThetaPlot"
+    (compared,) = [
+        found for node, found in outputs.items() if prompt[node]["class_type"] == "ImageCompare"
     ]
-    assert plots and plots[0]["images"]
+    assert len(compared["a_images"]) == len(compared["b_images"]) == 2
 
 
 def equal_share(pictures: list[Image.Image]) -> float:
@@ -52,7 +52,7 @@ def test_a_picture_carries_the_workflow_that_made_it(host_server):
     client = host_server.client
     prompt = to_prompt(json.loads(Path(WORKFLOW).read_text()), client.object_info())
     for node in prompt.values():
-        if "steps" in node["inputs"] and node["class_type"] != "CoupledThetaPlot":
+        if "steps" in node["inputs"]:
             node["inputs"]["steps"] = 2
     outputs = client.queue(prompt)
     image = next(

@@ -1,24 +1,25 @@
 """The shipped workflows, held against the running host: every node, input, link and value of
-each.
+each, those in subgraphs too.
 """
 
-import copy
 import json
 import re
 
 import pytest
 
+from coupled.devtools.subgraphs import ENTRY, EXIT, LINK, definitions
 from coupled.devtools.workflow import NOTES, to_prompt
+from coupled.mini.size import SIZE
 
 from markers import NEWER_TEMPLATES
 from paths import ROOT
 
 FOLDER = ROOT / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"))
+CHAIN = FOLDER / "coupled_compare_mini.json"  # all nodes of a set, one by one
 MODEL_FILES = (".safetensors", ".gguf", ".sft")
 # Until ComfyUI 0.26 these had no outputs. A page writes them into a workflow whether linked or not.
 ENDS = ("SaveImage", "PreviewImage", "SaveVideo")
-TITLE = 30  # pixels above a node's position
 FOLDERS = r"/home/|/root/|/work|/tmp|[A-Za-z]:\\\\"
 PRIVATE = re.compile(FOLDERS + r"|\bsk-\w{8}|\bhf_\w{8}|api_?key|password|://[^/\s\"]*@", re.I)
 
@@ -41,11 +42,43 @@ def base(name: str) -> str:
 
 def faults(workflow: dict, object_info: dict) -> list[str]:
     """Everything in a saved workflow that the host would not take."""
-    found = link_faults(workflow)
-    for node in workflow["nodes"]:
-        if node["type"] not in NOTES:
+    subgraphs = definitions(workflow)
+    graphs = [workflow, *map(as_workflow, subgraphs.values())]
+    found = [fault for graph in graphs for fault in link_faults(graph)]
+    for node in [node for graph in graphs for node in graph["nodes"]]:
+        if (subgraph := subgraphs.get(node["type"])) is not None:
+            found += socket_faults(node, subgraph)
+        elif node["type"] not in (*NOTES, ENTRY, EXIT):
             found += node_faults(node, object_info)
     return found or value_faults(to_prompt(workflow, object_info), object_info)
+
+
+def as_workflow(subgraph: dict) -> dict:
+    """A subgraph as a workflow, with nodes for what enters and leaves."""
+    entry = {
+        "id": ENTRY,
+        "type": ENTRY,
+        "inputs": [],
+        "outputs": [one | {"links": one["linkIds"]} for one in subgraph["inputs"]],
+    }
+    leave = {
+        "id": EXIT,
+        "type": EXIT,
+        "inputs": [one | {"link": one["linkIds"][0]} for one in subgraph["outputs"]],
+        "outputs": [],
+    }
+    links = [[link[part] for part in LINK] for link in subgraph["links"]]
+    return {"nodes": [*subgraph["nodes"], entry, leave], "links": links}
+
+
+def socket_faults(node: dict, subgraph: dict) -> list[str]:
+    """Sockets of a node that are not those of the subgraph for which it stands."""
+    return [
+        f"{subgraph['name']} has other {side} than its node"
+        for side in ("inputs", "outputs")
+        if [(s["name"], s["type"]) for s in node[side]]
+        != [(s["name"], s["type"]) for s in subgraph[side]]
+    ]
 
 
 def node_faults(node: dict, object_info: dict) -> list[str]:
@@ -148,7 +181,8 @@ def value_fault(value, kind, options=None) -> str | None:
 
 
 NEWER = NEWER_TEMPLATES | {
-    "coupled_first_last_frame_wan": pytest.mark.needs_host("0.26", "bit_depth of Create Video"),
+    f"coupled_first_last_frame_{model}": pytest.mark.needs_host("0.26", "bit_depth of Create Video")
+    for model in ("wan", "ltx")
 }
 
 
@@ -159,83 +193,9 @@ def test_the_host_takes_it(file, object_info):
     assert faults(json.loads(file.read_text()), object_info) == []
 
 
-def test_all_three_are_there():
-    assert {f.stem for f in FILES} >= {
-        "coupled_mini",
-        "coupled_flux_dev",
-        "coupled_first_last_frame_wan",
-    }
-
-
-def reading_faults(workflow: dict) -> list[str]:
-    """Nodes that overlap or stand outside the groups, links that run to the left, nothing for the
-    reader to read.
-    """
-    nodes = {n["id"]: n for n in workflow["nodes"]}
-    found = [] if any(n["type"] in NOTES for n in nodes.values()) else ["there is no note"]
-    found += ["a group has no title" for g in workflow["groups"] if not g["title"].strip()]
-    boxes = {i: box(n) for i, n in nodes.items()}
-    rooms = [
-        (x, y, x + width, y + height)
-        for x, y, width, height in (g["bounding"] for g in workflow["groups"])
-    ]
-    for i, a in boxes.items():
-        found += [
-            f"{nodes[i]['type']} lies over {nodes[j]['type']}"
-            for j, b in boxes.items()
-            if j < i and meet(a, b)
-        ]
-        if sum(within(a, room) for room in rooms) != 1:
-            found.append(f"{nodes[i]['type']} is not inside one group")
-    for link, origin, _, target, *_ in workflow["links"]:
-        if boxes[origin][2] > boxes[target][0]:
-            found.append(f"link {link} runs to the left")
-    return found
-
-
-def box(node: dict) -> tuple[float, float, float, float]:
-    """Left, top (of the title), right, bottom."""
-    (x, y), (width, height) = node["pos"], node["size"]
-    return x, y - TITLE, x + width, y + height
-
-
-def meet(a: tuple, b: tuple) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def within(a: tuple, room: tuple) -> bool:
-    return room[0] <= a[0] and room[1] <= a[1] and a[2] <= room[2] and a[3] <= room[3]
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
-def test_it_reads_well(file):
-    assert reading_faults(json.loads(file.read_text())) == []
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_nothing_private_is_in_it(file):
     assert PRIVATE.findall(file.read_text()) == []
-
-
-def test_the_same_seed_pair_is_the_coupled_set_but_for_the_coupling(object_info):
-    """Same model, latent, seed, steps, sampler, guidance and prompts; otherwise the comparison
-    would not be fair.
-    """
-    prompt = to_prompt(json.loads((FOLDER / "coupled_mini.json").read_text()), object_info)
-
-    def inputs(kind: str) -> dict:
-        (node,) = [node for node in prompt.values() if node["class_type"] == kind]
-        return node["inputs"]
-
-    coupled, stock = inputs("CoupledSampler"), inputs("CoupledRandomSeed")
-    for name in ("seed", "steps", "sampler_name", "scheduler", "latent_image"):
-        assert stock[name] == coupled[name], name
-    assert (coupled["cfg"], coupled["denoise"]) == (1, 1)  # as the baseline has them
-    encode = inputs("CoupledTextEncode")
-    assert (
-        stock["model"] == inputs("CoupledModelPatch")["model"] and stock["clip"] == encode["clip"]
-    )
-    assert (stock["prompts"], stock["guidance"]) == (encode["prompts"], encode["guidance"])
 
 
 BROKEN = {
@@ -254,7 +214,7 @@ BROKEN = {
         lambda nodes, w: nodes["CoupledModelPatch"].update(widgets_values=["inexact"])
     ),
     "batch_size: 0 is out": (
-        lambda nodes, w: nodes["EmptySD3LatentImage"].update(widgets_values=[128, 128, 0])
+        lambda nodes, w: nodes["EmptySD3LatentImage"].update(widgets_values=[SIZE, SIZE, 0])
     ),
     "shape.k: 'x' is no FLOAT": (
         lambda nodes, w: nodes["CoupledThetaSchedule"]["widgets_values"].__setitem__(2, "x")
@@ -264,31 +224,17 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_check_finds(fault, object_info):
-    workflow = json.loads((FOLDER / "coupled_mini.json").read_text())
+    workflow = json.loads(CHAIN.read_text())
     BROKEN[fault]({n["type"]: n for n in workflow["nodes"]}, workflow)
     assert any(fault in found for found in faults(workflow, object_info))
 
 
 def test_the_check_finds_a_required_input_without_a_link(object_info):
-    workflow = json.loads((FOLDER / "coupled_mini.json").read_text())
+    workflow = json.loads(CHAIN.read_text())
     prompt = to_prompt(workflow, object_info)
     sampler = next(node for node in prompt.values() if node["class_type"] == "CoupledSampler")
     del sampler["inputs"]["latent_image"]
     assert value_faults(prompt, object_info) == ["CoupledSampler lacks latent_image"]
-
-
-def test_the_check_finds_what_reads_badly():
-    good = json.loads((FOLDER / "coupled_mini.json").read_text())
-
-    def moved(x: float, y: float) -> list[str]:
-        workflow = copy.deepcopy(good)
-        next(n for n in workflow["nodes"] if n["type"] == "CoupledSampler")["pos"] = [x, y]
-        return reading_faults(workflow)
-
-    assert any("runs to the left" in found for found in moved(-900, 0))
-    assert any("not inside one group" in found for found in moved(-900, 0))
-    encode = next(n for n in good["nodes"] if n["type"] == "CoupledTextEncode")
-    assert any("lies over" in found for found in moved(*encode["pos"]))
 
 
 @pytest.mark.parametrize(

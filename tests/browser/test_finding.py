@@ -1,0 +1,162 @@
+"""Finding and opening: the templates, and the search for nodes, in the real page."""
+
+import json
+
+import pytest
+
+from coupled.devtools.canvas import Canvas
+
+from markers import NEWER_TEMPLATES
+from paths import ROOT
+
+FOLDER = ROOT / "example_workflows"
+TEMPLATES = sorted(file.stem for file in FOLDER.glob("*.json"))
+CHAIN = "coupled_compare_mini"  # all nodes of a set, one by one
+READABLE = 0.6  # the zoom below which the classic canvas hides all text
+# What stands on the page around the canvas's own middle: the bar of tabs, the side bar.
+SEEN = """() => {
+    const { scale, offset } = app.canvas.ds;
+    const inside = (x, side) => x >= 0 && x <= side;
+    return app.graph._nodes.filter(({ pos: [x, y], size: [w, h] }) =>
+        ![x, x + w].every((one) => inside((one + offset[0]) * scale, innerWidth)) ||
+        ![y - 30, y + h].every((one) => inside((one + offset[1]) * scale, innerHeight)))
+        .map(({ title }) => title) }"""
+# Titles wider than their nodes leave room for: on the classic canvas by their letters, with the
+# corner before them; in Nodes 2.0 by the page's own layout, which would cut them.
+CUT = """() => app.graph._nodes.filter((node) => {
+    const title = document.querySelector(`[data-node-id="${node.id}"] [data-testid="node-title"]`);
+    if (title) return [...title.querySelectorAll(".truncate")]
+        .some((part) => part.scrollWidth > part.clientWidth);
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `${LiteGraph.NODE_TEXT_SIZE}px Inter, Arial`;
+    return pen.measureText(node.getTitle()).width + LiteGraph.NODE_TITLE_HEIGHT > node.size[0] })
+    .map(({ title }) => title)"""
+
+each_template = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEWER_TEMPLATES.get(name, ())) for name in TEMPLATES]
+)
+
+
+def read(name: str) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+# ---- templates
+
+
+@each_template
+def test_a_template_opens_readable_from_the_template_browser(laptop, name):
+    page = laptop.page
+    laptop.browse_templates()
+    page.get_by_test_id(f"template-workflow-{name}").click()
+    wanted = read(name)["nodes"]
+    page.wait_for_function("(n) => app.graph._nodes.length === n", arg=len(wanted))
+    laptop.settle(20)
+    assert page.evaluate("app.canvas.ds.scale") >= READABLE and page.evaluate(SEEN) == []
+    assert laptop.overlaps() == [] and page.evaluate(CUT) == []
+    types = page.evaluate("app.graph._nodes.map((node) => node.type)")
+    assert sorted(types) == sorted(node["type"] for node in wanted)
+    assert page.evaluate(
+        "app.graph._nodes.every((node) => LiteGraph.registered_node_types[node.type])"
+    )
+    laptop.shot(f"template_{name}")
+
+
+@each_template
+def test_a_template_opens_readable_as_a_file(laptop, name):
+    """By its saved view, which the page takes for a file that is dropped on it."""
+    laptop.open(read(name))
+    assert laptop.page.evaluate("app.canvas.ds.scale") >= READABLE
+    assert laptop.page.evaluate(SEEN) == []
+
+
+def test_a_subgraph_opens_and_its_nodes_are_named(canvas):
+    canvas.open(read("coupled_mini"))
+    canvas.run("() => app.canvas.openSubgraph(app.graph._nodes.find((n) => n.subgraph).subgraph)")
+    inside = canvas.run("app.canvas.graph._nodes.map((node) => node.type)")
+    assert "CoupledSampler" in inside and "CoupledDecode" in inside
+    canvas.run("() => app.canvas.setGraph(app.canvas.graph.rootGraph)")
+
+
+WIDTHS = """(texts) => {
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `${LiteGraph.NODE_TEXT_SIZE}px Inter, Arial`;
+    return texts.map((text) => pen.measureText(text).width + LiteGraph.NODE_TITLE_HEIGHT) }"""
+
+
+def test_translated_titles_fit_the_nodes_of_the_templates(canvas):
+    fits = {}
+    for language in ("zh", "ja"):
+        file = ROOT / "locales" / language / "nodeDefs.json"
+        words = json.loads(file.read_text(encoding="utf-8"))
+        nodes = [n for name in TEMPLATES for n in read(name)["nodes"] if n["type"] in words]
+        titles = [words[node["type"]]["display_name"] for node in nodes]
+        widths = canvas.run(WIDTHS, titles)
+        for title, width, node in zip(titles, widths, nodes, strict=True):
+            fits[title] = fits.get(title, True) and width <= node["size"][0]
+    assert len(fits) > 20 and [title for title, fit in fits.items() if not fit] == []
+
+
+# ---- text boxes
+
+BOXES = """() => Object.fromEntries(app.graph._nodes.filter((n) => n.widgets)
+    .flatMap((n) => n.widgets.filter((w) => w.element instanceof HTMLTextAreaElement)
+    .map((w) => [`${n.title}.${w.name}`, w.computedHeight])))"""
+NAMES = """() => app.graph._nodes.flatMap((node) => {
+    const said = [];
+    const pen = { save() {}, restore() {}, fillText: (text) => said.push(`${node.title}.${text}`) };
+    node.onDrawForeground?.(new Proxy(pen, { get: (o, key) => o[key] ?? (() => ({})) }));
+    return said })"""
+FED = ["Encode Coupled Prompts.background", "Encode Coupled Prompts.entities"]
+
+
+def test_a_connected_text_box_is_one_line_with_its_name(canvas):
+    """On the classic canvas, which would leave a blank hole there; in Nodes 2.0 the box stays."""
+    if canvas.nodes2:
+        pytest.skip("Nodes 2.0 names the box itself")
+    canvas.open(read(CHAIN))
+    canvas.settle(20)
+    heights, names = canvas.run(BOXES), canvas.run(NAMES)
+    assert {heights[box] for box in FED} == {20} and set(FED) <= set(names)
+    assert heights["Split Prompts.prompts"] > 50 and "Split Prompts.prompts" not in names
+    canvas.run(
+        """() => { const node = app.graph._nodes.find((n) => n.type === "CoupledTextEncode");
+        node.disconnectInput(node.inputs.findIndex(({ name }) => name === "background")) }"""
+    )
+    canvas.settle(20)
+    assert canvas.run(BOXES)[FED[0]] > 40 and FED[0] not in canvas.run(NAMES)
+
+
+# ---- the search
+
+SEARCHED = [
+    "same background",
+    "batch prompts",
+    "image set",
+    "plate",
+    "consistent scene",
+    "before after",
+    "storyboard",
+    "first last frame",
+]
+
+
+def found_by_search(canvas: Canvas, words: str) -> list[str]:
+    """The results of the page's own search for nodes: title, pack, category and description."""
+    canvas.only("EmptyImage")
+    canvas.page.locator("#graph-canvas").dblclick(position={"x": 1150, "y": 250})
+    canvas.page.keyboard.type(words)
+    canvas.page.wait_for_timeout(600)  # the page searches a little after the last key
+    found = canvas.page.get_by_role("option").all_inner_texts()
+    canvas.press("Escape", "Escape")
+    return found
+
+
+def of_the_pack(results: list[str]) -> list[str]:
+    return [one for one in results if "Coupled / " in one]
+
+
+@pytest.mark.needs_host("0.24", "search aliases")
+def test_the_pages_search_finds_the_pack_by_the_words_that_users_type(canvas):
+    assert [words for words in SEARCHED if not of_the_pack(found_by_search(canvas, words))] == []
+    assert of_the_pack(found_by_search(canvas, "zzzz")) == []
