@@ -13,7 +13,8 @@ from coupled.attention.families import ARCHITECTURES, architecture_of
 
 from paths import ROOT
 
-# What each column rests on, for every family of tiny_families
+# What each column rests on, for every family of tiny_families: tests of test_families, or of the
+# module before the dot
 COVERED = {
     "modes": "test_one_by_one_is_all_at_once",
     "plate": "test_one_by_one_is_all_at_once",
@@ -21,6 +22,8 @@ COVERED = {
     "CFG": "test_an_uncoupled_negative_is_the_stock_models",
     "LoRA": "test_a_lora_counts",
     "another override": "test_another_override_is_chained",
+    "few steps": "test_few_steps.test_the_images_are_one_while_theta_is_0_and_part_then",
+    "compile": "test_compile_families.test_compiled_it_gives_the_same",
 }
 # What rests on tests of its own
 OWN = {
@@ -30,6 +33,7 @@ OWN = {
     ("Flux.1", "CFG"): "test_beside.py",
     ("Flux.1", "LoRA"): "test_beside.py",
     ("Flux.1", "another override"): "test_beside.py",
+    ("Flux.1", "few steps"): "test_few_steps.py",
     ("Flux.1", "ControlNet"): "test_beside.py",
     ("Flux.1", "compile"): "test_compile.py",
 }
@@ -44,8 +48,9 @@ def read_table():
 
 
 def parameters(name):
-    """The names of the families and the modes that a test of test_families runs with."""
-    marks = getattr(importlib.import_module("test_families"), name).pytestmark
+    """The names of the families and the modes that a test runs with."""
+    *module, name = name.split(".")
+    marks = getattr(importlib.import_module(*module or ["test_families"]), name).pytestmark
     return {mark.args[0]: mark.args[1] for mark in marks if mark.name == "parametrize"}
 
 
