@@ -1,13 +1,14 @@
 """docs/models.md says "yes" only where a test covers it, and what is not on it is refused."""
 
 import importlib
+import sys
 
 import pytest
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.ldm.lumina.model import NextDiTPixelSpace
 from comfy.ldm.pixart.pixartms import PixArtMS
 from comfy.ldm.wan.model import WanModel
-from tiny_families import FAMILIES
+from tiny_families import FAMILIES, SDXL
 
 from coupled.attention.families import ARCHITECTURES, architecture_of
 
@@ -93,3 +94,10 @@ def test_other_families_are_refused_by_name(kind):
     model = kind.__new__(kind)  # its class decides
     with pytest.raises(ValueError, match=f"{kind.__name__}.*works with: Flux.1, Flux.2, Qwen"):
         architecture_of(model)
+
+
+def test_on_an_older_host_the_families_that_it_lacks_hide_no_other(monkeypatch):
+    model = SDXL.model().model.diffusion_model
+    for name in ("krea2", "ideogram4", "anima"):
+        monkeypatch.setitem(sys.modules, f"comfy.ldm.{name}.model", None)
+    assert architecture_of(model).name == "SDXL"
