@@ -65,7 +65,8 @@ class CoupledTextEncode(io.ComfyNode):
                     ),
                 ),
                 inputs.guidance(
-                    "Distilled guidance, one value for the whole set. 3.5 is usual for Flux.1-dev."
+                    "Distilled guidance, one value for the whole set. 3.5 is usual for Flux.1-dev;"
+                    " models without it pass it over."
                 ),
                 inputs.entity_text(
                     "The text that takes over as theta rises: the entity alone, as in the"
@@ -154,7 +155,11 @@ class CoupledModelPatch(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="A Flux.1 model. It stays as it is; the output is a patched clone.",
+                    tooltip=(
+                        "A model of a family that can be coupled: Flux, Qwen-Image, Z-Image, Krea"
+                        " 2, Chroma, SD3.5, SDXL and others. It stays as it is; the output is a"
+                        " patched clone."
+                    ),
                 ),
                 ThetaType.Input(
                     "theta",

@@ -127,8 +127,9 @@ class CoupledSampler(io.ComfyNode):
                     round=0.01,
                     optional=True,
                     tooltip=(
-                        "Strength of the negative prompt. Flux.1-dev is made for 1, which uses no"
-                        " negative prompt and takes half the time."
+                        "Strength of the negative prompt. Flux.1-dev and models for 4 or 8 steps"
+                        " are made for 1, which uses no negative prompt and takes half the time."
+                        " Others need more, such as 4 for Qwen-Image."
                     ),
                 ),
             ],

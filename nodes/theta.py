@@ -46,9 +46,10 @@ class CoupledThetaSchedule(io.ComfyNode):
             max=10000.0,
             step=0.5,
             tooltip=(
-                "The step at which the picture turns from the background text to the entity text."
-                " Later: backgrounds are more alike. Earlier: subjects are freer. Use 4 in mode"
-                " local, and 12 or more in exact and paper."
+                "The step, of reference_steps, at which the picture turns from the background text"
+                " to the entity text. 4 of 50 is the first 8 percent of any run, and one step of 4"
+                " or 8. Later: backgrounds are more alike. Earlier: subjects are freer. Use 4 in"
+                " mode local, and 12 or more in exact and paper."
             ),
         )
         return io.Schema(

@@ -19,6 +19,7 @@ import comfy.text_encoders.z_image
 import torch
 from tiny_families import (
     CHROMA,
+    FLUX1,
     FLUX2,
     HUNYUAN_IMAGE,
     KREA2,
@@ -29,7 +30,7 @@ from tiny_families import (
     Tiny,
 )
 
-from tiny import CONFIG, POOLED_DIM, TEXT_DIM, fill
+from tiny import POOLED_DIM, fill
 
 
 def llm(layers: int, width: int = 32) -> dict:
@@ -85,7 +86,6 @@ class Encoder:
         return dataclasses.replace(self.tiny, config={**self.tiny.config, **self.own}).model()
 
 
-FLUX1 = Tiny("Flux.1", "Flux", CONFIG, width=TEXT_DIM, latent=(16, 9, 13), pooled=POOLED_DIM)
 ENCODERS = [
     Encoder(
         FLUX1,

@@ -12,7 +12,7 @@ import comfy.sample
 import comfy.supported_models
 import torch
 
-from tiny import CONFIG, fill
+from tiny import CONFIG, POOLED_DIM, TEXT_DIM, fill
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Tiny:
         return getattr(importlib.import_module("literal_families"), name)
 
 
+FLUX1 = Tiny("Flux.1", "Flux", CONFIG, width=TEXT_DIM, latent=(16, 9, 13), pooled=POOLED_DIM)
 FLUX2 = Tiny(
     "Flux.2",
     "Flux2",
@@ -341,6 +342,7 @@ SD15 = Tiny(
     pooled=32,  # which it does not read
 )
 
+# All but Flux.1, which most tests are about
 FAMILIES = [
     FLUX2, QWEN_IMAGE, CHROMA, Z_IMAGE, LUMINA2, KREA2, SD3, ANIMA, HUNYUAN_IMAGE, IDEOGRAM4, SDXL,
     SD15,

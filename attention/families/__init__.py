@@ -44,9 +44,17 @@ def architecture_of(model: torch.nn.Module) -> Architecture:
             " Load Diffusion Model instead."
         )
     for architecture in ARCHITECTURES:
-        if architecture.matches(model):
+        if matches(architecture, model):
             return architecture
     known = ", ".join(one.name for one in ARCHITECTURES)
     raise ValueError(
         f"Coupled Attention does not know this kind of model ({name}). It works with: {known}."
     )
+
+
+def matches(architecture: Architecture, model: torch.nn.Module) -> bool:
+    """Whether a diffusion model is of a family; no model is of one that an older host lacks."""
+    try:
+        return architecture.matches(model)
+    except ModuleNotFoundError:
+        return False

@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.child:
         print(json.dumps(measure_peak_bytes(choose_size(options), options.child)))
         return 0
+    if options.family:
+        return print_families(options.family)
     from .page import write_page
 
     folder = choose_page_folder(options)
@@ -48,9 +50,26 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a tiny model: to try the command, not to measure"
     )
+    parser.add_argument(
+        "--family",
+        metavar="NAME",
+        help='print what a step with both texts costs in a model family, such as "Z-Image", or'
+        ' "all"; nothing is written',
+    )
     # One measurement in a process of its own.
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
+
+
+def print_families(name: str) -> int:
+    from .families import FAMILIES, print_family
+
+    if name not in (*FAMILIES, "all"):
+        print(f"There is no family {name!r}; choose one of: {', '.join(FAMILIES)}, or all.")
+        return 2
+    for one in FAMILIES if name == "all" else [name]:
+        print_family(one)
+    return 0
 
 
 def choose_size(options: argparse.Namespace):

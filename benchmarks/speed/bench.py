@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 from unittest.mock import patch
 
 import comfy.model_base
@@ -220,8 +221,12 @@ def make_latent(n: int, image_tokens: int) -> torch.Tensor:
     return torch.zeros(n, CHANNELS, side, side)
 
 
+class Clock(Protocol):
+    def seconds(self, run: Callable[[], None]) -> float: ...
+
+
 def time_in_turn(
-    bench: Bench, runs: dict[str, Callable[[], None]], repeats: int
+    bench: Clock, runs: dict[str, Callable[[], None]], repeats: int
 ) -> dict[str, list[float]]:
     """Seconds of each run, in turn: what slows the machine slows all alike. Where there are several
     turns, one that does not count comes first."""

@@ -1,19 +1,21 @@
 """docs/models.md says "yes" only where a test covers it, and what is not on it is refused."""
 
 import importlib
+import sys
 
 import pytest
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.ldm.lumina.model import NextDiTPixelSpace
 from comfy.ldm.pixart.pixartms import PixArtMS
 from comfy.ldm.wan.model import WanModel
-from tiny_families import FAMILIES
+from tiny_families import FAMILIES, SDXL
 
 from coupled.attention.families import ARCHITECTURES, architecture_of
 
 from paths import ROOT
 
-# What each column rests on, for every family of tiny_families
+# What each column rests on, for every family of tiny_families: tests of test_families, or of the
+# module before the dot
 COVERED = {
     "modes": "test_one_by_one_is_all_at_once",
     "plate": "test_one_by_one_is_all_at_once",
@@ -21,6 +23,8 @@ COVERED = {
     "CFG": "test_an_uncoupled_negative_is_the_stock_models",
     "LoRA": "test_a_lora_counts",
     "another override": "test_another_override_is_chained",
+    "few steps": "test_few_steps.test_the_images_are_one_while_theta_is_0_and_part_then",
+    "compile": "test_compile_families.test_compiled_it_gives_the_same",
 }
 # What rests on tests of its own
 OWN = {
@@ -30,6 +34,7 @@ OWN = {
     ("Flux.1", "CFG"): "test_beside.py",
     ("Flux.1", "LoRA"): "test_beside.py",
     ("Flux.1", "another override"): "test_beside.py",
+    ("Flux.1", "few steps"): "test_few_steps.py",
     ("Flux.1", "ControlNet"): "test_beside.py",
     ("Flux.1", "compile"): "test_compile.py",
 }
@@ -44,8 +49,9 @@ def read_table():
 
 
 def parameters(name):
-    """The names of the families and the modes that a test of test_families runs with."""
-    marks = getattr(importlib.import_module("test_families"), name).pytestmark
+    """The names of the families and the modes that a test runs with."""
+    *module, name = name.split(".")
+    marks = getattr(importlib.import_module(*module or ["test_families"]), name).pytestmark
     return {mark.args[0]: mark.args[1] for mark in marks if mark.name == "parametrize"}
 
 
@@ -88,3 +94,10 @@ def test_other_families_are_refused_by_name(kind):
     model = kind.__new__(kind)  # its class decides
     with pytest.raises(ValueError, match=f"{kind.__name__}.*works with: Flux.1, Flux.2, Qwen"):
         architecture_of(model)
+
+
+def test_on_an_older_host_the_families_that_it_lacks_hide_no_other(monkeypatch):
+    model = SDXL.model().model.diffusion_model
+    for name in ("krea2", "ideogram4", "anima"):
+        monkeypatch.setitem(sys.modules, f"comfy.ldm.{name}.model", None)
+    assert architecture_of(model).name == "SDXL"

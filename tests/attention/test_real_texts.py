@@ -21,6 +21,7 @@ ENTITIES = [
 each = pytest.mark.parametrize("encoder", ENCODERS, ids=lambda encoder: encoder.tiny.name)
 
 
+@pytest.mark.slow
 @each
 def test_at_its_ends_each_image_is_the_stock_models_on_that_text_alone(encoder):
     clip, model = encoder.clip(), encoder.model_of_family()

@@ -3,15 +3,19 @@
 How quick it is, no test says.
 """
 
+import dataclasses
 import json
 import math
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from coupled.attention.families import ARCHITECTURES
 from coupled.benchmarks.speed import __main__ as speed
+from coupled.benchmarks.speed import families
 from coupled.benchmarks.speed.apart import measure_apart
 from coupled.benchmarks.speed.bench import FLUX_DEV, QUICK, Bench, compare
+from coupled.benchmarks.speed.families import FAMILIES
 from coupled.benchmarks.speed.measure import (
     describe_machine,
     measure_growth,
@@ -92,3 +96,22 @@ def test_import_is_measured_in_a_process_of_its_own():
 
     options = speed.parse_options(["--host", folder_paths.base_path, "--quick"])
     assert 0 < measure_apart(options, "import") < 60
+
+
+@pytest.mark.parametrize("name", [one.name for one in ARCHITECTURES])
+def test_a_mixed_step_is_measured_in_every_family(name, monkeypatch, capsys):
+    small = FAMILIES[name]
+    small = dataclasses.replace(small, latent=(*small.latent[:-2], 8, 8))
+    monkeypatch.setitem(FAMILIES, name, small)
+    monkeypatch.setattr(families, "IMAGES", 2)
+    monkeypatch.setattr(families, "REPEATS", 1)
+    assert speed.print_families(name) == 0
+    printed = capsys.readouterr().out.splitlines()
+    cases = ["exact, batch 1", "paper, batch 1", "exact, batch 2", "local, batch 2"]
+    assert [line.rsplit(":", 1)[0] for line in printed] == [f"{name}, {case}" for case in cases]
+    assert all(float(line.rsplit(":", 1)[1].split()[0]) > 0 for line in printed)
+
+
+def test_an_unknown_family_is_named(capsys):
+    assert speed.print_families("Flux.9") == 2
+    assert "no family 'Flux.9'; choose one of: Flux.1, Flux.2" in capsys.readouterr().out
