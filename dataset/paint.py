@@ -114,16 +114,15 @@ class SetPainter:
         )
 
     def empty_latent(self, record: Record) -> dict:
-        height = record.height or self.settings.height
-        width = record.width or self.settings.width
+        width, height = self.settings.size_of(record)
         return {"samples": torch.zeros(1, 16, height // SCALE, width // SCALE)}
 
     def model_for(self, record: Record):
         """The coupled model, with the record's own plate if it has one."""
         if not record.plate:
             return self.coupled
-        size = (record.width or self.settings.width, record.height or self.settings.height)
-        plate = self.loaded.vae.encode(read_picture(Path(record.plate), size))
+        picture = read_picture(Path(record.plate), self.settings.size_of(record))
+        plate = self.loaded.vae.encode(picture)
         return couple(self.loaded.model, self.schedule, self.settings.mode, plate=plate)
 
     def paint_uncoupled(self, record: Record, latent: dict) -> np.ndarray:

@@ -18,17 +18,8 @@ from ..prompts.split import SplitPrompts, clean_prompts
 from .grammar import expand
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,120}")  # a file name everywhere; WebDataset cuts at the first dot
-FIELDS = {
-    "id",
-    "prompts",
-    "background",
-    "entities",
-    "subjects",
-    "seed",
-    "width",
-    "height",
-    "plate",
-}
+LISTS = ("prompts", "entities", "subjects")
+FIELDS = ("id", "background", *LISTS, "seed", "width", "height", "plate")
 LINES = re.compile(r"\s*[\n|]\s*")  # between the texts of one CSV cell
 MOST = 1 << 64  # seeds are below it
 MULTIPLE = 16  # pixels: Flux's patches of 2 × 2 latents
@@ -132,9 +123,8 @@ def read_cells(row: dict) -> dict:
     """A row of CSV: lists are written one text a line, or with | between them."""
     if None in row:
         raise ValueError("the row has more cells than the first line names.")
-    lists = ("prompts", "entities", "subjects")
     return {
-        key: [one for one in LINES.split(cell.strip()) if one] if key in lists else cell
+        key: [one for one in LINES.split(cell.strip()) if one] if key in LISTS else cell
         for key, cell in row.items()
         if cell
     }
@@ -145,7 +135,7 @@ def make_record(fields: Any, folder: Path = Path()) -> Record:
     if not isinstance(fields, dict):
         raise ValueError(f"a record must be an object, and this is {fields!r:.60}.")
     fields = {key: value for key, value in fields.items() if value is not None}
-    if unknown := sorted(set(fields) - FIELDS):
+    if unknown := sorted(set(fields) - set(FIELDS)):
         raise ValueError(f"unknown field {', '.join(unknown)}; known are {', '.join(FIELDS)}.")
     split = split_texts(fields)
     name = str(fields.get("id") or name_of(split))
@@ -179,6 +169,8 @@ def split_texts(fields: dict) -> SplitPrompts:
         if not is_text(background):
             raise ValueError(f"background must be a text; it is {background!r:.60}.")
         prompts = prompts or tuple(join(entity, background) for entity in entities)
+        if len(prompts) != len(entities):
+            raise ValueError(f"there are {len(prompts)} prompts but {len(entities)} entities.")
         split = SplitPrompts(background, entities, prompts)
     elif prompts:
         return split_by_rules(clean_prompts(prompts))

@@ -13,9 +13,9 @@ from .card import write_card
 from .claim import check_judged, claim, read_settings, write_license
 from .models import hash_models
 from .page import write_page
-from .paint import read_picture
 from .pairs import write_pairs
 from .parquet import write_parquet
+from .pictures import read_picture
 from .records import Record, identify, read_records
 from .settings import Settings
 from .store import Store, read_metadata
@@ -49,7 +49,7 @@ def plan(prompts: Path, folder: Path, settings: Settings) -> Plan:
     records = read_records(prompts)
     for record in records:
         if record.plate:
-            read_picture(Path(record.plate), (settings.width, settings.height))
+            read_picture(Path(record.plate), settings.size_of(record))
     settings = dataclasses.replace(settings, hashes=hash_models(settings.models))
     store = Store(folder, [record.id for record in records], settings.per_shard)
     work = Plan(settings, store, {record.id: record for record in records})
@@ -74,7 +74,8 @@ def pixels_of(record: Record, settings: Settings) -> int:
     """Of all pictures of a set."""
     n = len(record.split.prompts)
     pictures = n + 1 + (n if settings.uncoupled else 0)
-    return pictures * (record.width or settings.width) * (record.height or settings.height)
+    width, height = settings.size_of(record)
+    return pictures * width * height
 
 
 def find_rank() -> tuple[int, int]:

@@ -8,6 +8,7 @@ from ..attention.modes import get_mode
 from ..mini.size import SIZE
 from ..optimize.painter import Settings as SamplerSettings
 from .filters import Filters, read_filters
+from .records import Record
 
 BY_HAND = "by hand"  # in the place of a model: the records say how they were made
 FLUX = ("unet", "clip_l", "t5", "vae")
@@ -88,6 +89,10 @@ class Settings:
             )
         if self.per_shard < 1 or self.threads < 1:
             raise ValueError("A shard needs one record or more, and torch one thread or more.")
+
+    def size_of(self, record: Record) -> tuple[int, int]:
+        """(width, height) of a record's pictures, in pixels."""
+        return record.width or self.width, record.height or self.height
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -64,11 +64,12 @@ class Maker:
         """The record in full: what it was asked for, and what it was made with."""
         settings = self.settings
         schedule = self.painter.schedule
+        width, height = settings.size_of(record)
         return {
             **record.texts(),
             "edits": describe_edits(record.subjects, has_plate),
-            "width": record.width or settings.width,
-            "height": record.height or settings.height,
+            "width": width,
+            "height": height,
             "own_plate": bool(record.plate),
             "steps": settings.steps,
             "sampler": settings.sampler_name,

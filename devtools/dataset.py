@@ -49,7 +49,7 @@ def make(options: argparse.Namespace) -> None:
 
         engine = RayEngine(options.host, options.workers, options.address)
     run.make(plan, engine, rank, world)
-    # Of several processes the last one writes what is about all.
+    # The last of several processes writes the page and the card.
     if all(map(plan.store.is_done, plan.store.shards)):
         finish(options)
 

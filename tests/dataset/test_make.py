@@ -51,7 +51,8 @@ def test_all_records_are_there_with_their_measures(made):
         assert one["verdict"] in ("kept", "rejected")
         assert one["measures"]["f_bg"] <= 0
         assert one["measures_uncoupled"]["f_bg"] < one["measures"]["f_bg"]
-        assert one["models"]["mini"] and one["steps"] == 2
+        assert one["models"]["mini"]["sha256"] and one["steps"] == 2
+        assert one["theta"] == {"shape": "sin", "center": 4.0, "k": 0.8, "reference_steps": 50}
     assert {one["verdict"] for one in records} >= {"kept"}
 
 

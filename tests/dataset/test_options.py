@@ -1,6 +1,8 @@
 """The options of `dev.py dataset` as settings."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -8,10 +10,10 @@ import yaml
 from coupled.dataset import run
 from coupled.dataset.filters import read_filters
 from coupled.dataset.settings import Models
-from coupled.devtools.dataset import choose_device, parse_options, read_settings
+from coupled.devtools.dataset import FORMATS, choose_device, parse_options, read_settings
 from coupled.mini.size import SIZE
 
-from paths import ROOT
+from paths import HOST, ROOT
 
 FLUX = ("--unet", "u", "--clip-l", "c", "--t5", "t", "--vae", "v")
 
@@ -50,6 +52,30 @@ def test_filters_are_read_at_once():
     assert settings("--filters", "ultraedit").filters == read_filters("ultraedit")
     with pytest.raises(FileNotFoundError, match="no filters 'magic'"):
         settings("--filters", "magic")
+
+
+def test_every_format_can_be_asked_for():
+    assert tuple(run.FORMATS) == FORMATS
+
+
+@pytest.mark.slow
+def test_models_may_lie_where_the_users_file_says(tmp_path):
+    host = tmp_path / "host"
+    host.mkdir()
+    for path in HOST.iterdir():
+        if path.name != "extra_model_paths.yaml":
+            (host / path.name).symlink_to(path)
+    (tmp_path / "lora").mkdir()
+    text = f"mine:\n  base_path: {tmp_path}\n  loras: lora\n"
+    (host / "extra_model_paths.yaml").write_text(text)
+    code = (
+        "import sys; from pathlib import Path; from devtools.pack import load_host;"
+        " load_host(Path(sys.argv[1])); import folder_paths;"
+        " print(folder_paths.get_folder_paths('loras'))"
+    )
+    command = [sys.executable, "-c", code, str(host)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert str(tmp_path / "lora") in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,14 @@ def test_a_record_survives_json():
         ('{"prompts": ["A cat.", "A cat."]}', "same"),
         ('{"prompts": "A cat."}', "list of texts"),
         ('{"background": "A room.", "entities": ["A cat."]}', "two entities"),
-        ('{"prompt": ["A cat.", "A dog."]}', "unknown field prompt"),
+        (
+            '{"prompt": ["A cat.", "A dog."]}',
+            "unknown field prompt; known are id, background, prompts",
+        ),
+        (
+            '{"background": "A room.", "entities": ["A", "B"], "prompts": ["A"]}',
+            "1 prompts but 2 entities",
+        ),
         ('{"id": "../x", "background": "A room.", "entities": ["A", "B"]}', "file name"),
         ('{"id": "a.b", "background": "A room.", "entities": ["A", "B"]}', "file name"),
         ('{"background": "A room.", "entities": ["A", "B"], "seed": -1}', "whole number"),
