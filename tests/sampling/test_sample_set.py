@@ -198,7 +198,7 @@ def test_a_negative_may_be_coupled_too(model, positive):
     ours = samples(model, positive, negative=negative, cfg=2.0)
     close(samples(model, positive, negative=negative, cfg=2.0, images_per_pass=1), ours)
     assert torch.equal(host_ksampler(model, positive, negative, empty(), "euler", cfg=2.0), ours)
-    with pytest.raises(ValueError, match="a coupled set of 2 images, the positive one of 3"):
+    with pytest.raises(ValueError, match="a coupled set of 2, the positive is one of 3"):
         samples(model, positive, negative=tiny_coupled(2), cfg=2.0)
 
 
@@ -564,7 +564,7 @@ def test_numbers_that_are_none_are_named(exact, positive):
         ({"sampler_name": "eular"}, "no sampler 'eular'.*euler"),
         ({"scheduler": "simpel"}, "no scheduler 'simpel'.*simple"),
         ({"sampler_name": "dpm_adaptive"}, "dpm_adaptive.*another sampler"),
-        ({"sampler_name": "euler_cfg_pp"}, "euler_cfg_pp needs a negative"),
+        ({"sampler_name": "euler_cfg_pp"}, "euler_cfg_pp needs one"),
         ({"cfg": 2.0}, "cfg is 2.*negative"),
         ({"cfg": float("nan")}, "cfg must be a finite"),
         ({"denoise": float("nan")}, "denoise must be"),
