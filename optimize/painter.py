@@ -225,7 +225,8 @@ def check_models(model, clip, vae) -> None:
     for what, found in (("text encoder", clip), ("VAE", vae)):
         if found is None:
             raise ValueError(
-                f"No {what} is connected: this checkpoint holds none. Load one with its own loader."
+                f"Load a {what} with its own loader: none is connected, for this checkpoint holds"
+                " none."
             )
 
 

@@ -40,7 +40,7 @@ const note = ({ comfyClass, mode }) => (comfyClass === PATCH && mode === BYPASSE
 function path(id) {
     let graph = app.rootGraph ?? app.graph;
     return String(id).split(":").map((part) => {
-        const node = graph?.getNodeById(Number(part));
+        const node = graph?.getNodeById(part) ?? graph?.getNodeById(Number(part)); // as loaded, as created
         graph = node?.subgraph;
         return node;
     }).filter(Boolean);

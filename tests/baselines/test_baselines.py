@@ -160,7 +160,7 @@ def test_one_prompt_is_refused(mini, baseline):
             {"latent": {"samples": torch.zeros(3, 16, 16, 16)}},
             "batch of 3, but the set is one of 2",
         ),
-        ({"prompts": []}, "there are 0"),
+        ({"prompts": []}, "the number is 0"),
         ({"steps": 0}, "steps must be 1 or more"),
         ({"guidance": float("nan")}, "guidance must be a finite number"),
         ({"sampler_name": "euler_cfg_pp"}, "needs a negative prompt, and baselines do not"),

@@ -50,7 +50,7 @@ def test_no_two_cards_show_the_same_pictures():
 
 def test_a_card_that_is_drawn_again_keeps_its_pictures(tmp_path):
     workflow = json.loads(FILES[0].read_text(encoding="utf-8"))
-    frames = [cards.landscape("tent"), cards.landscape("ball")]
+    frames = [cards.landscape("tent"), Image.new("RGB", (64, 64), "orange")]
     card = tmp_path / "card.jpg"
     cards.draw_card(workflow, frames).save(card, quality=cards.QUALITY)
     again = cards.draw_card(workflow, read(card))
