@@ -59,6 +59,7 @@ def test_a_card_that_is_drawn_again_keeps_its_pictures(tmp_path):
     assert differ(*read(card)) > 5  # else the comparison would say nothing
 
 
+@pytest.mark.needs_host("0.24", "the node Remove Background, in one of the workflows")
 def test_the_mini_model_paints_sets_of_their_own(host_server):
     sets = cards.choose_sets(host_server.client)
     assert set(sets) == set(FILES) and len(set(sets.values())) == len(FILES)
