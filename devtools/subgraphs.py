@@ -55,7 +55,8 @@ def rename(subgraph: dict, outer: int | str) -> dict:
 
 def give_values(outer: dict, inner: dict) -> None:
     """Puts the values of the outer node's widgets into the inner nodes that ask for them."""
-    saved, given = iter(outer.get("widgets_values") or []), outer.get("given", {})
+    given = outer.get("given", {})
+    saved = iter(outer.get("widgets_values") or [])
     values = {
         slot: given.get(socket["name"], value)
         for slot, socket in enumerate(outer["inputs"])
