@@ -121,8 +121,8 @@ def check_regions(regions_nHW: torch.Tensor, n: int) -> None:
     """ValueError unless there is one mask, or one for each image."""
     if regions_nHW.shape[0] not in (1, n):
         raise ValueError(
-            f"regions of Coupled Attention holds {regions_nHW.shape[0]} masks, but the set has {n}"
-            " images. Connect one mask, which serves all, or one for each image."
+            "Connect one mask, which serves all, or one for each image: regions of Coupled"
+            f" Attention is a batch of {regions_nHW.shape[0]}, but the set is one of {n}."
         )
 
 

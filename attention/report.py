@@ -88,8 +88,9 @@ class Report:
             return []
         shares = torch.cat([share_of(one.own_nHW) for one in self.passes]).tolist()
         found = ", ".join(f"{i + 1}: {share:.0%}" for i, share in enumerate(shares))
+        pictures = "1 picture" if len(shares) == 1 else f"{len(shares)} pictures"
         lines = [
-            f"{len(shares)} pictures in {self.pictures:.1f} pictures' time",
+            f"{pictures} in {self.pictures:.1f} pictures' time",
             f"background identical outside {max(shares):.0%} of a picture ({found})",
         ]
         reasons = dict.fromkeys(reason for one in self.passes for reason in one.reasons)

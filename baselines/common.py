@@ -41,8 +41,8 @@ def plan_baseline(
     check_names(sampler_name, scheduler)
     if "cfg_pp" in sampler_name:
         raise ValueError(
-            f"The sampler {sampler_name} needs a negative prompt; baselines do not take one."
-            " Choose another sampler, such as euler."
+            f"Choose another sampler, such as euler: {sampler_name} needs a negative prompt, and"
+            " baselines do not take one."
         )
     check_latent(latent["samples"], len(prompts))
     return plan_run(
@@ -60,16 +60,18 @@ def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least:
     """ValueError unless the model is stock, it has a text encoder, and prompts suffice."""
     if coupled_mode(model) is not None:
         raise ValueError(
-            "The model is patched by Coupled Attention, but a baseline shows what happens without"
-            " it: connect the unpatched MODEL."
+            "Connect the unpatched MODEL: this one is patched by Coupled Attention, and a baseline"
+            " shows what happens without it."
         )
     if clip is None:
         raise ValueError(
-            "No text encoder is connected: this checkpoint holds none. Load one with a CLIP loader."
+            "Load a text encoder with a CLIP loader: none is connected, for this checkpoint holds"
+            " none."
         )
     if len(prompts) < at_least:
         raise ValueError(
-            f"There must be at least {at_least} prompts, one per line; there are {len(prompts)}."
+            f"Write at least {at_least} prompt{'s' if at_least > 1 else ''}, one per line: now the"
+            f" number is {len(prompts)}."
             + (" The first one makes the source, which the others edit." if at_least > 1 else "")
         )
     check_guidance(guidance)

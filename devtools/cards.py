@@ -1,28 +1,34 @@
 """Draws the pack's icon and the cards of its workflows in the template browser: `python -m
 devtools.cards`.
 
-A card shows two frames over a small map of the workflow. The frames are drawn, two subjects in one
-landscape, and claim nothing; only the mini workflow shows pictures, its own, from the demo's
-contact sheet.
+A card shows two pictures over a small map of the workflow. The pictures are those that the card has
+already; with `--host FOLDER` the mini model paints them anew, of the prompts of each workflow.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
+import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from .environment import ROOT
-from .sheet import CELL, GAP, HEADING
+from .client import Client
+from .environment import ROOT, Environment
+from .host import HostServer, device_options
+from .workflow import to_prompt
 
 WORKFLOWS = ROOT / "example_workflows"
 ICON = ROOT / "docs" / "icon.png"
-SHEET = ROOT / "docs" / "coupled.jpg"
-PAINTED = "coupled_mini"  # the workflow whose pictures the sheet shows
+QUALITY = 84  # of the cards' JPEG
+PAINTER = WORKFLOWS / "coupled_mini.json"  # the workflow that paints for all
 
 SIZE, FRAME, EDGE = 512, 224, 24  # pixels of a card, of its frames, and around them
 MAP = (EDGE, 2 * EDGE + FRAME, SIZE - EDGE, SIZE - EDGE)  # left, top, right, bottom
+LEFTS = (EDGE, SIZE - EDGE - FRAME)  # of the frames
 SCALE = 4  # drawn so many times larger, then averaged down: smooth edges
 
 PAGE, PANEL, NODE, LINK = (24, 25, 29), (31, 33, 38), (98, 103, 114), (150, 155, 166)
@@ -57,12 +63,12 @@ def draw_icon() -> Image.Image:
     return page
 
 
-def draw_card(workflow: dict, frames: tuple[Image.Image, Image.Image] | None = None) -> Image.Image:
-    """A card, 512 x 512, with a map of a workflow as the page saves it."""
+def draw_card(workflow: dict, frames: list[Image.Image] | None = None) -> Image.Image:
+    """A card, 512 x 512, with two frames and a map of a workflow as the page saves it."""
     page = Image.new("RGB", (SIZE, SIZE), PAGE)
-    for i, frame in enumerate(frames or (landscape("ball"), landscape("tent"))):
+    for left, frame in zip(LEFTS, frames or [landscape("ball"), landscape("tent")], strict=True):
         frame = frame.convert("RGB").resize((FRAME, FRAME), Image.Resampling.LANCZOS)
-        page.paste(frame, (EDGE + i * (SIZE - 2 * EDGE - FRAME), EDGE), draw_rounded_mask(FRAME))
+        page.paste(frame, (left, EDGE), draw_rounded_mask(FRAME))
     left, top, right, bottom = MAP
     page.paste(draw_map(workflow, right - left, bottom - top), MAP[:2])
     return page
@@ -133,28 +139,86 @@ def placing(boxes: list[tuple], width: int, height: int):
     return lambda *xy: [(y0 if i % 2 else x0) + scale * v for i, v in enumerate(xy)]
 
 
-def read_painted() -> tuple[Image.Image, Image.Image]:
-    """The two coupled pictures of the contact sheet."""
-    sheet, top = Image.open(SHEET), GAP + HEADING
-    lefts = (GAP, GAP + CELL + GAP)
-    first, second = (sheet.crop((left, top, left + CELL, top + CELL)) for left in lefts)
-    return first, second
+def read_frames(card: Path) -> list[Image.Image] | None:
+    """The two pictures of a card; None where there is no card yet."""
+    if not card.is_file():
+        return None
+    with Image.open(card) as page:
+        return [page.crop((left, EDGE, left + FRAME, EDGE + FRAME)) for left in LEFTS]
 
 
-def cards() -> dict[Path, Image.Image]:
-    """{file: card} for every workflow, beside it, where the page looks for it."""
-    files = sorted(WORKFLOWS.glob("*.json"))
-    return {
-        file.with_suffix(".jpg"): draw_card(
-            json.loads(file.read_text(encoding="utf-8")),
-            read_painted() if file.stem == PAINTED else None,
-        )
-        for file in files
-    }
+def paint_frames(client: Client, text: str, seed: int) -> list[Image.Image]:
+    """The first two pictures of a coupled set of some prompts, by the mini model."""
+    prompt = to_prompt(json.loads(PAINTER.read_text(encoding="utf-8")), client.object_info())
+    for node in prompt.values():
+        for name, value in (("prompts", text), ("seed", seed)):
+            if isinstance(node["inputs"].get(name), str | int):
+                node["inputs"][name] = value
+    made = [found["images"] for found in client.queue(prompt).values() if "images" in found]
+    return [Image.open(io.BytesIO(client.file(entry))) for entry in made[0][:2]]
+
+
+def read_set(client: Client, file: Path) -> tuple[str, int]:
+    """The prompts and the seed of a workflow's coupled set, typed into its nodes or into those
+    before them.
+    """
+    workflow = json.loads(file.read_text(encoding="utf-8"))
+    prompt = to_prompt(workflow, client.object_info())
+
+    def typed(kind: str, name: str):
+        (value,) = [n["inputs"][name] for n in prompt.values() if n["class_type"] == kind]
+        return prompt[value[0]]["inputs"]["value"] if isinstance(value, list) else value
+
+    return typed("CoupledSplitPrompts", "prompts"), typed("CoupledSampler", "seed")
+
+
+def choose_sets(client: Client) -> dict[Path, tuple[str, int]]:
+    """{workflow: prompts and seed}: its own, or the next seed where another has them already."""
+    chosen: dict[Path, tuple[str, int]] = {}
+    files = sorted(WORKFLOWS.glob("*.json"), key=lambda file: (file != PAINTER, file))
+    for file in files:
+        text, seed = read_set(client, file)
+        while (text, seed) in chosen.values():
+            seed += 1
+        chosen[file] = text, seed
+    return chosen
+
+
+def draw_cards(client: Client | None = None) -> dict[Path, Image.Image]:
+    """{file: card} for every workflow, beside it, where the page looks for it; with new pictures
+    if there is a server to paint them.
+    """
+    sets = {} if client is None else choose_sets(client)
+    drawn = {}
+    for file in sorted(WORKFLOWS.glob("*.json")):
+        workflow, card = json.loads(file.read_text(encoding="utf-8")), file.with_suffix(".jpg")
+        frames = read_frames(card) if client is None else paint_frames(client, *sets[file])
+        drawn[card] = draw_card(workflow, frames)
+    return drawn
+
+
+def save_cards(drawn: dict[Path, Image.Image]) -> None:
+    draw_icon().save(ICON, optimize=True)
+    for path, card in drawn.items():
+        card.save(path, quality=QUALITY, optimize=True)
+        print(path.relative_to(ROOT))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="devtools.cards")
+    parser.add_argument("--host", type=Path, help="the ComfyUI folder; paints the pictures anew")
+    options = parser.parse_args()
+    if options.host is None:
+        save_cards(draw_cards())
+        return
+    environment = Environment(Path(sys.executable), options.host)
+    flags = [*device_options(environment), "--disable-api-nodes"]
+    with (
+        tempfile.TemporaryDirectory() as base,
+        HostServer(environment, Path(base), *flags) as server,
+    ):
+        save_cards(draw_cards(Client(server.url)))
 
 
 if __name__ == "__main__":
-    draw_icon().save(ICON, optimize=True)
-    for path, card in cards().items():
-        card.save(path, quality=88, optimize=True)
-        print(path)
+    main()

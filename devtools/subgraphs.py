@@ -55,9 +55,12 @@ def rename(subgraph: dict, outer: int | str) -> dict:
 
 def give_values(outer: dict, inner: dict) -> None:
     """Puts the values of the outer node's widgets into the inner nodes that ask for them."""
+    given = outer.get("given", {})
     saved = iter(outer.get("widgets_values") or [])
     values = {
-        slot: next(saved) for slot, socket in enumerate(outer["inputs"]) if "widget" in socket
+        slot: given.get(socket["name"], value)
+        for slot, socket in enumerate(outer["inputs"])
+        if "widget" in socket and (value := next(saved, None)) is not None
     }
     nodes = {node["id"]: node for node in inner["nodes"]}
     for link in inner["links"]:

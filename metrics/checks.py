@@ -17,8 +17,8 @@ def check_images(images_NHWC: torch.Tensor, entities: Sequence[str] | None = Non
     for i, image_HWC in enumerate(images_NHWC):
         if not image_HWC.isfinite().all():
             raise ValueError(
-                f"{name_image(i, entities)} contains NaN or infinite pixels. Decode it again with"
-                " an fp32 VAE, or load the model in a higher precision."
+                "Decode again with an fp32 VAE, or load the model in a higher precision:"
+                f" {name_image(i, entities)} contains NaN or infinite pixels."
             )
 
 
@@ -26,10 +26,11 @@ def check_count(images_NHWC: torch.Tensor, texts: Sequence[str], kind: str) -> N
     """ValueError unless there is one text per image; kind: entity or prompt."""
     if len(texts) != len(images_NHWC):
         plural = {"entity": "entities", "prompt": "prompts"}[kind]
+        be = "is" if len(texts) == 1 else "are"
         or_none = ", or none at all" if kind == "entity" else ""
         raise ValueError(
-            f"There are {len(images_NHWC)} images and {len(texts)} {plural}. Give one {kind} per"
-            f" line for each image, in their order{or_none}."
+            f"Give one {kind} per line for each image, in their order{or_none}: of {plural} there"
+            f" {be} {len(texts)}, of images {len(images_NHWC)}."
         )
 
 

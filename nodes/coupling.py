@@ -17,16 +17,16 @@ def entity_texts(entities: str, entity_text: str, prompts: str | None) -> Sequen
     names = lines_of(entities)
     if not names:
         raise ValueError(
-            "`entities` is empty: write one entity per line, for example `A red fox sits.`"
+            "Write one entity per line, for example `A red fox sits.`: `entities` is empty."
         )
     if entity_text == ENTITY:
         return names
     full = lines_of(prompts or "")
     if len(full) != len(names):
         raise ValueError(
-            f"`entity_text` is `{FULL_PROMPT}`, which needs one prompt per entity: `entities` has"
-            f" {len(names)} lines, `prompts` has {len(full)}. Connect the prompts of Split Prompts,"
-            f" or set `entity_text` to `{ENTITY}`."
+            f"Connect the prompts of Split Prompts, or set `entity_text` to `{ENTITY}`:"
+            f" `{FULL_PROMPT}` needs one prompt per entity, and of lines `entities` has"
+            f" {len(names)}, `prompts` has {len(full)}."
         )
     return full
 
@@ -117,13 +117,13 @@ class CoupledTextEncode(io.ComfyNode):
         texts = entity_texts(entities, entity_text, prompts)
         if background_conditioning is None and not background.strip():
             raise ValueError(
-                "`background` is empty: describe what all images share, for example `A sunny"
-                " meadow.`"
+                "Describe what all images share, for example `A sunny meadow.`: `background` is"
+                " empty."
             )
         if clip is None:
             raise ValueError(
-                "No text encoder is connected: this checkpoint holds none. Load one with a CLIP"
-                " loader."
+                "Load a text encoder with a CLIP loader: none is connected, for this checkpoint"
+                " holds none."
             )
         conditioning = encode_set(
             clip, background.strip(), texts, guidance, background_conditioning

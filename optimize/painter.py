@@ -94,8 +94,8 @@ class Painter:
             raise ValueError("There must be at least one prompt set and one seed.")
         if latent["samples"].shape[0] != 1:
             raise ValueError(
-                f"The latent is a batch of {latent['samples'].shape[0]}; set its batch_size to 1:"
-                " each image of each set begins with it."
+                "Set the latent's batch_size to 1: it is a batch of"
+                f" {latent['samples'].shape[0]}, and each image of each set begins with it."
             )
         self.model = model
         self.clip = clip
@@ -219,13 +219,14 @@ def check_models(model, clip, vae) -> None:
     """ValueError unless there are a stock model, a text encoder and a VAE."""
     if coupled_mode(model) is not None:
         raise ValueError(
-            "The model is patched by Coupled Attention, but theta is yet to be learned: connect"
-            " the unpatched MODEL."
+            "Connect the unpatched MODEL: this one is patched by Coupled Attention, but theta is"
+            " yet to be learned."
         )
     for what, found in (("text encoder", clip), ("VAE", vae)):
         if found is None:
             raise ValueError(
-                f"No {what} is connected: this checkpoint holds none. Load one with its own loader."
+                f"Load a {what} with its own loader: none is connected, for this checkpoint holds"
+                " none."
             )
 
 

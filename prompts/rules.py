@@ -60,9 +60,9 @@ def split_by_rules(prompts: Sequence[str]) -> SplitPrompts:
     share_style(read)
     if not any(read[0].shared[read[0].style :]):
         raise ValueError(
-            "The prompts share no scene that could be the background. Describe the place in the"
-            " same words in every prompt, best as its last part, for example '… in a misty forest"
-            " at dawn.'."
+            "Describe the place in the same words in every prompt, best as its last part, for"
+            " example '… in a misty forest at dawn.': the prompts share no scene that could be the"
+            " background."
         )
     manner = find_manner(prompts)
     background = pick_wording([match_manner(write_background(prompt), manner) for prompt in read])
@@ -78,9 +78,9 @@ def check_words(read: list[Prompt], prompts: Sequence[str]) -> None:
         first = seen.setdefault(tuple(prompt.keys), number)
         if prompt.keys and first != number:
             raise ValueError(
-                f"Prompts {first} and {number} say the same, but for an article, a plural or"
-                f" punctuation ('{shorten(prompts[number - 1])}'). Give each a subject of its own,"
-                " or remove one of the two lines."
+                f"Give prompts {first} and {number} subjects of their own, or remove one of the two"
+                " lines: they say the same, but for an article, a plural or punctuation"
+                f" ('{shorten(prompts[number - 1])}')."
             )
 
 
@@ -89,9 +89,9 @@ def check_entities(entities: Sequence[str], prompts: Sequence[str]) -> None:
     for number, entity in enumerate(entities, 1):
         if not entity:
             raise ValueError(
-                f"Prompt {number} says nothing besides the shared text"
-                f" ('{shorten(prompts[number - 1])}'). Add its subject, for example 'A red fox"
-                " runs …', or remove that line."
+                f"Add a subject to prompt {number}, for example 'A red fox runs …', or remove that"
+                " line: it says nothing besides the shared text"
+                f" ('{shorten(prompts[number - 1])}')."
             )
 
 

@@ -69,13 +69,13 @@ def strip_quotes(prompts: Sequence[str]) -> list[str]:
 def check_prompts(prompts: Sequence[str]) -> None:
     """ValueError unless there are two prompts or more and no two of them are the same."""
     if len(prompts) < 2:
-        found = "There is only one prompt" if prompts else "There is no prompt"
-        raise ValueError(f"{found}. A coupled set needs two or more: write one prompt per line.")
+        found = "there is only one prompt" if prompts else "there is no prompt"
+        raise ValueError(f"Write two or more prompts, one per line: {found}.")
     pair = find_twins(prompts)
     if pair:
         raise ValueError(
-            f"Prompts {pair[0]} and {pair[1]} are the same ('{shorten(prompts[pair[0] - 1])}'). "
-            "Give each prompt a subject of its own, or remove one of the two lines."
+            "Give each prompt a subject of its own, or remove one of the two lines: prompts"
+            f" {pair[0]} and {pair[1]} are the same ('{shorten(prompts[pair[0] - 1])}')."
         )
 
 

@@ -47,12 +47,12 @@ def check_negative(negative: list | None, cfg: float, sampler_name: str) -> None
         return
     if not math.isclose(cfg, 1.0):
         raise ValueError(
-            f"cfg is {cfg:g}, which needs a negative conditioning. Connect one, or set cfg to 1."
+            f"Connect a negative conditioning, or set cfg to 1: it is {cfg:g}, which needs one."
         )
     if "cfg_pp" in sampler_name:
         raise ValueError(
-            f"The sampler {sampler_name} needs a negative conditioning, even at cfg 1. Connect one,"
-            " or choose another sampler."
+            f"Connect a negative conditioning, or choose another sampler: {sampler_name} needs one,"
+            " even at cfg 1."
         )
 
 
@@ -61,8 +61,8 @@ def check_negative_size(negative: list | None, n: int) -> None:
     size = None if negative is None else coupled_size(negative)
     if size not in (None, n):
         raise ValueError(
-            f"The negative conditioning is a coupled set of {size} images, the positive one of {n}."
-            " Give both as many entities, or connect an ordinary negative."
+            "Give the negative as many entities as the positive has, or connect an ordinary one: it"
+            f" is a coupled set of {size}, the positive is one of {n}."
         )
 
 
@@ -74,7 +74,7 @@ def check_fit_of_set(positive: list, latent: dict) -> int:
     n = coupled_size(positive)
     if n is None:
         raise ValueError(
-            "The positive conditioning is an ordinary one: connect that of Encode Coupled Prompts."
+            "Connect the conditioning of Encode Coupled Prompts: the positive is an ordinary one."
         )
     check_latent(latent["samples"], n)
     return n
@@ -84,8 +84,8 @@ def check_plain(samples: torch.Tensor) -> None:
     """ValueError for a latent of several tensors."""
     if samples.is_nested:
         raise ValueError(
-            "A coupled set needs an ordinary latent; this one holds several tensors, such as video"
-            " and sound. Use an Empty Latent Image that fits the model."
+            "Use an Empty Latent Image that fits the model: this latent holds several tensors, such"
+            " as video and sound, and a coupled set needs an ordinary one."
         )
 
 
@@ -94,14 +94,14 @@ def check_latent(samples: torch.Tensor, n: int) -> None:
     check_plain(samples)
     if samples.shape[0] not in (1, n):
         raise ValueError(
-            f"The latent is a batch of {samples.shape[0]}, but the set has {n} images. Set its "
-            f"batch_size to 1 (used for every image) or {n}."
+            f"Set the latent's batch_size to 1 (used for every image){f' or {n}' if n > 1 else ''}:"
+            f" it is a batch of {samples.shape[0]}, but the set is one of {n}."
         )
     bad = not_finite(samples)
     if bad:
         raise ValueError(
-            f"The latent holds NaN or infinite numbers in row {list_rows(bad)}. Check the"
-            " nodes that produced this latent."
+            "Check the nodes that produced this latent: it holds NaN or infinite numbers in row"
+            f" {list_rows(bad)}."
         )
 
 
@@ -139,10 +139,11 @@ def check_result(samples: torch.Tensor) -> None:
     bad = not_finite(samples)
     if bad:
         raise ValueError(
-            f"Sampling gave NaN or infinite numbers in image {list_rows(bad)} of {samples.shape[0]}"
-            " (counted from 0). Often the number format is too narrow for the model: load it with"
-            " weight_dtype default, or start the host with --bf16-unet or --fp32-unet. Else try"
-            " another sampler, more steps, or the model without LoRAs."
+            "Load the model with weight_dtype default, or start the host with --bf16-unet or"
+            " --fp32-unet: sampling gave NaN or infinite numbers in image"
+            f" {list_rows(bad)} of {samples.shape[0]} (counted from 0), mostly because the number"
+            " format is too narrow for the model. Else try another sampler, more steps, or the"
+            " model without LoRAs."
         )
 
 

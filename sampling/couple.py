@@ -97,18 +97,18 @@ def check_settings_of_plate(settings: PlateSettings, mode: Mode) -> None:
     plate, regions = settings.plate_1CHW, settings.regions_nHW
     if not mode.has_plate and (plate is not None or regions is not None):
         raise ValueError(
-            f"plate and regions of Coupled Attention count in mode local only; the mode is"
-            f" {mode.name}. Disconnect them, or set mode to local."
+            "Disconnect plate and regions of Coupled Attention, or set its mode to local: they"
+            f" count in mode local only, and the mode is {mode.name}."
         )
     if regions is not None and (regions.ndim != 3 or not torch.isfinite(regions).all()):
         raise ValueError(
-            "regions of Coupled Attention must be one MASK or one for each image, [n, height,"
-            f" width]; this is {list(regions.shape)}, or holds NaN or infinite numbers."
+            "Give regions of Coupled Attention one MASK, or one for each image, [n, height, width]:"
+            f" this is {list(regions.shape)}, or holds NaN or infinite numbers."
         )
     if plate is not None and not torch.isfinite(plate).all():
         raise ValueError(
-            "plate of Coupled Attention holds NaN or infinite numbers. Check the nodes that"
-            " produced this latent."
+            "Check the nodes that produced the plate of Coupled Attention: it holds NaN or infinite"
+            " numbers."
         )
 
 

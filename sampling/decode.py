@@ -80,14 +80,14 @@ def check_parts(images_nHWC, plate_1HWC, masks_nHW) -> None:
     n = len(images_nHWC)
     if plate_1HWC.shape != images_nHWC[:1].shape:
         raise ValueError(
-            "Decode Coupled Set: plate and photo must be one picture of the images' size,"
-            f" {size_of(images_nHWC)}; this is {len(plate_1HWC)} of {size_of(plate_1HWC)}. Connect"
-            " the plate of the same Coupled Sampler, or scale the photo before it is encoded."
+            "Connect the plate of the same Coupled Sampler, or scale the photo before it is"
+            f" encoded: the images are {size_of(images_nHWC)}, and this is {len(plate_1HWC)} of"
+            f" {size_of(plate_1HWC)}."
         )
     if masks_nHW.ndim != 3 or len(masks_nHW) not in (1, n):
         raise ValueError(
-            f"Decode Coupled Set: entity_masks has the shape {list(masks_nHW.shape)}, and there are"
-            f" {n} images. Connect one mask, which serves all, or one for each image."
+            "Connect one mask, which serves all, or one for each image: entity_masks of Decode"
+            f" Coupled Set has the shape {list(masks_nHW.shape)}, and the set is one of {n}."
         )
 
 

@@ -61,9 +61,9 @@ def try_sampler(
         refuse_noise(sampler)
     if not near(alone, together[:1]):
         raise ValueError(
-            f"The sampler {name_of(sampler)} cannot make a coupled set: an image changes when"
-            " others are made with it, for example because steps are chosen by all images of a"
-            " batch together. Choose another sampler, such as euler or dpmpp_2m."
+            "Choose another sampler, such as euler or dpmpp_2m: with"
+            f" {name_of(sampler)} an image changes when others are made with it, for example"
+            " because steps are chosen by all images of a batch together."
         )
     return None
 
@@ -149,10 +149,9 @@ def watch(
 
 def refuse_noise(sampler: comfy.samplers.Sampler) -> None:
     raise ValueError(
-        f"The sampler {name_of(sampler)} cannot make a coupled set with these options: it draws"
-        " noise of its own for each image, which cannot be shared. Set s_churn (or eta, if it has"
-        " one) to 0, or choose a sampler whose noise can be shared, such as euler_ancestral or"
-        " dpmpp_2m_sde."
+        "Choose a sampler whose noise can be shared, such as euler_ancestral or dpmpp_2m_sde, or"
+        f" set s_churn (or eta, if it has one) to 0: {name_of(sampler)} draws noise of its own for"
+        " each image with these options, which cannot be shared."
     )
 
 

@@ -40,21 +40,23 @@ const note = ({ comfyClass, mode }) => (comfyClass === PATCH && mode === BYPASSE
 function path(id) {
     let graph = app.rootGraph ?? app.graph;
     return String(id).split(":").map((part) => {
-        const node = graph?.getNodeById(Number(part));
+        const node = graph?.getNodeById(part) ?? graph?.getNodeById(Number(part)); // as loaded, as created
         graph = node?.subgraph;
         return node;
     }).filter(Boolean);
 }
 
+const SHOWN = 20_000; // ms
 const FAILED = new Set(); // nodes that show an error, until the next run
 
-/** Puts an error of one of the pack's nodes on that node, and on the node whose subgraph it is in. */
+/** Puts an error of one of the pack's nodes on that node; of one in a subgraph, whose node takes no note, on the page. */
 function fail({ detail: { node_id, node_type, exception_message } }) {
     if (!node_type?.startsWith("Coupled")) return;
-    for (const node of path(node_id)) {
-        FAILED.add(node);
-        say(node, exception_message.trim());
-    }
+    const nodes = path(node_id), node = nodes.at(-1), detail = exception_message.trim();
+    if (!node) return;
+    FAILED.add(node);
+    say(node, detail);
+    if (nodes.length > 1) app.extensionManager.toast.add({ severity: "error", summary: node.title, detail, life: SHOWN });
 }
 
 function forget() {

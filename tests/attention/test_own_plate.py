@@ -180,7 +180,7 @@ def test_a_run_that_ends_in_noise_keeps_the_picture_in_it_and_none_goes_on(model
         ({"plate": photo().repeat(2, 1, 1, 1)}, "plate.*latent of.*one picture"),
         ({"plate": photo()[..., :8]}, r"plate.*\[1, 16, 16, 8\].*\[1, 16, 16, 24\]"),
         ({"plate": photo() * float("nan")}, "plate.*NaN"),
-        ({"regions": torch.ones(2, 8, 8)}, "holds 2 masks.*3 images"),
+        ({"regions": torch.ones(2, 8, 8)}, "^Connect one mask.*batch of 2.*set is one of 3"),
         ({"regions": torch.ones(8, 8)}, "regions.*one MASK"),
         ({"regions": torch.full((1, 8, 8), float("nan"))}, "regions.*NaN"),
     ],
@@ -280,7 +280,8 @@ def test_in_other_modes_all_of_an_image_is_its_own_and_who_asks_for_the_plate_is
     latent = {"samples": torch.zeros(1, 16, 16, 24)}
     output = CoupledSampler.execute(patched, positive, latent, SEED, 2, "euler", "simple", 1.0, 0)
     made, plate, masks = output.result
-    assert masks.shape == (N, 128, 192) and (masks == 1).all() and output.ui is None
+    assert masks.shape == (N, 128, 192) and (masks == 1).all()
+    assert "nearly the same" in output.ui.as_dict()["text"][0]
     with pytest.raises(ValueError, match="Set mode to local, or disconnect the plate"):
         VAEDecode().decode(mini_vae(), plate)
     images = CoupledDecode.execute(made, mini_vae(), plate, masks).result[0]

@@ -281,7 +281,7 @@ def test_a_workflow_has_its_card_and_the_host_serves_it(path, host_server):
     with urlopen(f"{host_server.url}/api/workflow_templates/coupled/{file.name}") as answer:
         served = answer.read()
     assert served == file.read_bytes() and len(served) < 60_000
-    drawn = cards.cards()[file].convert("RGB")
+    drawn = cards.draw_cards()[file].convert("RGB")
     apart = ImageStat.Stat(ImageChops.difference(Image.open(file).convert("RGB"), drawn)).mean
     assert max(apart) < 4, f"The workflow or its picture has changed. Draw the card anew: {RENEW}"
     listed = host_server.client.get("/workflow_templates")["coupled"]

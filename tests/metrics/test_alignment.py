@@ -97,7 +97,7 @@ def test_the_models_module_is_left_to_the_host_to_move(clip):
 @pytest.mark.parametrize(
     ("images", "prompts", "message"),
     [
-        (IMAGES, PROMPTS[:1], "2 images and 1 prompts"),
+        (IMAGES, PROMPTS[:1], "of prompts there is 1, of images 2"),
         (IMAGES, ["A fox", " "], "empty prompt"),
         (IMAGES[0], PROMPTS, "RGB images"),
         (IMAGES[:0], [], "RGB images"),

@@ -399,7 +399,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "images, entities, words",
     [
-        (torch.zeros(2, 8, 8, 3), ["a"], "2 images and 1 entities"),
+        (torch.zeros(2, 8, 8, 3), ["a"], "of entities there is 1, of images 2"),
         (torch.zeros(8, 8, 3), None, "not .8, 8, 3."),
         (torch.zeros(0, 8, 8, 3), None, "must be RGB"),
         (torch.zeros(1, 8, 8, 1), None, "must be RGB"),
@@ -409,11 +409,15 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
             r"2 \(an owl\)",
         ),
         (torch.full((1, 8, 8, 3), torch.inf), None, "Image 1 contains NaN"),
-        (torch.full((2, 8, 8, 3), torch.nan), ["a fox"] * 3, "2 images and 3 entities"),
+        (
+            torch.full((2, 8, 8, 3), torch.nan),
+            ["a fox"] * 3,
+            "of entities there are 3, of images 2",
+        ),
         (
             torch.cat([torch.zeros(1, 8, 8, 3), torch.full((1, 8, 8, 3), torch.nan)]),
             ["a fox"],
-            "2 images and 1 entities",
+            "of entities there is 1, of images 2",
         ),
     ],
 )
@@ -471,7 +475,7 @@ def test_the_node_runs_a_checkpoint(sams):
         torch.rand(2, 64, 48, 3), choice, "A fox.\n\n An owl. \n"
     ).args
     assert masks.shape == (2, 64, 48)
-    with pytest.raises(ValueError, match="2 images and 1 entities"):
+    with pytest.raises(ValueError, match="of entities there is 1, of images 2"):
         CoupledSegmentEntities.execute(torch.rand(2, 64, 48, 3), choice, "A fox.")
 
 

@@ -168,7 +168,7 @@ def test_unfit_inputs_are_told_before_anything_is_made(mini, host):
     for inputs, words in (
         ({"study": "../x"}, "filename_prefix"),
         ({"prompt_sets": "A cat."}, "one prompt"),
-        ({"clip": None}, "No text encoder"),
+        ({"clip": None}, "^Load a text encoder"),
         ({"sampler_name": "nope"}, "no sampler"),
         ({"minutes": float("nan")}, "minutes"),
         ({"guidance": float("nan")}, "guidance"),

@@ -173,7 +173,7 @@ def test_pictures_of_another_size_share_nothing_though_they_have_as_many_steps(m
 def test_unfit_inputs_are_told(mini):
     with pytest.raises(ValueError, match="unpatched"):
         painter((couple(mini[0], constant(0)), *mini[1:]))
-    with pytest.raises(ValueError, match="No VAE"):
+    with pytest.raises(ValueError, match="^Load a VAE"):
         painter((*mini[:2], None))
     with pytest.raises(ValueError, match="batch_size to 1"):
         Painter(*mini, parse_sets(TEXT), [1], {"samples": torch.zeros(2, 16, 16, 16)}, Settings())

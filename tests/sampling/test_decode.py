@@ -80,8 +80,8 @@ def test_masks_of_another_size_and_one_mask_for_all_are_fitted(vae):
     "plate, masks_nHW, words",
     [
         (latent(2, 1), masks(), "this is 2 of 64 × 64"),
-        (latent(1, 1, size=10), masks(), "64 × 64; this is 1 of 80 × 80"),
-        (latent(1, 1), masks(3), r"\[3, 64, 64\], and there are 2 images"),
+        (latent(1, 1, size=10), masks(), "^Connect the plate.*64 × 64, and this is 1 of 80 × 80"),
+        (latent(1, 1), masks(3), r"^Connect one mask.*\[3, 64, 64\], and the set is one of 2"),
         (latent(1, 1), masks()[..., None], r"shape \[2, 64, 64, 1\]"),
     ],
 )
