@@ -215,6 +215,18 @@ def test_an_attention_of_the_image_is_not_taken_for_one_to_a_text_of_as_many_tok
 
 
 @each
+def test_nor_in_the_negative_beside_a_plate(tiny, model):
+    h, w = grids_of(tiny)[1]
+    background, entities = texts_of(tiny)
+    negative, nowhere = tiny.text(h * w, seed=90), torch.zeros(1, *tiny.latent[1:])
+    coupled = couple(model, THETA, "local", regions=nowhere)
+    together = couple_conditioning(background, entities)
+    out = tiny.sample(coupled, together, negative, cfg=4.0, steps=3)
+    plate = tiny.sample(model, background, negative, cfg=4.0, steps=3)
+    assert relative_error(out, plate.expand_as(out)) <= 1e-4
+
+
+@each
 @pytest.mark.parametrize("scheduler", ["normal", "karras", "sgm_uniform", "exponential"])
 def test_a_run_of_any_schedule_of_noise_counts_as_whole(tiny, model, scheduler):
     sampling = model.get_model_object("model_sampling")

@@ -1,44 +1,14 @@
 """The subgraph blueprint, as the host serves it: whole, true to the nodes, and it runs."""
 
-import json
-from pathlib import Path
-
 import pytest
+from blueprint import FILES, parts, placed
 
 from coupled.devtools.subgraphs import ENTRY, EXIT
 from coupled.devtools.workflow import to_prompt
 
-from paths import ROOT
-
-FILES = sorted((ROOT / "subgraphs").glob("*.json"))
 SMALL = {"width": 64, "height": 64, "steps": 2}
 
 each_blueprint = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-
-
-def parts(file: Path) -> tuple[dict, dict]:
-    """(the one node, the subgraph that it stands for)"""
-    workflow = json.loads(file.read_text(encoding="utf-8"))
-    (node,), (subgraph,) = workflow["nodes"], workflow["definitions"]["subgraphs"]
-    assert node["type"] == subgraph["id"] and workflow["links"] == []
-    return node, subgraph
-
-
-def placed(file: Path) -> dict:
-    """The one node in a workflow, with the mini model before and Save Image after it."""
-    workflow = json.loads(file.read_text(encoding="utf-8"))
-    (node,) = workflow["nodes"]
-    load = {"id": 901, "type": "CoupledLoadMini", "inputs": [], "outputs": []}
-    save = {
-        "id": 902,
-        "type": "SaveImage",
-        "inputs": [{"name": "images", "type": "IMAGE", "link": None}],
-        "outputs": [],
-        "widgets_values": ["blueprint"],
-    }
-    links = [[slot, 901, slot, node["id"], slot, "*"] for slot in range(3)]
-    links.append([3, node["id"], 0, 902, 0, "IMAGE"])
-    return {**workflow, "nodes": [node, load, save], "links": links}
 
 
 def test_there_is_one():

@@ -9,9 +9,10 @@ from pathlib import Path
 import comfy.samplers
 import pytest
 import torch
+from blueprint import FILES, placed
 from comfy_extras.nodes_flux import Flux2Scheduler
 from comfy_extras.nodes_model_advanced import ModelSamplingFlux
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from tiny_families import FLUX2
 
 from coupled.devtools.client import Client
@@ -37,7 +38,9 @@ LOADERS = {
     "DualCLIPLoader": (1,),
     "VAELoader": (2,),
     "CheckpointLoaderSimple": (0, 1, 2),
+    "CoupledLoadMini": (0, 1, 2),
 }
+(BLUEPRINT,) = FILES
 SMALL = {"width": 256, "height": 192}
 STEPS = 6
 EXTRA = "coupled_tiny"
@@ -87,18 +90,30 @@ def test_every_family_with_a_workflow_is_here():
 def test_it_runs_and_saves_a_picture_for_each_prompt(tiny_server, name):
     workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8"))
     prompt = small(to_prompt(workflow, tiny_server.client.object_info()), FAMILIES[name])
-    outputs = tiny_server.client.queue(prompt)
+    check_pictures(run(tiny_server, prompt))
+
+
+@pytest.mark.parametrize("family", FAMILIES.values())
+def test_the_blueprint_serves_the_family(tiny_server, family):
+    prompt = to_prompt(placed(BLUEPRINT), tiny_server.client.object_info())
+    check_pictures(run(tiny_server, small(prompt, family)))
+
+
+def run(server, prompt: dict) -> list[Image.Image]:
+    """The pictures that a prompt saves."""
     (save,) = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
-    saved = outputs[save]["images"]
-    assert len(saved) == 2
-    pictures = []
-    for one in saved:
-        file = tiny_server.base / "output" / one["subfolder"] / one["filename"]
-        with Image.open(file) as picture:
-            assert picture.size == (SMALL["width"], SMALL["height"])
-            pictures.append(torch.tensor(list(picture.convert("RGB").getdata())).float())
-    assert (pictures[0] - pictures[1]).abs().max() > 0
-    assert all(picture.std() > 1 for picture in pictures)
+    files = [
+        server.base / "output" / one["subfolder"] / one["filename"]
+        for one in server.client.queue(prompt)[save]["images"]
+    ]
+    return [Image.open(file).convert("RGB") for file in files]
+
+
+def check_pictures(pictures: list[Image.Image]) -> None:
+    """Two, of the size asked for, not alike and not blank."""
+    assert [picture.size for picture in pictures] == [(SMALL["width"], SMALL["height"])] * 2
+    assert max(high for _, high in ImageChops.difference(*pictures).getextrema()) > 0
+    assert all(max(ImageStat.Stat(picture).stddev) > 1 for picture in pictures)
 
 
 @pytest.mark.parametrize("width, height", [(1024, 1024), (512, 512), (1280, 768)])
