@@ -37,6 +37,8 @@ OWN = {
     ("Flux.1", "few steps"): "test_few_steps.py",
     ("Flux.1", "ControlNet"): "test_beside.py",
     ("Flux.1", "compile"): "test_compile.py",
+    ("SDXL", "ControlNet"): "test_unet.py",
+    ("SD1.5", "ControlNet"): "test_unet.py",
 }
 RUN = "../server/test_run_workflows.py"
 
