@@ -54,7 +54,7 @@ def find_obstacle(executor, named: dict, kwargs: dict) -> str | None:
     does.
     """
     options = named["options"]
-    if named.get("control") is not None:
+    if named.get("control", kwargs.get("control")) is not None:  # some families take it by name
         return "a ControlNet knows whole pictures only"
     if named.get("ref_latents") is not None:
         return "reference latents count as a part of the picture"

@@ -8,6 +8,7 @@ from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.ldm.lumina.model import NextDiTPixelSpace
 from comfy.ldm.pixart.pixartms import PixArtMS
 from comfy.ldm.wan.model import WanModel
+from tiny_controls import CONTROLS
 from tiny_families import FAMILIES, SDXL
 
 from coupled.attention.families import ARCHITECTURES, architecture_of
@@ -26,6 +27,7 @@ COVERED = {
     "few steps": "test_few_steps.test_the_images_are_one_while_theta_is_0_and_part_then",
     "compile": "test_compile_families.test_compiled_it_gives_the_same",
 }
+CONTROLNET = "test_controlnet_families.py"
 # What rests on tests of its own
 OWN = {
     ("Flux.1", "modes"): "test_literal_equations.py",
@@ -37,8 +39,6 @@ OWN = {
     ("Flux.1", "few steps"): "test_few_steps.py",
     ("Flux.1", "ControlNet"): "test_beside.py",
     ("Flux.1", "compile"): "test_compile.py",
-    ("SDXL", "ControlNet"): "test_unet.py",
-    ("SD1.5", "ControlNet"): "test_unet.py",
 }
 RUN = "../server/test_run_workflows.py"
 
@@ -76,10 +76,13 @@ def test_each_cell_is_what_the_tests_cover(monkeypatch):
             own = OWN.get((family, column))
             if column == "template" and family in run.FAMILIES.values():
                 own = RUN
+            if column == "ControlNet" and family in CONTROLS:
+                own = CONTROLNET
             assert own is None or (ROOT / "tests" / "attention" / own).is_file()
             name = COVERED.get(column) if family in tiny else None
             assert name is None or family in {one.name for one in parameters(name)["tiny"]}
-            assert cell == ("yes" if own or name else "open"), (family, column)
+            absent = "none" if column in ("ControlNet", "template") else "open"
+            assert cell == ("yes" if own or name else absent), (family, column)
     assert set(parameters(COVERED["modes"])["mode"]) == {"exact", "paper", "local"}
 
 

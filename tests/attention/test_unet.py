@@ -238,38 +238,6 @@ def test_a_run_of_any_schedule_of_noise_counts_as_whole(tiny, model, scheduler):
     assert run_progress(sampling, sampler, sigmas.tolist()) == [0, 0.25, 0.5, 0.75, 1]
 
 
-def controlled(tiny, conditioning, rows):
-    """The conditioning with a small random ControlNet of the family, and hints for it."""
-    config = {k: v for k, v in tiny.config.items() if k != "out_channels"}
-    net = comfy.cldm.cldm.ControlNet(hint_channels=3, dtype=torch.float32, **config)
-    fill(net, 11)
-    control = comfy.controlnet.ControlNet(net, load_device=torch.device("cpu"))
-    generator = torch.Generator().manual_seed(3)
-    H, W = tiny.latent[-2:]
-    control.set_cond_hint(torch.rand(rows, 3, 8 * H, 8 * W, generator=generator))
-    return [[context, {**values, "control": control}] for context, values in conditioning]
-
-
-@each
-@pytest.mark.parametrize("mode", ["exact", "local"])
-@pytest.mark.parametrize("rows", [1, N])
-def test_a_controlnet_reads_the_background_and_its_hints_follow_their_images(
-    tiny, model, mode, rows
-):
-    background, entities = texts_of(tiny)
-    plain = couple_conditioning(background, entities)
-    together = controlled(tiny, plain, rows)
-    coupled = couple(model, THETA, mode)
-    out = tiny.sample(coupled, together, steps=4)
-    assert relative_error(out, tiny.sample(coupled, plain, steps=4)) > 1e-3
-    one = tiny.sample(coupled, select_images(together, [0]), steps=4)
-    assert relative_error(one, out[:1]) <= 1e-4
-    stock = tiny.sample(model, controlled(tiny, background, 1))
-    if rows == 1 and mode == "exact":
-        shared = tiny.sample(couple(model, constant(0.0), mode), together)
-        assert relative_error(shared, stock.expand_as(shared)) <= 2e-5
-
-
 def test_other_unets_are_refused():
     """SDXL's refiner has a vector of its own, a video model attends over its frames."""
     for own in ({"adm_in_channels": 2560}, {"adm_in_channels": 768, "num_classes": "sequential"}):
