@@ -1,8 +1,7 @@
-"""Small random ControlNets for the families that ComfyUI has some for, in the host's own classes."""
+"""Small random ControlNets for the families that ComfyUI has some for, in its own classes."""
 
 from functools import partial
 
-import comfy.cldm.cldm
 import comfy.cldm.mmdit
 import comfy.controlnet
 import comfy.ldm.qwen_image.controlnet

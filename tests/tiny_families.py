@@ -31,18 +31,26 @@ class Tiny:
     quoted: int | None = None  # width of words in quotes, which every second text has
     own: dict = dataclasses.field(default_factory=dict)  # attributes of the model's configuration
 
-    def model(self, seed: int = 0, gain: float = 1.0) -> comfy.model_patcher.ModelPatcher:
+    def model(
+        self, seed: int = 0, gain: float = 1.0, dtype=torch.float32, operations=None
+    ) -> comfy.model_patcher.ModelPatcher:
+        """dtype: of the weights, float32 is computed with. operations: in place of the host's."""
         kind = getattr(comfy.supported_models, self.kind)
-        config = {**self.config, "dtype": torch.float32}
+        config = {**self.config, "dtype": dtype}
         settings = kind(config)
+        settings.custom_operations = operations
+        if dtype != torch.float32:
+            settings.set_inference_dtype(dtype, torch.float32)
         settings.unet_config.update(config)  # not the sizes that the class knows
         model = settings.get_model({}, "", torch.device("cpu"))
         adapter = getattr(model.diffusion_model, "llm_adapter", None)
         if adapter is not None:  # whose size the host sets
             adapter.blocks = adapter.blocks[:1]
         fill(model.diffusion_model, seed, gain)
-        if isinstance(getattr(model.diffusion_model, "pos_embed", None), torch.Tensor):
-            model.diffusion_model.pos_embed.normal_(generator=torch.Generator().manual_seed(seed))
+        positions = getattr(model.diffusion_model, "pos_embed", None)
+        if isinstance(positions, torch.Tensor):
+            generator = torch.Generator().manual_seed(seed)
+            positions.copy_(torch.randn(positions.shape, generator=generator))
         cpu = torch.device("cpu")
         return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 

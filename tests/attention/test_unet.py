@@ -24,7 +24,6 @@ from coupled.sampling import couple
 from coupled.schedules import constant, sin
 
 from compare import relative_error
-from tiny import fill
 
 N = 3
 THETA = sin(center=1.5, k=0.8, reference_steps=4)
