@@ -1,5 +1,5 @@
-"""Models whose weights are stored in fewer bits: fp8, as the host casts them, and whole numbers with
-a scale, as loaders of GGUF files keep them in operations of their own.
+"""Models whose weights are stored in fewer bits: fp8, as the host casts them, and whole numbers
+with a scale, as loaders of GGUF files keep them in operations of their own.
 """
 
 import comfy.ops
