@@ -2,6 +2,7 @@
 so a small random model of the host's own classes stands in for them.
 """
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from paths import HOST, ROOT, TESTS
 
 FAMILIES = {
     "coupled_flux_dev": "Flux.1",
+    "coupled_photo_flux_dev": "Flux.1",
     "coupled_flux2_klein": "Flux.2",
     "coupled_qwen_image": "Qwen-Image",
     "coupled_chroma": "Chroma",
@@ -42,6 +44,7 @@ LOADERS = {
 }
 (BLUEPRINT,) = FILES
 SMALL = {"width": 256, "height": 192}
+SIZES = {**SMALL, "megapixels": 256 * 192 / 1024**2}
 STEPS = 6
 EXTRA = "coupled_tiny"
 
@@ -54,6 +57,9 @@ def tiny_server(tmp_path_factory):
     pack.mkdir(parents=True)
     lines = f"import sys\n\nsys.path.insert(0, {str(TESTS)!r})\n"
     (pack / "__init__.py").write_text(f"{lines}from tiny_loader import NODE_CLASS_MAPPINGS\n")
+    photo = base / "input" / "example.png"
+    photo.parent.mkdir()
+    Image.effect_mandelbrot((320, 240), (-2, -1.5, 1, 1.5), 50).save(photo)
     environment = Environment(Path(sys.executable), HOST)
     flags = ("--cpu", "--disable-api-nodes", "--whitelist-custom-nodes", PACK, EXTRA)
     with HostServer(environment, base, *flags) as server:
@@ -74,7 +80,7 @@ def small(prompt: dict, family: str) -> dict:
             else value
             for name, value in node["inputs"].items()
         }
-        inputs |= {name: value for name, value in SMALL.items() if name in inputs}
+        inputs |= {name: value for name, value in SIZES.items() if name in inputs}
         if "steps" in inputs:
             inputs["steps"] = min(STEPS, inputs["steps"])
         small[key] = {**node, "inputs": inputs}
@@ -90,10 +96,11 @@ def test_every_family_with_a_workflow_is_here():
 def test_it_runs_and_saves_a_picture_for_each_prompt(tiny_server, name):
     workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8"))
     prompt = small(to_prompt(workflow, tiny_server.client.object_info()), FAMILIES[name])
-    check_pictures(run(tiny_server, prompt))
+    (lines,) = [node["inputs"]["prompts"] for node in of_type(prompt, "CoupledSplitPrompts")]
+    check_pictures(run(tiny_server, prompt), len(lines.splitlines()))
 
 
-@pytest.mark.parametrize("family", FAMILIES.values())
+@pytest.mark.parametrize("family", dict.fromkeys(FAMILIES.values()))
 def test_the_blueprint_serves_the_family(tiny_server, family):
     prompt = to_prompt(placed(BLUEPRINT), tiny_server.client.object_info())
     check_pictures(run(tiny_server, small(prompt, family)))
@@ -109,10 +116,16 @@ def run(server, prompt: dict) -> list[Image.Image]:
     return [Image.open(file).convert("RGB") for file in files]
 
 
-def check_pictures(pictures: list[Image.Image]) -> None:
-    """Two, of the size asked for, not alike and not blank."""
-    assert [picture.size for picture in pictures] == [(SMALL["width"], SMALL["height"])] * 2
-    assert max(high for _, high in ImageChops.difference(*pictures).getextrema()) > 0
+def of_type(prompt: dict, kind: str) -> list[dict]:
+    """Its nodes of one class."""
+    return [node for node in prompt.values() if node["class_type"] == kind]
+
+
+def check_pictures(pictures: list[Image.Image], count: int = 2) -> None:
+    """So many, of the size asked for, not alike and not blank."""
+    assert [picture.size for picture in pictures] == [(SMALL["width"], SMALL["height"])] * count
+    for one, other in itertools.pairwise(pictures):
+        assert max(high for _, high in ImageChops.difference(one, other).getextrema()) > 0
     assert all(max(ImageStat.Stat(picture).stddev) > 1 for picture in pictures)
 
 
