@@ -1,9 +1,9 @@
-"""A node for tests of whole workflows: a family's small model, text encoder and VAE, where a
-workflow loads files.
-"""
+"""Nodes for tests of whole workflows: small models where a workflow loads files."""
 
 
 class TinyLoader:
+    """A family's model, text encoder and VAE."""
+
     INPUT_TYPES = classmethod(lambda cls: {"required": {"family": ("STRING", {})}})
     RETURN_TYPES = ("MODEL", "CLIP", "VAE")
     FUNCTION = "load"
@@ -18,4 +18,18 @@ class TinyLoader:
         return model, encoder.clip(), tiny_vae(latents.latent_channels, ratio)
 
 
-NODE_CLASS_MAPPINGS = {"TinyLoader": TinyLoader}
+class TinyFilmLoader:
+    """A video model, its text encoder, VAE and CLIP vision."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"name": ("STRING", {})}})
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CLIP_VISION")
+    FUNCTION = "load"
+
+    def load(self, name: str) -> tuple:
+        from tiny_films import load
+
+        film = load(name)
+        return film.encoder.model_of_family(), film.encoder.clip(), film.vae, film.vision
+
+
+NODE_CLASS_MAPPINGS = {"TinyLoader": TinyLoader, "TinyFilmLoader": TinyFilmLoader}

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import av
 import comfy.samplers
 import pytest
 import torch
@@ -34,17 +35,21 @@ FAMILIES = {
     "coupled_sd35": "Stable Diffusion 3.5",
     "coupled_sdxl": "SDXL",
 }
+FILMS = {"coupled_first_last_frame_wan": "Wan", "coupled_first_last_frame_ltx": "LTX-Video"}
+FLUX_FILES = ("flux1-dev.safetensors", "clip_l.safetensors", "ae.safetensors")
 LOADERS = {
     "UNETLoader": (0,),
     "CLIPLoader": (1,),
     "DualCLIPLoader": (1,),
     "VAELoader": (2,),
+    "CLIPVisionLoader": (3,),
     "CheckpointLoaderSimple": (0, 1, 2),
     "CoupledLoadMini": (0, 1, 2),
 }
 (BLUEPRINT,) = FILES
 SMALL = {"width": 256, "height": 192}
-SIZES = {**SMALL, "megapixels": 256 * 192 / 1024**2}
+FRAMES = 17
+SIZES = {**SMALL, "length": FRAMES, "megapixels": 256 * 192 / 1024**2}
 STEPS = 6
 EXTRA = "coupled_tiny"
 
@@ -67,19 +72,27 @@ def tiny_server(tmp_path_factory):
         yield server
 
 
-def small(prompt: dict, family: str) -> dict:
-    """The prompt with small sizes, and TinyLoader where it loads files."""
-    loaders = {key: LOADERS.get(node["class_type"]) for key, node in prompt.items()}
+def small(prompt: dict, family: str, film: str = "") -> dict:
+    """The prompt with small sizes, and TinyLoader where it loads files: TinyFilmLoader, if it has a
+    film, for all but Flux's.
+    """
+    loaders = {key: node for key, node in prompt.items() if node["class_type"] in LOADERS}
     small = {"tiny": {"class_type": "TinyLoader", "inputs": {"family": family}}}
+    if film:
+        small["film"] = {"class_type": "TinyFilmLoader", "inputs": {"name": film}}
+
+    def loaded(value):
+        """What an input is linked with now."""
+        if not isinstance(value, list) or value[0] not in loaders:
+            return value
+        loader = loaders[value[0]]
+        of_film = film and next(iter(loader["inputs"].values())) not in FLUX_FILES
+        return ["film" if of_film else "tiny", LOADERS[loader["class_type"]][value[1]]]
+
     for key, node in prompt.items():
-        if loaders[key]:
+        if key in loaders:
             continue
-        inputs = {
-            name: ["tiny", loaders[value[0]][value[1]]]
-            if isinstance(value, list) and loaders.get(value[0])
-            else value
-            for name, value in node["inputs"].items()
-        }
+        inputs = {name: loaded(value) for name, value in node["inputs"].items()}
         inputs |= {name: value for name, value in SIZES.items() if name in inputs}
         if "steps" in inputs:
             inputs["steps"] = min(STEPS, inputs["steps"])
@@ -89,15 +102,28 @@ def small(prompt: dict, family: str) -> dict:
 
 def test_every_family_with_a_workflow_is_here():
     files = {file.stem for file in (ROOT / "example_workflows").glob("*.json")}
-    assert set(FAMILIES) <= files
+    assert {*FAMILIES, *FILMS} <= files
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_it_runs_and_saves_a_picture_for_each_prompt(tiny_server, name):
-    workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8"))
-    prompt = small(to_prompt(workflow, tiny_server.client.object_info()), FAMILIES[name])
+    prompt = small(prompt_of(tiny_server, name), FAMILIES[name])
     (lines,) = [node["inputs"]["prompts"] for node in of_type(prompt, "CoupledSplitPrompts")]
     check_pictures(run(tiny_server, prompt), len(lines.splitlines()))
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_it_films_between_its_two_pictures(tiny_server, name):
+    prompt = small(prompt_of(tiny_server, name), "Flux.1", FILMS[name])
+    outputs = tiny_server.client.queue(prompt)
+    (file,) = files_of(tiny_server, prompt, outputs, "SaveVideo")
+    with av.open(str(file)) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+        (rate,) = {stream.average_rate for stream in film.streams.video}
+    assert rate == of_type(prompt, "CreateVideo")[0]["inputs"]["fps"]
+    assert {frame.shape for frame in frames} == {(SMALL["height"], SMALL["width"], 3)}
+    assert len(frames) == FRAMES
+    assert all(frame.std() > 1 for frame in frames) and (frames[0] != frames[-1]).any()
 
 
 @pytest.mark.parametrize("family", dict.fromkeys(FAMILIES.values()))
@@ -106,14 +132,23 @@ def test_the_blueprint_serves_the_family(tiny_server, family):
     check_pictures(run(tiny_server, small(prompt, family)))
 
 
+def prompt_of(server, name: str) -> dict:
+    """A template's, as the server gets it."""
+    workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8"))
+    return to_prompt(workflow, server.client.object_info())
+
+
 def run(server, prompt: dict) -> list[Image.Image]:
     """The pictures that a prompt saves."""
-    (save,) = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
-    files = [
-        server.base / "output" / one["subfolder"] / one["filename"]
-        for one in server.client.queue(prompt)[save]["images"]
-    ]
+    files = files_of(server, prompt, server.client.queue(prompt), "SaveImage")
     return [Image.open(file).convert("RGB") for file in files]
+
+
+def files_of(server, prompt: dict, outputs: dict, kind: str) -> list[Path]:
+    """Those that the one node of a class has saved."""
+    (save,) = [key for key, node in prompt.items() if node["class_type"] == kind]
+    saved = outputs[save]["images"]
+    return [server.base / "output" / one["subfolder"] / one["filename"] for one in saved]
 
 
 def of_type(prompt: dict, kind: str) -> list[dict]:
