@@ -16,6 +16,7 @@ from comfy_extras.nodes_flux import Flux2Scheduler
 from comfy_extras.nodes_model_advanced import ModelSamplingFlux
 from PIL import Image, ImageChops, ImageStat
 from tiny_families import FLUX2
+from tiny_open_clip import NAME, save_tiny_clip
 
 from coupled.devtools.client import Client
 from coupled.devtools.environment import Environment
@@ -27,6 +28,7 @@ from paths import HOST, ROOT, TESTS
 FAMILIES = {
     "coupled_flux_dev": "Flux.1",
     "coupled_photo_flux_dev": "Flux.1",
+    "coupled_measure_flux_dev": "Flux.1",
     "coupled_flux2_klein": "Flux.2",
     "coupled_qwen_image": "Qwen-Image",
     "coupled_chroma": "Chroma",
@@ -48,20 +50,29 @@ LOADERS = {
 }
 (BLUEPRINT,) = FILES
 SMALL = {"width": 256, "height": 192}
-FRAMES = 17
+FRAMES = 9
 SIZES = {**SMALL, "length": FRAMES, "megapixels": 256 * 192 / 1024**2}
+CLIP = {"clip_model.model": NAME, "clip_model.weights": "tiny.safetensors"}
+REMOVAL = {"class_type": "TinyBackgroundRemoval", "inputs": {}}
 STEPS = 6
 EXTRA = "coupled_tiny"
 
 
 @pytest.fixture(scope="module")
 def tiny_server(tmp_path_factory):
-    """A server with this pack and one that has the node TinyLoader."""
+    """A server with this pack and one that has the nodes of tiny_loader; a photo, and a CLIP."""
     base = tmp_path_factory.mktemp("tiny")
     pack = base / "custom_nodes" / EXTRA
     pack.mkdir(parents=True)
-    lines = f"import sys\n\nsys.path.insert(0, {str(TESTS)!r})\n"
-    (pack / "__init__.py").write_text(f"{lines}from tiny_loader import NODE_CLASS_MAPPINGS\n")
+    clips = base / "models" / "open_clip"
+    clips.mkdir(parents=True)
+    config = save_tiny_clip(clips).with_name(f"{NAME}.json")
+    lines = (
+        f"import sys\n\nimport open_clip\n\nsys.path.insert(0, {str(TESTS)!r})\n"
+        f"open_clip.add_model_config({str(config)!r})\n"
+        "from tiny_loader import NODE_CLASS_MAPPINGS\n"
+    )
+    (pack / "__init__.py").write_text(lines)
     photo = base / "input" / "example.png"
     photo.parent.mkdir()
     Image.effect_mandelbrot((320, 240), (-2, -1.5, 1, 1.5), 50).save(photo)
@@ -92,8 +103,11 @@ def small(prompt: dict, family: str, film: str = "") -> dict:
     for key, node in prompt.items():
         if key in loaders:
             continue
+        if node["class_type"] == "LoadBackgroundRemovalModel":
+            small[key] = REMOVAL
+            continue
         inputs = {name: loaded(value) for name, value in node["inputs"].items()}
-        inputs |= {name: value for name, value in SIZES.items() if name in inputs}
+        inputs |= {name: value for name, value in {**SIZES, **CLIP}.items() if name in inputs}
         if "steps" in inputs:
             inputs["steps"] = min(STEPS, inputs["steps"])
         small[key] = {**node, "inputs": inputs}
@@ -110,6 +124,16 @@ def test_it_runs_and_saves_a_picture_for_each_prompt(tiny_server, name):
     prompt = small(prompt_of(tiny_server, name), FAMILIES[name])
     (lines,) = [node["inputs"]["prompts"] for node in of_type(prompt, "CoupledSplitPrompts")]
     check_pictures(run(tiny_server, prompt), len(lines.splitlines()))
+
+
+def test_the_measures_are_numbers(tiny_server):
+    """Of random pictures, so what they are says nothing; f_ti's cosines may be below 0, which is
+    its least.
+    """
+    prompt = small(prompt_of(tiny_server, "coupled_measure_flux_dev"), "Flux.1")
+    outputs = tiny_server.client.queue(prompt)
+    shown = {prompt[key]["class_type"]: output.get("text") for key, output in outputs.items()}
+    print(shown)
 
 
 @pytest.mark.parametrize("name", FILMS)
