@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import comfy.samplers
+import numpy as np
 import pytest
 import torch
 from blueprint import FILES, placed
@@ -16,12 +17,16 @@ from comfy_extras.nodes_flux import Flux2Scheduler
 from comfy_extras.nodes_model_advanced import ModelSamplingFlux
 from PIL import Image, ImageChops, ImageStat
 from tiny_families import FLUX2
+from tiny_loader import Middle
 from tiny_open_clip import NAME, save_tiny_clip
 
 from coupled.devtools.client import Client
 from coupled.devtools.environment import Environment
 from coupled.devtools.host import PACK, HostServer
 from coupled.devtools.workflow import to_prompt
+from coupled.metrics.alignment import text_alignment
+from coupled.metrics.background import background_similarity
+from coupled.metrics.clip import load_open_clip
 
 from paths import HOST, ROOT, TESTS
 
@@ -126,14 +131,25 @@ def test_it_runs_and_saves_a_picture_for_each_prompt(tiny_server, name):
     check_pictures(run(tiny_server, prompt), len(lines.splitlines()))
 
 
-def test_the_measures_are_numbers(tiny_server):
-    """Of random pictures, so what they are says nothing; f_ti's cosines may be below 0, which is
-    its least.
-    """
+def test_its_score_is_that_of_the_pictures_it_saves(tiny_server):
     prompt = small(prompt_of(tiny_server, "coupled_measure_flux_dev"), "Flux.1")
     outputs = tiny_server.client.queue(prompt)
-    shown = {prompt[key]["class_type"]: output.get("text") for key, output in outputs.items()}
-    print(shown)
+    files = files_of(tiny_server, prompt, outputs, "SaveImage")
+    images_NHWC = torch.stack([torch.tensor(np.array(Image.open(file))) / 255 for file in files])
+    (lines,) = [node["inputs"]["prompts"] for node in of_type(prompt, "CoupledSplitPrompts")]
+    clip = load_open_clip(NAME, tiny_server.base / "models" / "open_clip" / "tiny.safetensors")
+    scores = text_alignment(clip, images_NHWC, lines.splitlines())
+    masks_NHW = Middle().encode_image(images_NHWC)
+    f_bg = background_similarity(images_NHWC, masks_NHW).f_bg
+    (text,) = [
+        output["text"][0]
+        for key, output in outputs.items()
+        if prompt[key]["class_type"] == "CoupledScore"
+    ]
+    background, alignment = (float(line.split(" · ")[1]) for line in text.splitlines()[1:])
+    assert f_bg < 0 < min(scores)
+    assert background == pytest.approx(f_bg, rel=1e-2)  # the files have whole bytes
+    assert alignment == pytest.approx(sum(scores) / len(scores), abs=0.1)
 
 
 @pytest.mark.parametrize("name", FILMS)
