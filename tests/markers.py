@@ -12,6 +12,7 @@ from paths import HOST
 # What asks for one of these fixtures needs what it stands for.
 NEEDS = {
     "host_server": "server",
+    "tiny_server": "server",
     "postgres": "server",
     "served": "server",
     "chromium": "browser",

@@ -61,7 +61,7 @@ T5 = {"num_layers": 1, "d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 32}
 @dataclasses.dataclass(frozen=True)
 class Encoder:
     """tokenizer, model: the host's. configs: of its parts, by name; ByT5 has none. own: what the
-    family's small model must have to take its texts.
+    family's small model must have to take its texts. tokens: what the tokenizer reads from a file.
     """
 
     tiny: Tiny
@@ -69,12 +69,13 @@ class Encoder:
     model: Callable
     configs: dict[str, dict]
     own: dict = dataclasses.field(default_factory=dict)
+    tokens: dict = dataclasses.field(default_factory=dict)
 
     def clip(self) -> comfy.sd.CLIP:
         target = comfy.supported_models_base.ClipTarget(self.tokenizer, self.model)
         configs = {f"{name}_model_config": dict(config) for name, config in self.configs.items()}
         options = {**configs, "dtype": torch.float32}
-        encoder = comfy.sd.CLIP(target, model_options=options)
+        encoder = comfy.sd.CLIP(target, tokenizer_data=self.tokens, model_options=options)
         for module in encoder.cond_stage_model.modules():
             if hasattr(module, "visual"):  # large, and these prompts have no pictures
                 del module.visual

@@ -1,25 +1,17 @@
 """Text alignment through open_clip's own classes, with a small random model of its architecture."""
 
-import json
-
 import folder_paths
 import numpy as np
 import open_clip
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from tiny_open_clip import NAME, save_tiny_clip
 
 from coupled.metrics.alignment import text_alignment
 from coupled.metrics.clip import ClipModel, Preprocessing, load_open_clip
 from coupled.nodes.alignment import CoupledTextAlignment, weights_files
 
-NAME = "coupled-test-tiny"
-CONFIG = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
 PROMPTS = ["A fox in a meadow", "An eagle in a meadow"]
 IMAGES = torch.rand(2, 48, 80, 3, generator=torch.Generator().manual_seed(0))
 
@@ -27,13 +19,7 @@ IMAGES = torch.rand(2, 48, 80, 3, generator=torch.Generator().manual_seed(0))
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """The weights of a random model that open_clip knows by NAME, as a safetensors file."""
-    folder = tmp_path_factory.mktemp("open_clip")
-    (folder / f"{NAME}.json").write_text(json.dumps(CONFIG))
-    open_clip.add_model_config(folder / f"{NAME}.json")
-    torch.manual_seed(0)
-    module = open_clip.create_model(NAME, load_weights=False)
-    save_file(module.state_dict(), folder / "tiny.safetensors")
-    return folder / "tiny.safetensors"
+    return save_tiny_clip(tmp_path_factory.mktemp("open_clip"))
 
 
 @pytest.fixture
