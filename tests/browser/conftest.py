@@ -6,7 +6,7 @@ from coupled.devtools.browser import ADVICE, find_browser
 from coupled.devtools.canvas import OPTIONS, Canvas
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no other test can run an event loop
 def chromium():
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="the browser tests need the package playwright"

@@ -17,7 +17,8 @@ from paths import ROOT
 FOLDER = ROOT / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"))
 CHAIN = FOLDER / "coupled_compare_mini.json"  # all nodes of a set, one by one
-MODEL_FILES = (".safetensors", ".gguf", ".sft")
+# Of the user's, and the picture that ComfyUI ships in its folder of inputs
+GIVEN_FILES = (".safetensors", ".gguf", ".sft", "example.png")
 # Until ComfyUI 0.26 these had no outputs. A page writes them into a workflow whether linked or not.
 ENDS = ("SaveImage", "PreviewImage", "SaveVideo")
 FOLDERS = r"/home/|/root/|/work|/tmp|[A-Za-z]:\\\\"
@@ -166,7 +167,7 @@ def value_fault(value, kind, options=None) -> str | None:
     choices = (
         kind if isinstance(kind, list) else options.get("options", []) if kind == "COMBO" else None
     )
-    if value is None or isinstance(value, list) or str(value).endswith(MODEL_FILES):
+    if value is None or isinstance(value, list) or str(value).endswith(GIVEN_FILES):
         return None
     if choices is not None:
         return None if value in choices else f"{value!r} is no choice"
