@@ -175,9 +175,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     for name in ("unet", "clip-l", "t5", "vae"):
         models.add_argument(f"--{name}", default="")
     models.add_argument("--weight-dtype", default="default")
-    models.add_argument(
-        "--lora", default="", help="for the diffusion model; mini_turbo.safetensors for Mini Flux"
-    )
+    models.add_argument("--lora", default="", help="for the diffusion model")
     models.add_argument("--lora-strength", type=float, default=1.0)
     models.add_argument("--clip-weights", default="", help="an open_clip file to measure with")
     models.add_argument("--clip-model", default="ViT-B-32-quickgelu")
