@@ -37,7 +37,8 @@ class Bench:
 def load_mini_bench(steps: int) -> Bench:
     """The models that ship with the pack, 128 × 128."""
     from coupled.mini.clip import load_mini_clip
-    from coupled.mini.model import WEIGHTS, load_mini
+    from coupled.mini.model import load_mini
+    from coupled.mini.paths import WEIGHTS
     from coupled.mini.sam import load_mini_sam
 
     name = f"mini-{steps}-{digest(sorted(WEIGHTS.glob('*.safetensors')))}"

@@ -10,7 +10,8 @@ from PIL import Image
 
 from coupled.attention import encode_set
 from coupled.attention.report import Report
-from coupled.mini.model import WEIGHTS, load_mini
+from coupled.mini.model import load_mini
+from coupled.mini.paths import WEIGHTS
 from coupled.mini.size import SIZE
 from coupled.mini.world import PLACES, SUBJECTS, held_out
 from coupled.mini.world.canvas import Canvas
