@@ -30,7 +30,7 @@ def find_models(names: Models) -> dict[str, list[Path]]:
     """The files behind the names. FileNotFoundError if one is missing."""
     names.check()
     if names.mini:
-        from ..mini.model import WEIGHTS
+        from ..mini.paths import WEIGHTS
 
         return {"mini": sorted(WEIGHTS.glob("*.safetensors"))}
     found = {key: getattr(names, key) for key in FOLDERS}

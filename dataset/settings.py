@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from ..attention.modes import get_mode
+from ..mini.size import SIZE
 from ..optimize.painter import Settings as SamplerSettings
 from .filters import read_filters
 
@@ -58,8 +59,8 @@ class Settings:
     guidance: float = 3.5
     mode: str = "local"
     center: float = 4.0
-    width: int = 128
-    height: int = 128
+    width: int = SIZE
+    height: int = SIZE
     uncoupled: bool = False
     filters: str = "coupled"
     per_shard: int = 100

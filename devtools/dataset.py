@@ -128,7 +128,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--mode", default="local", help="local makes plate and masks")
     parser.add_argument("--center", type=float, default=4, help="of theta's sine, in steps of 50")
-    parser.add_argument("--size", default="128", help="pixels: one number, or WIDTHxHEIGHT")
+    parser.add_argument("--size", default="256", help="pixels: one number, or WIDTHxHEIGHT")
     parser.add_argument("--uncoupled", action="store_true", help="the same-seed pictures, too")
     parser.add_argument(
         "--filters", default="coupled", help="coupled, ultraedit, none, or a file of thresholds"

@@ -4,7 +4,6 @@ import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
 from ..mini.paths import LORA
-
 from . import (
     alignment,
     background,

@@ -1,5 +1,6 @@
-"""Makes the subjects' pictures, world/sprites/*.webp, from Microsoft's Fluent Emoji 3D (MIT), as the
-npm package `@lobehub/fluent-emoji-3d` ships them: `python -m mini.training.make_sprites ASSETS`.
+"""Makes the subjects' pictures, world/sprites/*.webp, from Microsoft's Fluent Emoji 3D (MIT), as
+the npm package `@lobehub/fluent-emoji-3d` ships them:
+`python -m mini.training.make_sprites ASSETS`.
 
 Most are taken as they are. What the set has only as a head gets a body of its parts or drawn ones.
 """

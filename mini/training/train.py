@@ -1,8 +1,8 @@
 """Makes the mini models from a seed, stage by stage (`python3 dev.py train-mini`).
 
 scenes -> VAE -> latents -> flow matching -> guidance distillation -> a LoRA for four steps:
-weights/{flux,text,vae}.safetensors, loras/mini_turbo.safetensors; scenes -> Mini SAM, Mini CLIP, which measure what it paints:
-weights/{sam,clip}.safetensors.
+weights/{flux,text,vae}.safetensors, loras/mini_turbo.safetensors; scenes -> Mini SAM, Mini CLIP,
+which measure what it paints: weights/{sam,clip}.safetensors.
 """
 
 from pathlib import Path

@@ -113,8 +113,8 @@ def potted_plant(c: Canvas, x, base) -> None:
     for i in range(-3, 4):
         tip = (x + 0.032 * i, base - 0.22 + 0.009 * i * i)
         c.line([(x, base - 0.08), (x + 0.02 * i, base - 0.15), tip], (70, 140, 84), 0.018)
-    c.polygon([(x - 0.05, base - 0.09), (x + 0.05, base - 0.09), (x + 0.036, base),
-               (x - 0.036, base)], c.choice([(206, 116, 78), (240, 236, 228), (96, 130, 160)]))  # fmt: skip
+    pot = [(x - 0.05, base - 0.09), (x + 0.05, base - 0.09), (x + 0.036, base), (x - 0.036, base)]
+    c.polygon(pot, c.choice([(206, 116, 78), (240, 236, 228), (96, 130, 160)]))
 
 
 def armchair(c: Canvas, x, base) -> None:
@@ -193,9 +193,9 @@ def red_rocks(c: Canvas, x, base) -> None:
 def signpost(c: Canvas, x, base) -> None:
     c.rectangle(x - 0.008, base - 0.2, x + 0.008, base, WOOD)
     for y, side in ((0.18, 1), (0.12, -1)):
-        c.polygon([(x - 0.06 * side, base - y), (x + 0.05 * side, base - y),
-                   (x + 0.08 * side, base - y + 0.02), (x + 0.05 * side, base - y + 0.04),
-                   (x - 0.06 * side, base - y + 0.04)], mix(WOOD, (255, 220, 170), 0.45))  # fmt: skip
+        outline = ((-0.06, 0), (0.05, 0), (0.08, 0.02), (0.05, 0.04), (-0.06, 0.04))
+        board = [(x + dx * side, base - y + dy) for dx, dy in outline]
+        c.polygon(board, mix(WOOD, (255, 220, 170), 0.45))
 
 
 def pond(c: Canvas, x, base) -> None:

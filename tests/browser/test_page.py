@@ -15,6 +15,7 @@ from PIL import Image
 from coupled.devtools.browser import ADVICE, find_browser
 from coupled.devtools.canvas import OPTIONS, Canvas, set_setting
 from coupled.devtools.host import HostServer
+from coupled.mini.size import SIZE
 from coupled.nodes.theta_store import SHIPPED
 from coupled.schedules import arctan, constant, from_values, parse_values, project, sin, step01
 
@@ -422,7 +423,7 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     assert sent_curve(first) == (canvas.inputs(THETA), values)
     pictures = {node: made["images"] for node, made in first["outputs"].items() if "images" in made}
     saved = {node: made for node, made in pictures.items() if made[0]["type"] == "output"}
-    assert len(saved) == 2 and all(shows(canvas, node, 128, 128) for node in saved)
+    assert len(saved) == 2 and all(shows(canvas, node, SIZE, SIZE) for node in saved)
     (plot,) = [node for node, made in pictures.items() if made[0]["type"] == "temp"]
     assert shows(canvas, plot, 1152)
     assert canvas.run(SAYS, "CoupledSplitPrompts").splitlines() == [

@@ -157,6 +157,6 @@ def test_bench_mini_runs_where_no_training_ever_ran(tmp_path, capsys):
     options = bench.parse(["--host", folder_paths.base_path, "--work", str(tmp_path), "--quick"])
     assert bench.run(options) == 0
     report = json.loads((tmp_path / "quick" / "report.json").read_text(encoding="utf-8"))
-    assert report["held_out_images"] == 2 and len(report["sets"]) == 2
+    assert report["base"]["images"] == 2 == report["turbo"]["images"] and len(report["sets"]) == 2
     assert 0 <= report["mini_clip"]["subject_first"] <= 1 and report["mini_sam"]["iou"] > 0.5
     assert json.loads(capsys.readouterr().out.split("images/s")[-1].split("\n", 1)[-1]) == report

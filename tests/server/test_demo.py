@@ -10,6 +10,7 @@ from PIL import Image
 from coupled.devtools.demo import WORKFLOW
 from coupled.devtools.sheet import contact_sheet
 from coupled.devtools.workflow import to_prompt
+from coupled.mini.size import SIZE
 
 
 def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server, tmp_path):
@@ -24,8 +25,8 @@ def test_the_mini_workflow_paints_a_coupled_set_and_a_same_seed_pair(host_server
         if prompt[node]["class_type"] == "SaveImage"
     }
     assert {name: [p.size for p in found] for name, found in pictures.items()} == {
-        "coupled": [(128, 128)] * 2,
-        "same_seed": [(128, 128)] * 2,
+        "coupled": [(SIZE, SIZE)] * 2,
+        "same_seed": [(SIZE, SIZE)] * 2,
     }
     for picture in [p for found in pictures.values() for p in found]:
         assert np.asarray(picture.convert("L")).std() > 10, (
