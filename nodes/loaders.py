@@ -27,14 +27,20 @@ class CoupledLoadMini(io.ComfyNode):
                     display_name="VAE",
                     tooltip="Its VAE, 16 channels at an eighth of the size, as Flux's.",
                 ),
+                io.Image.Output(
+                    "photo",
+                    display_name="photo",
+                    tooltip="A drawn room, to try your own picture as the background with.",
+                ),
             ],
         )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
         from ..mini.model import load_mini
+        from ..mini.photo import load_photo
 
-        return io.NodeOutput(*load_mini())
+        return io.NodeOutput(*load_mini(), load_photo())
 
 
 NODES = [CoupledLoadMini]
