@@ -13,6 +13,7 @@ import comfy.utils
 import torch
 
 from coupled.attention import encode_set
+from coupled.attention.report import Report
 from coupled.baselines import random_seed
 from coupled.metrics import background_similarity
 from coupled.metrics.alignment import text_alignment
@@ -24,7 +25,7 @@ from coupled.mini.sam import load_mini_sam
 from coupled.mini.size import SIZE
 from coupled.mini.training.judge import SCENES, STEPS, provide_judge, verdicts
 from coupled.mini.world import PLACES, SUBJECTS, held_out
-from coupled.sampling import couple, sample_set
+from coupled.sampling import couple, decode_run, sample_set
 from coupled.schedules.families import family
 
 from ..models import GUIDANCE, empty_latent
@@ -101,12 +102,15 @@ class MiniBench:
     def coupled(
         self, background: str, entities: list[str], seed: int, mode: str, center: float
     ) -> torch.Tensor:
-        """Images [n, H, W, 3] of a coupled set, sin k = 0.8."""
+        """Images [n, H, W, 3] of a coupled set, sin k = 0.8, as Decode Coupled Set gives them."""
         theta = family("sin", center=center, k=0.8, reference_steps=50)
         model = couple(self.model, theta, mode)
         positive = encode_set(self.clip, background, entities, GUIDANCE)
-        latent = sample_set(model, positive, empty_latent(SIZE), seed, self.size.steps)
-        return self.vae.decode(latent["samples"])
+        report = Report()
+        latent = sample_set(
+            model, positive, empty_latent(SIZE), seed, self.size.steps, report=report
+        )
+        return decode_run(latent, self.vae, report)[0]
 
     def held_out(self, model, steps: int, sheet: Path) -> dict:
         """Pictures of held-out prompts: shares whose subject and place are right, wholeness in the

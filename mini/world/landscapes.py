@@ -105,7 +105,7 @@ def beach(c: Canvas, horizon: float) -> None:
 
 
 def mountains(c: Canvas, horizon: float) -> None:
-    c.gradient(0, horizon, (96, 158, 220), (218, 234, 248))
+    c.gradient(0, horizon + 0.06, (96, 158, 220), (218, 234, 248))
     clouds(c, horizon * 0.7, (246, 250, 255), int(c.rng.integers(1, 3)))
     for _ in range(4):
         x, h, w = c.uniform(0, 1), c.uniform(0.25, 0.45), c.uniform(0.22, 0.34)
