@@ -25,7 +25,8 @@ from coupled.mini.sam import load_mini_sam
 from coupled.mini.size import SIZE
 from coupled.mini.training.judge import SCENES, STEPS, provide_judge, verdicts
 from coupled.mini.world import PLACES, SUBJECTS, held_out
-from coupled.sampling import couple, decode_run, sample_set
+from coupled.sampling import couple, sample_set
+from coupled.sampling.decode import decode_run
 from coupled.schedules.families import family
 
 from ..models import GUIDANCE, empty_latent
