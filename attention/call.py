@@ -3,6 +3,7 @@ blocks.
 """
 
 import dataclasses
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from .override import OVERRIDE, CoupledAttention, check_joint_calls
 from .partly import Positions, cut_call, spread_out
 from .plate_run import PLATE, PlateRun
 from .positions import PlaceTexts, check_placed, place_texts
-from .strips import Strips
+from .strips import Layout, Strips
 from .texts import Texts, read_texts
 from .wrapped import WRAPPERS
 
@@ -124,31 +125,46 @@ def prepare_call(
         coupled.schedule, coupled.mode, named, kwargs, plate, architecture.ends_at_image
     )
     is_coupled = has_background(kwargs)
+    grids = architecture.grids(model, named["x"])
     probe = None
     if plate is not None and texts.theta_B11 is not None and plate.is_due():
-        probe = ContrastProbe(architecture.grids(model, named["x"]))
+        probe = ContrastProbe(grids)
     text = named["context"].shape[1] - kwargs.get(BACKGROUND_TOKENS, 0)
     kwargs = {k: v for k, v in kwargs.items() if k not in KEYWORDS}
     named["context"] = texts.context
     call = Prepared(named, kwargs)
+    layout = None
     if plate is not None:
         tokens = text + count_tokens(named["x"], architecture.patch)
         call.picture = named["x"].shape[0] // plate.N * tokens
-    layout = None
-    if plate is not None:
-        layout = choose_layout(architecture, executor, named, kwargs, texts.streams.text, plate)
+        both = texts.streams.text
+        layout = choose_layout(architecture, executor, named, kwargs, both, grids, plate)
     if layout is None and texts.theta_B11 is None and texts.padding is None:
         call.alike = is_coupled
         return call
     if isinstance(layout, Strips):
         texts = texts.select(layout.rows(named["x"].shape[0]))
         call.named, call.positions = cut_call(architecture, model, layout, named)
-    grids = architecture.grids(model, named["x"])
     texts = texts.told_from([h * w for h, w in grids])
-    call.named["context"] = texts.context
-    options = call.named["options"]
     if architecture.text_positions is not None:
         call.texts = place_texts(architecture, model, named["x"], texts.streams)
+    attach_attention(coupled, call, model, texts, probe, layout)
+    return call
+
+
+def attach_attention(
+    coupled: CoupledCall,
+    call: Prepared,
+    model: Any,
+    texts: Texts,
+    probe: ContrastProbe | None,
+    layout: Layout | None,
+) -> None:
+    """Puts the texts into the call, and into its options the override that attends to them."""
+    architecture = coupled.architecture
+    call.named["context"] = texts.context
+    options = call.named["options"]
+    if call.texts is not None:
         options = call.texts.add_to(options)
     image = count_tokens(call.named["x"], architecture.patch)
     call.attention = CoupledAttention(
@@ -166,7 +182,6 @@ def prepare_call(
         layout=layout,
     )
     call.named["options"] = {**options, OVERRIDE: call.attention}
-    return call
 
 
 def find_place(texts: Texts, image: int) -> Place:

@@ -3,10 +3,11 @@ done.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 
-from .architectures import Architecture, uncompiled
+from .architectures import Architecture
 from .override import OVERRIDE
 from .plate_run import PlateRun
 from .region import grid_of
@@ -19,21 +20,20 @@ def choose_layout(
     named: dict,
     kwargs: dict,
     text: int,
+    grids: Sequence[tuple[int, int]],
     plate: PlateRun,
 ) -> Layout | None:
     """How images take the plate's keys and values outside their regions; None while they are free.
 
-    named, kwargs: the call's arguments; text: the tokens of its texts. Strips where the model can
+    named, kwargs: the call's arguments; text: the tokens of its texts; grids: the architecture's
+    of this call. Strips where the model can
     work on a part of a picture, and that saves work.
     """
     x_BCHW = named["x"]
     region_nhw = plate.region_of(x_BCHW)
     if region_nhw is None:
         return None
-    region_nhw = region_nhw.to(x_BCHW.device)
-    injection = make_injection(
-        region_nhw, architecture.grids(uncompiled(executor.class_obj), x_BCHW)
-    )
+    injection = make_injection(region_nhw.to(x_BCHW.device), grids)
     n, S = injection.region_nS.shape
     if plate.is_due():  # whole pictures are looked at
         return injection

@@ -173,9 +173,8 @@ class PlateRun:
         region_nhw = self.known.region_nhw
         if self.known.parted is None or region_nhw is None:
             return None
-        return (
-            region_nhw if region_nhw.shape[1:] == grid_of(*x_BCHW.shape[-2:], self.patch) else None
-        )
+        fits = region_nhw.shape[1:] == grid_of(*x_BCHW.shape[-2:], self.patch)
+        return region_nhw if fits else None
 
     def report(self, samples_NCHW: torch.Tensor) -> PassReport:
         """What the run did, after it."""

@@ -4,7 +4,7 @@ for them, and whole runs.
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import comfy.model_base
 import comfy.model_patcher
@@ -67,6 +67,12 @@ class Tiny:
             words = torch.randn(1, 2 + seed % 5, self.quoted, generator=generator)
             values["conditioning_byt5small"] = words
         return [[torch.randn(1, tokens, self.width, generator=generator), values]]
+
+    def texts(self, background: int, entities: Sequence[int]) -> tuple[list, list[list]]:
+        """A background of so many tokens, and entities."""
+        return self.text(background, seed=1), [
+            self.text(tokens, seed=2 + i) for i, tokens in enumerate(entities)
+        ]
 
     def noise(self, batch: int = 1) -> torch.Tensor:
         """One random latent for every image of the batch."""

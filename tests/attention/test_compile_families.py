@@ -28,8 +28,7 @@ def fresh_compiler():
 @each_family
 def test_compiled_it_gives_the_same(tiny):
     coupled = couple(tiny.model(), constant(0.4), "local")
-    entities = [tiny.text(7, seed=2), tiny.text(4, seed=3)]
-    together = couple_conditioning(tiny.text(5, seed=1), entities)
+    together = couple_conditioning(*tiny.texts(5, (7, 4)))
     expected = tiny.sample(coupled, together, steps=2)
     compiled = coupled.clone()
     set_torch_compile_wrapper(model=compiled, backend="eager")

@@ -17,12 +17,12 @@ THETA = sin(center=0.8, k=0.8, reference_steps=2)
 @pytest.mark.parametrize("tiny", CONTROLLED, ids=lambda tiny: tiny.name)
 @pytest.mark.parametrize("mode", ["exact", "local"])
 @pytest.mark.parametrize("rows", [1, N])
-def test_a_controlnet_reads_the_background_and_its_hints_follow_their_images(tiny, mode, rows):
-    background = tiny.text(L_BG, seed=1)
-    entities = [tiny.text(length, seed=2 + i) for i, length in enumerate(LENGTHS)]
+def test_a_controlnet_reads_the_background_and_its_hints_follow_their_images(
+    tiny, model, mode, rows
+):
+    background, entities = tiny.texts(L_BG, LENGTHS)
     plain = couple_conditioning(background, entities)
     together = controlled(tiny, plain, rows)
-    model = tiny.model()
     coupled = couple(model, THETA, mode)
     out = tiny.sample(coupled, together, steps=4)
     assert relative_error(out, tiny.sample(coupled, plain, steps=4)) > 1e-3

@@ -31,19 +31,10 @@ def name_of(tiny):
 
 
 each_family = pytest.mark.parametrize("tiny", FAMILIES, ids=name_of)
-_models = {}
-
-
-@pytest.fixture
-def model(tiny):
-    if tiny.name not in _models:
-        _models[tiny.name] = tiny.model()
-    return _models[tiny.name]
 
 
 def texts_of(tiny, lengths=LENGTHS):
-    entities = [tiny.text(length, seed=2 + i) for i, length in enumerate(lengths)]
-    return tiny.text(L_BG, seed=1), entities
+    return tiny.texts(L_BG, lengths)
 
 
 def test_each_family_is_tested():

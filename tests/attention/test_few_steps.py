@@ -17,14 +17,6 @@ PAPER = sin(center=12, k=0.8, reference_steps=50)
 N = 2
 ALL = [FLUX1, *FAMILIES]
 each_family = pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: tiny.name)
-_models = {}
-
-
-@pytest.fixture
-def model(tiny):
-    if tiny.name not in _models:
-        _models[tiny.name] = tiny.model()
-    return _models[tiny.name]
 
 
 def shared(schedule, steps):
@@ -48,8 +40,7 @@ def test_some_steps_are_shared_and_some_are_the_entitys_at_any_number(schedule, 
 @pytest.mark.parametrize("steps", [4, 8, 20])
 @pytest.mark.parametrize("mode", ["exact", "local"])
 def test_the_images_are_one_while_theta_is_0_and_part_then(tiny, model, steps, mode):
-    entities = [tiny.text(7, seed=2), tiny.text(4, seed=3)]
-    together, seen = couple_conditioning(tiny.text(5, seed=1), entities), []
+    together, seen = couple_conditioning(*tiny.texts(5, (7, 4))), []
     for schedule in (DEFAULT, PAPER):
         seen.clear()
         tiny.sample(

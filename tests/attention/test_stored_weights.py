@@ -5,16 +5,14 @@ with a scale, as loaders of GGUF files keep them in operations of their own.
 import comfy.ops
 import pytest
 import torch
-from tiny_families import FAMILIES, Tiny
+from tiny_families import FAMILIES, FLUX1
 
 from coupled.attention import couple_conditioning
 from coupled.sampling import couple
 from coupled.schedules import constant, sin
 
 from compare import relative_error
-from tiny import CONFIG, POOLED_DIM, TEXT_DIM
 
-FLUX1 = Tiny("Flux.1", "Flux", CONFIG, width=TEXT_DIM, latent=(16, 9, 13), pooled=POOLED_DIM)
 LENGTHS = (7, 3)
 THETA = sin(center=0.8, k=0.8, reference_steps=2)
 
@@ -37,8 +35,7 @@ def test_it_is_coupled_as_any_other(tiny, kind):
         "whole numbers": {"operations": WholeNumbers},
     }
     model = tiny.model(**stored[kind])
-    background = tiny.text(5, seed=1)
-    entities = [tiny.text(length, seed=2 + i) for i, length in enumerate(LENGTHS)]
+    background, entities = tiny.texts(5, LENGTHS)
     conditioning = couple_conditioning(background, entities)
     alone = tiny.sample(model, background)
     assert relative_error(alone, tiny.sample(tiny.model(), background)) > 1e-4

@@ -4,8 +4,6 @@ convolutions between them, a schedule of noise that is no flow's, and sizes besi
 
 import dataclasses
 
-import comfy.cldm.cldm
-import comfy.controlnet
 import comfy.samplers
 import pytest
 import torch
@@ -28,14 +26,6 @@ from compare import relative_error
 N = 3
 THETA = sin(center=1.5, k=0.8, reference_steps=4)
 each = pytest.mark.parametrize("tiny", [SDXL, SD15], ids=["SDXL", "SD1.5"])
-_models = {}
-
-
-@pytest.fixture
-def model(tiny):
-    if tiny.name not in _models:
-        _models[tiny.name] = tiny.model()
-    return _models[tiny.name]
 
 
 def patch_of(model):
@@ -47,7 +37,7 @@ def grids_of(tiny):
 
 
 def texts_of(tiny, lengths=(7, 7, 7)):
-    return tiny.text(5, seed=1), [tiny.text(n, seed=2 + i) for i, n in enumerate(lengths)]
+    return tiny.texts(5, lengths)
 
 
 def boxes(tiny):
