@@ -11,14 +11,13 @@ import argparse
 import io
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from .client import Client
 from .environment import ROOT, Environment
-from .host import HostServer, device_options
+from .host import run_host
 from .workflow import to_prompt
 
 WORKFLOWS = ROOT / "example_workflows"
@@ -211,12 +210,7 @@ def main() -> None:
     if options.host is None:
         save_cards(draw_cards())
         return
-    environment = Environment(Path(sys.executable), options.host)
-    flags = [*device_options(environment), "--disable-api-nodes"]
-    with (
-        tempfile.TemporaryDirectory() as base,
-        HostServer(environment, Path(base), *flags) as server,
-    ):
+    with run_host(Environment(Path(sys.executable), options.host)) as server:
         save_cards(draw_cards(Client(server.url)))
 
 

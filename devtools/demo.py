@@ -11,14 +11,13 @@ import argparse
 import io
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .client import Client
 from .environment import OUTPUT, ROOT, Environment
-from .host import HostError, HostServer, device_options, stop_on_termination
+from .host import HostError, HostServer, run_host, stop_on_termination
 from .terminal import ProgressLine
 from .workflow import to_prompt
 
@@ -56,19 +55,16 @@ def _run(environment: Environment, file: Path) -> None:
     workflow = json.loads(file.read_text(encoding="utf-8"))
     started = time.monotonic()
     print("Starting ComfyUI …", flush=True)
-    with tempfile.TemporaryDirectory(prefix="coupled-", ignore_cleanup_errors=True) as base:
-        flags = [*device_options(environment), "--disable-api-nodes"]
-        with HostServer(environment, Path(base), *flags) as server:
-            ready = time.monotonic()
-            print(
-                f"ComfyUI answers at {server.url} after {ready - started:.0f} s. Running"
-                f" {file.name} …",
-                flush=True,
-            )
-            client = Client(server.url)
-            prompt = to_prompt(workflow, client.object_info())
-            pictures = _pictures(server, client, prompt)
-            print(f"Made in {time.monotonic() - ready:.0f} s.")
+    with run_host(environment) as server:
+        ready = time.monotonic()
+        print(
+            f"ComfyUI answers at {server.url} after {ready - started:.0f} s. Running {file.name} …",
+            flush=True,
+        )
+        client = Client(server.url)
+        prompt = to_prompt(workflow, client.object_info())
+        pictures = _pictures(server, client, prompt)
+        print(f"Made in {time.monotonic() - ready:.0f} s.")
     _save(pictures, _captions(prompt))
 
 

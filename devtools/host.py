@@ -4,13 +4,16 @@ whatever happens.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -163,6 +166,19 @@ def link_pack(custom_nodes: Path) -> None:
         link.symlink_to(ROOT, target_is_directory=True)
     except OSError:
         shutil.copytree(ROOT, link, ignore=shutil.ignore_patterns(".*", "output", "__pycache__"))
+
+
+@contextlib.contextmanager
+def run_host(environment: Environment, *options: str) -> Iterator[HostServer]:
+    """A server without nodes of services, on the device that there is; its folder is gone when it
+    stops.
+    """
+    flags = (*device_options(environment), "--disable-api-nodes", *options)
+    with (
+        tempfile.TemporaryDirectory(prefix="coupled-", ignore_cleanup_errors=True) as base,
+        HostServer(environment, Path(base), *flags) as server,
+    ):
+        yield server
 
 
 def device_options(environment: Environment) -> list[str]:

@@ -10,7 +10,6 @@ import argparse
 import io
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +17,7 @@ from PIL import Image
 from .browser import find_browser
 from .canvas import OPTIONS, Canvas, set_setting
 from .environment import ROOT, Environment
-from .host import HostServer, device_options
+from .host import run_host
 
 DOCS, HELP = ROOT / "docs", ROOT / "web" / "docs"
 CALM = {
@@ -181,10 +180,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     environment = Environment(Path(sys.executable), options.host)
-    flags = [*device_options(environment), "--disable-api-nodes", "--preview-method", "latent2rgb"]
     with (
-        tempfile.TemporaryDirectory() as base,
-        HostServer(environment, Path(base), *flags) as server,
+        run_host(environment, "--preview-method", "latent2rgb") as server,
         sync_playwright() as playwright,
     ):
         for key, value in CALM.items():

@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 from unittest.mock import patch
 
-import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import comfy.sample
@@ -75,7 +73,7 @@ class Bench:
     def __init__(self, size: Size):
         self.size = size
         self.device = comfy.model_management.get_torch_device()
-        self.model = make_random_flux(size, self.device)
+        self.model = make_random_flux(size)
         generator = torch.Generator().manual_seed(0)
         count = max(size.growth_images) + 1
         self.texts = [make_random_text(size, generator) for _ in range(count)]
@@ -93,20 +91,7 @@ class Bench:
             ]
         ]
         latent = make_latent(n, image_tokens)
-        comfy.sample.sample(
-            self.model,
-            torch.randn_like(latent),
-            steps,
-            1.0,
-            "euler",
-            "simple",
-            positive,
-            self.texts[0],
-            latent,
-            disable_pbar=True,
-            seed=1,
-            callback=callback,
-        )
+        sample(self.model, positive, self.texts[0], latent, steps, callback)
 
     def coupled(
         self,
@@ -143,12 +128,39 @@ class Bench:
         with patch.object(plate_run, "find_region", find):
             self.coupled(n, image_tokens, theta, "local", steps)
 
-    def seconds(self, run: Callable[[], None]) -> float:
-        started = time.perf_counter()
-        run()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - started
+
+def sample(
+    model,
+    positive: list,
+    negative: list,
+    latent: torch.Tensor,
+    steps: int = 1,
+    callback: Callable | None = None,
+) -> None:
+    """As the host's KSampler, every row from one noise."""
+    noise = torch.randn_like(latent[:1]).expand_as(latent).clone()
+    comfy.sample.sample(
+        model,
+        noise,
+        steps,
+        1.0,
+        "euler",
+        "simple",
+        positive,
+        negative,
+        latent,
+        disable_pbar=True,
+        seed=1,
+        callback=callback,
+    )
+
+
+def time_run(run: Callable[[], None]) -> float:
+    """Seconds."""
+    started = time.perf_counter()
+    run()
+    comfy.model_management.synchronize()
+    return time.perf_counter() - started
 
 
 def draw_region(n: int, side: int, share: float) -> torch.Tensor:
@@ -186,31 +198,39 @@ def make_random_text(size: Size, generator: torch.Generator) -> list:
     return [[context_BLC, {"pooled_output": pooled_BC, "guidance": 3.5}]]
 
 
-def make_random_flux(size: Size, device: torch.device) -> comfy.model_patcher.ModelPatcher:
-    """Flux.1's architecture at a size, its weights small random numbers."""
-    config = comfy.supported_models.Flux(
-        {
-            "image_model": "flux",
-            "in_channels": CHANNELS,
-            "out_channels": CHANNELS,
-            "vec_in_dim": POOLED_WIDTH,
-            "context_in_dim": T5_WIDTH,
-            "hidden_size": size.width,
-            "mlp_ratio": 4.0,
-            "num_heads": size.heads,
-            "depth": size.double,
-            "depth_single_blocks": size.single,
-            "axes_dim": [16, 56, 56],
-            "theta": 10000,
-            "patch_size": 2,
-            "qkv_bias": True,
-            "guidance_embed": True,
-            "txt_ids_dims": [],
-            "dtype": size.dtype,
-        }
-    )
-    model = comfy.model_base.Flux(config, device=device)
-    for weight in model.diffusion_model.parameters():
+def make_random_flux(size: Size) -> comfy.model_patcher.ModelPatcher:
+    """Flux.1's architecture at a size."""
+    config = {
+        "image_model": "flux",
+        "in_channels": CHANNELS,
+        "out_channels": CHANNELS,
+        "vec_in_dim": POOLED_WIDTH,
+        "context_in_dim": T5_WIDTH,
+        "hidden_size": size.width,
+        "mlp_ratio": 4.0,
+        "num_heads": size.heads,
+        "depth": size.double,
+        "depth_single_blocks": size.single,
+        "axes_dim": [16, 56, 56],
+        "theta": 10000,
+        "patch_size": 2,
+        "qkv_bias": True,
+        "guidance_embed": True,
+        "txt_ids_dims": [],
+    }
+    return make_random_model("Flux", config, size.dtype)
+
+
+def make_random_model(
+    kind: str, config: dict, dtype: torch.dtype
+) -> comfy.model_patcher.ModelPatcher:
+    """A model of a class of the host's supported_models, its weights small random numbers."""
+    device = comfy.model_management.get_torch_device()
+    config = {**config, "dtype": dtype}
+    settings = getattr(comfy.supported_models, kind)(config)
+    settings.unet_config.update(config)  # not the sizes that the class knows
+    model = settings.get_model({}, "", device)
+    for weight in model.diffusion_model.to(device).parameters():
         torch.nn.init.normal_(weight, std=0.02)
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
 
@@ -221,19 +241,13 @@ def make_latent(n: int, image_tokens: int) -> torch.Tensor:
     return torch.zeros(n, CHANNELS, side, side)
 
 
-class Clock(Protocol):
-    def seconds(self, run: Callable[[], None]) -> float: ...
-
-
-def time_in_turn(
-    bench: Clock, runs: dict[str, Callable[[], None]], repeats: int
-) -> dict[str, list[float]]:
+def time_in_turn(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each run, in turn: what slows the machine slows all alike. Where there are several
     turns, one that does not count comes first."""
     if repeats > 1:
         for run in runs.values():
             run()
-    turns = [{name: bench.seconds(run) for name, run in runs.items()} for _ in range(repeats)]
+    turns = [{name: time_run(run) for name, run in runs.items()} for _ in range(repeats)]
     return {name: [turn[name] for turn in turns] for name in runs}
 
 

@@ -12,8 +12,6 @@ from functools import partial
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.sample
-import comfy.supported_models
 import torch
 
 from coupled.attention import couple_conditioning
@@ -21,7 +19,7 @@ from coupled.attention.families import architecture_of
 from coupled.sampling import couple
 from coupled.schedules import constant
 
-from .bench import Bench, compare, time_in_turn
+from .bench import compare, make_random_model, sample, time_in_turn
 
 HEADS, WIDTH, BLOCKS = 4, 512, 3
 HALF = constant(0.5)
@@ -42,15 +40,9 @@ class Family:
     ids: bool = False
 
     def model(self) -> comfy.model_patcher.ModelPatcher:
-        device = comfy.model_management.get_torch_device()
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-        config = {**self.config, "dtype": dtype}
-        settings = getattr(comfy.supported_models, self.kind)(config)
-        settings.unet_config.update(config)  # not the sizes that the class knows
-        model = settings.get_model({}, "", device)
-        for weight in model.diffusion_model.to(device).parameters():
-            torch.nn.init.normal_(weight, std=0.02)
-        return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
+        on_cpu = comfy.model_management.get_torch_device().type == "cpu"
+        dtype = torch.float32 if on_cpu else torch.bfloat16
+        return make_random_model(self.kind, self.config, dtype)
 
     def conditioning(self, seed: int) -> list:
         generator = torch.Generator().manual_seed(seed)
@@ -319,10 +311,7 @@ class FamilyBench:
     def __init__(self, name: str):
         self.family = FAMILIES[name]
         self.model = self.family.model()
-        self.device = self.model.load_device
         assert architecture_of(self.model.model.diffusion_model).name == name
-
-    seconds = Bench.seconds
 
     def stock(self, n: int) -> None:
         self.step(self.model, self.family.conditioning(1), n)
@@ -332,21 +321,8 @@ class FamilyBench:
         self.step(couple(self.model, HALF, mode), couple_conditioning(background, entities), n)
 
     def step(self, model, positive: list, n: int) -> None:
-        latent = torch.zeros(n, *self.family.latent)
-        noise = torch.randn(1, *self.family.latent).expand_as(latent).clone()
-        comfy.sample.sample(
-            model,
-            noise,
-            1,
-            1.0,
-            "euler",
-            "simple",
-            positive,
-            self.family.conditioning(90),
-            latent,
-            disable_pbar=True,
-            seed=1,
-        )
+        negative = self.family.conditioning(90)
+        sample(model, positive, negative, torch.zeros(n, *self.family.latent))
 
 
 def measure_family(name: str) -> dict[str, dict]:
@@ -355,7 +331,7 @@ def measure_family(name: str) -> dict[str, dict]:
     for n, modes in ((1, ["exact", "paper"]), (IMAGES, ["exact", "local"])):
         runs: dict[str, Callable[[], None]] = {"stock": partial(bench.stock, n)}
         runs |= {mode: partial(bench.coupled, n, mode) for mode in modes}
-        seconds = time_in_turn(bench, runs, REPEATS)
+        seconds = time_in_turn(runs, REPEATS)
         for mode in modes:
             found[f"{mode}, batch {n}"] = compare(seconds[mode], seconds["stock"])
     return found

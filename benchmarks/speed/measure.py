@@ -36,7 +36,7 @@ def measure_step(bench: Bench, n: int, cases: dict[str, tuple], repeats: int) ->
     runs: dict[str, Callable[[], None]] = {"stock": partial(bench.stock, n, tokens)}
     for name, (theta, mode) in cases.items():
         runs[name] = partial(bench.coupled, n, tokens, theta, mode)
-    seconds = time_in_turn(bench, runs, repeats)
+    seconds = time_in_turn(runs, repeats)
     stock = seconds.pop("stock")
     return {f"{name}, batch {n}": compare(own, stock) for name, own in seconds.items()}
 
@@ -58,7 +58,7 @@ def measure_run(bench: Bench, n: int, schedules: dict, repeats: int) -> dict:
         for mode in ("exact", "local"):
             run = partial(bench.coupled, n, tokens, schedule, mode, steps)
             runs[f"{name}, {mode}"] = run
-    seconds = time_in_turn(bench, runs, repeats)
+    seconds = time_in_turn(runs, repeats)
     stock = seconds.pop("stock")
     return {f"{name}, n = {n}": compare(own, stock) for name, own in seconds.items()}
 
@@ -81,7 +81,7 @@ def measure_sets(bench: Bench) -> dict:
             "stock": partial(bench.stock, n, tokens, steps),
             "own": partial(bench.found, n, tokens, family("sin", center=4), steps),
         }
-        seconds = time_in_turn(bench, runs, 1)
+        seconds = time_in_turn(runs, 1)
         found[f"half, then a quarter, whole run, n = {n}"] = compare(
             seconds["own"], seconds["stock"]
         )
@@ -106,7 +106,7 @@ def measure_point(bench: Bench, n: int, tokens: int, at: int) -> dict:
         "stock": partial(bench.stock, 1, tokens),
         "mixed": partial(bench.coupled, n, tokens, HALF, "exact"),
     }
-    seconds = time_in_turn(bench, runs, 3)
+    seconds = time_in_turn(runs, 3)
     expected = bench.size.flops(n, tokens, 2) / bench.size.flops(1, tokens, 1)
     return {"at": at, "expected": expected, **compare(seconds["mixed"], seconds["stock"])}
 
