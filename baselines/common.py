@@ -15,6 +15,7 @@ from ..sampling.checks import (
     check_names,
     check_result,
     check_settings,
+    check_text_encoder,
 )
 from ..sampling.lockstep import Run, plan_run, to_latent
 
@@ -63,11 +64,7 @@ def check_inputs(model, clip, prompts: Sequence[str], guidance: float, at_least:
             "Connect the unpatched MODEL: this one is patched by Coupled Attention, and a baseline"
             " shows what happens without it."
         )
-    if clip is None:
-        raise ValueError(
-            "Load a text encoder with a CLIP loader: none is connected, for this checkpoint holds"
-            " none."
-        )
+    check_text_encoder(clip)
     if len(prompts) < at_least:
         raise ValueError(
             f"Write at least {at_least} prompt{'s' if at_least > 1 else ''}, one per line: now the"

@@ -111,7 +111,7 @@ class CoupledTextEncode(io.ComfyNode):
         background_conditioning=None,
     ) -> io.NodeOutput:
         from ..attention import encode_set
-        from ..sampling.checks import check_guidance
+        from ..sampling.checks import check_guidance, check_text_encoder
 
         check_guidance(guidance)
         texts = entity_texts(entities, entity_text, prompts)
@@ -120,11 +120,7 @@ class CoupledTextEncode(io.ComfyNode):
                 "Describe what all images share, for example `A sunny meadow.`: `background` is"
                 " empty."
             )
-        if clip is None:
-            raise ValueError(
-                "Load a text encoder with a CLIP loader: none is connected, for this checkpoint"
-                " holds none."
-            )
+        check_text_encoder(clip)
         conditioning = encode_set(
             clip, background.strip(), texts, guidance, background_conditioning
         )

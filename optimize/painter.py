@@ -22,6 +22,7 @@ from ..sampling.checks import (
     check_plain,
     check_result,
     check_settings,
+    check_text_encoder,
 )
 from ..sampling.decode import decode_run
 from ..sampling.lockstep import Run, attempt, first_size, halve, plan_run
@@ -222,12 +223,11 @@ def check_models(model, clip, vae) -> None:
             "Connect the unpatched MODEL: this one is patched by Coupled Attention, but theta is"
             " yet to be learned."
         )
-    for what, found in (("text encoder", clip), ("VAE", vae)):
-        if found is None:
-            raise ValueError(
-                f"Load a {what} with its own loader: none is connected, for this checkpoint holds"
-                " none."
-            )
+    check_text_encoder(clip)
+    if vae is None:
+        raise ValueError(
+            "Load a VAE with its own loader: none is connected, for this checkpoint holds none."
+        )
 
 
 @dataclasses.dataclass

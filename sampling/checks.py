@@ -29,6 +29,15 @@ def check_guidance(guidance: float) -> None:
         raise ValueError(f"guidance must be a finite number; it is {guidance}.")
 
 
+def check_text_encoder(clip) -> None:
+    """ValueError if there is none."""
+    if clip is None:
+        raise ValueError(
+            "Load a text encoder with a CLIP loader: none is connected, for this checkpoint holds"
+            " none."
+        )
+
+
 def check_names(sampler_name: str, scheduler: str) -> None:
     """ValueError for unknown names, in whose place the host would silently use others."""
     for what, name, known in (
