@@ -128,7 +128,7 @@ def test_mistakes_are_said_at_once(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompts": ["A cat."]}\n')
     said = complaint(begin(path, tmp_path / "set"))
-    assert said.startswith("The data set stopped: a.jsonl, line 1: There is only one prompt.")
+    assert said.startswith("The data set stopped: a.jsonl, line 1: Write two or more prompts,")
 
 
 def test_what_an_actor_of_ray_says_is_the_last_word(prompts, tmp_path):
