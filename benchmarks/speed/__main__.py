@@ -10,11 +10,12 @@ import argparse
 import json
 import statistics
 import sys
+from dataclasses import replace
 
 from devtools.pack import load_host
 
 from ..command import add_page_options, choose_page_folder
-from .apart import measure_apart, measure_import_seconds, measure_peak_bytes
+from .apart import SET, SETS, measure_apart, measure_import_seconds, measure_peak_bytes
 
 IMPORTS = 5  # how often the import is measured
 
@@ -28,15 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     torch.set_grad_enabled(False)
-    if options.child == "sets":
-        print(json.dumps(measure_sets_on_one_kernel(options)))
-        return 0
     if options.child:
-        print(json.dumps(measure_peak_bytes(choose_size(options), options.child)))
+        print(json.dumps(measure_as_child(options)))
         return 0
     if options.family:
         return print_families(options.family)
-    from .page import write_page
+    from .page import format_memory, format_sets, write_page
+
+    if options.sets:
+        print(format_sets(measure_sets_of_both(options)))
+        print(format_memory(measure_memory_of_sets(options)))
+        return 0
 
     folder = choose_page_folder(options)
     write_page(measure_all(options), folder, options.output)
@@ -55,6 +58,18 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help='print what a step with both texts costs in a model family, such as "Z-Image", or'
         ' "all"; nothing is written',
+    )
+    parser.add_argument(
+        "--sets",
+        action="store_true",
+        help="print what whole runs of sets cost in mode local, in time and memory; nothing is"
+        " written",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=int,
+        choices=(64, 256, 1024, 2304, 4096),
+        help="image tokens of the measured steps, in place of 4096: fewer are quicker to measure",
     )
     # One measurement in a process of its own.
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -77,22 +92,45 @@ def choose_size(options: argparse.Namespace):
 
     from .bench import FLUX_DEV, ON_CPU, QUICK
 
+    size = FLUX_DEV if torch.cuda.is_available() else ON_CPU
     if options.quick:
-        return QUICK
-    return FLUX_DEV if torch.cuda.is_available() else ON_CPU
+        size = QUICK
+    return replace(size, image_tokens=options.tokens or size.image_tokens)
 
 
-def measure_sets_on_one_kernel(options: argparse.Namespace) -> dict:
-    """Sets against the stock model on torch's own attention, in a process that has just begun: the
-    host chooses its attention once.
+def measure_as_child(options: argparse.Namespace) -> dict | int:
+    """Sets, or the peak memory of a step. In sets both sides attend by torch's own kernel: in a
+    process that has just begun, because the host chooses its attention once.
     """
-    from comfy.cli_args import args
+    if options.child.startswith(SET):
+        from comfy.cli_args import args
 
-    args.use_pytorch_cross_attention = True
+        args.use_pytorch_cross_attention = True
+    if options.child != SETS:
+        return measure_peak_bytes(choose_size(options), options.child)
     from .bench import Bench
-    from .measure import measure_sets
+    from .sets import measure_sets
 
     return measure_sets(Bench(choose_size(options)))
+
+
+def measure_sets_of_both(options: argparse.Namespace) -> dict:
+    """Sets with the host's default attention, and with the same kernel on both sides."""
+    from .bench import Bench
+    from .sets import measure_sets
+
+    print("Measuring sets …", flush=True)
+    own = measure_sets(Bench(choose_size(options)))
+    return {"host": own, "same": measure_apart(options, SETS)}
+
+
+def measure_memory_of_sets(options: argparse.Namespace) -> dict:
+    """Peak memory of a set's steps, by that of the stock model's batch."""
+    from .sets import PEAKS
+
+    print("Measuring memory of sets …", flush=True)
+    stock = measure_apart(options, SET + "stock")
+    return {name: measure_apart(options, SET + name) / stock for name in PEAKS}
 
 
 def measure_all(options: argparse.Namespace) -> dict:
@@ -101,7 +139,6 @@ def measure_all(options: argparse.Namespace) -> dict:
         describe_machine,
         measure_growth,
         measure_runs,
-        measure_sets,
         measure_steps,
     )
 
@@ -111,11 +148,11 @@ def measure_all(options: argparse.Namespace) -> dict:
     for name, measure in parts.items():
         print(f"Measuring {name} …", flush=True)
         report[name] = measure(bench)
-    print("Measuring sets …", flush=True)
-    report["sets"] = {"host": measure_sets(bench), "same": measure_apart(options, "sets")}
+    report["sets"] = measure_sets_of_both(options)
     print("Measuring memory and import …", flush=True)
     peaks = {mode: measure_apart(options, mode) for mode in ("stock", "exact", "local")}
     report["memory"] = {mode: peaks[mode] / peaks["stock"] for mode in ("exact", "local")}
+    report["memory_of_sets"] = measure_memory_of_sets(options)
     imports = [measure_apart(options, "import") for _ in range(IMPORTS)]
     report["import_seconds"] = statistics.median(imports)
     return report

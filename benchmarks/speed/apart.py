@@ -14,6 +14,8 @@ from devtools.environment import ROOT
 
 STATUS = Path("/proc/self/status")
 CLEAR_PEAK = Path("/proc/self/clear_refs")
+SET = "set "  # before the name of a step of a set
+SETS = SET + "runs"
 
 
 def measure_apart(options: argparse.Namespace, what: str) -> float:
@@ -22,29 +24,43 @@ def measure_apart(options: argparse.Namespace, what: str) -> float:
     command += ["--child", what]
     if options.quick:
         command.append("--quick")
+    if options.tokens:
+        command += ["--tokens", str(options.tokens)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Measuring {what} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_peak_bytes(size, mode: str) -> int:
+def measure_peak_bytes(size, what: str) -> int:
     """The most memory that one step takes, weights included: of the GPU, or of the process."""
     import torch
-
-    from coupled.schedules import constant
 
     from .bench import Bench
 
     bench = Bench(size)
     forget_peak()
-    if mode == "stock":
-        bench.stock(1, size.image_tokens)
-    else:
-        bench.coupled(1, size.image_tokens, constant(0.5), mode)
+    run_step(bench, what)
     if bench.device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return 1024 * (read_peak_on_linux() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def run_step(bench, what: str) -> None:
+    """A step of one image, stock or mixed in a mode; or of a set, by the name of its kind."""
+    from coupled.schedules import constant
+
+    from .sets import IMAGES, PEAKS
+
+    tokens = bench.size.image_tokens
+    if what == "stock":
+        bench.stock(1, tokens)
+    elif what == SET + "stock":
+        bench.stock(IMAGES, tokens)
+    elif what.startswith(SET):
+        PEAKS[what.removeprefix(SET)].step(bench, IMAGES)
+    else:
+        bench.coupled(1, tokens, constant(0.5), what)
 
 
 def forget_peak() -> None:

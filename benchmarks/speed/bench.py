@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from unittest.mock import patch
 
 import comfy.model_management
 import comfy.model_patcher
@@ -17,10 +16,9 @@ import comfy.sample
 import comfy.supported_models
 import torch
 
-from coupled.attention import couple_conditioning, plate_run
-from coupled.attention.region import STAGES
+from coupled.attention import couple_conditioning
 from coupled.sampling import couple, sample_set
-from coupled.schedules import ThetaSchedule, constant
+from coupled.schedules import ThetaSchedule
 
 # As in Flux.1.
 T5_WIDTH = 4096
@@ -43,7 +41,7 @@ class Size:
     run: tuple[int, int] = (1024, 10)  # image tokens and steps of a whole run
     growth_tokens: tuple[int, ...] = (256, 1024, 2304, 4096)
     growth_images: tuple[int, ...] = (1, 2, 4, 8, 16)
-    sets: tuple[int, ...] = (2, 4, 8)  # images of sets of which only the regions are computed
+    sets: tuple[int, ...] = (2, 4, 8, 16)  # images of sets of which the regions are computed
 
     @property
     def width(self) -> int:
@@ -53,18 +51,19 @@ class Size:
         """Of one step: matrices over all tokens, attention of all tokens but one text over the
         other.
         """
-        text = self.text * texts
-        blocks = self.double + self.single
-        linear = 24 * self.width**2 * (image_tokens + text)
-        pairs = (image_tokens + text) ** 2 - (2 * self.text**2 if texts == 2 else 0)
-        return n * blocks * (linear + 4 * self.width * pairs)
+        tokens = image_tokens + self.text * texts
+        pairs = tokens**2 - (2 * self.text**2 if texts == 2 else 0)
+        return n * self.flops_of(tokens, pairs)
+
+    def flops_of(self, tokens: float, pairs: float) -> float:
+        """Of one step with so many tokens; pairs: of one that attends and one it attends to."""
+        linear = 24 * self.width**2 * tokens
+        return (self.double + self.single) * (linear + 4 * self.width * pairs)
 
 
 FLUX_DEV = Size(24, 19, 38, torch.bfloat16, run=(4096, 50))
 ON_CPU = Size(4, 1, 2, torch.float32)  # one part in 19 of Flux.1's blocks, a sixth of its width
 QUICK = Size(1, 1, 1, torch.float32, 8, 64, 2, (64, 4), (4, 16), (1, 2), (2,))
-QUARTER = 0.25  # of a picture that a region takes at last
-SHARES = {STAGES[0].threshold: 0.5, STAGES[-1].threshold: QUARTER}
 
 
 class Bench:
@@ -108,25 +107,6 @@ class Bench:
         latent = {"samples": make_latent(1, image_tokens)}
         model = couple(self.model, theta, mode, **settings)
         sample_set(model, positive, latent, 1, steps, images_per_pass=n, callback=callback)
-
-    def strips(self, n: int, image_tokens: int, steps: int, callback: Callable) -> None:
-        """A set of which from the first step on only a quarter of each picture is computed."""
-        regions = draw_region(1, round(image_tokens**0.5), QUARTER)
-        settings = {"regions": regions, "callback": callback}
-        self.coupled(n, image_tokens, constant(1.0), "local", steps, **settings)
-
-    def found(self, n: int, image_tokens: int, theta: ThetaSchedule, steps: int) -> None:
-        """A set as it is sampled, subjects of half of a picture when they are looked for loosely,
-        and a quarter of it tightly. Random weights paint none, so where they are is drawn.
-        """
-
-        def find(contrast, x0_NCHW, patch, threshold):
-            side = x0_NCHW.shape[-1] // patch
-            tokens = draw_region(n, side, SHARES[threshold]).to(x0_NCHW.device) > 0
-            return tokens.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
-
-        with patch.object(plate_run, "find_region", find):
-            self.coupled(n, image_tokens, theta, "local", steps)
 
 
 def sample(

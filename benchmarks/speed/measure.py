@@ -12,10 +12,9 @@ import torch
 
 from coupled.schedules import constant, family
 
-from .bench import Bench, compare, time_in_turn, time_second_step
+from .bench import Bench, compare, time_in_turn
 
 HALF = constant(0.5)
-STEPS_OF_A_RUN = 30  # of which two are timed
 
 
 def measure_steps(bench: Bench) -> dict:
@@ -61,31 +60,6 @@ def measure_run(bench: Bench, n: int, schedules: dict, repeats: int) -> dict:
     seconds = time_in_turn(runs, repeats)
     stock = seconds.pop("stock")
     return {f"{name}, n = {n}": compare(own, stock) for name, own in seconds.items()}
-
-
-def measure_sets(bench: Bench) -> dict:
-    """Sets of which only the regions are computed, a quarter of each picture at last: one step of
-    such, and whole runs.
-    """
-    size = bench.size
-    found = {}
-    for n in size.sets:
-        tokens, steps = size.image_tokens, STEPS_OF_A_RUN
-        turns = range(max(1, size.repeats // 2))
-        stock = [time_second_step(partial(bench.stock, n, tokens, steps)) for _ in turns]
-        own = [time_second_step(partial(bench.strips, n, tokens, steps)) for _ in turns]
-        found[f"a quarter, one step, n = {n}"] = compare(own, stock)
-    tokens, steps = size.run
-    for n in size.sets:
-        runs: dict[str, Callable[[], None]] = {
-            "stock": partial(bench.stock, n, tokens, steps),
-            "own": partial(bench.found, n, tokens, family("sin", center=4), steps),
-        }
-        seconds = time_in_turn(runs, 1)
-        found[f"half, then a quarter, whole run, n = {n}"] = compare(
-            seconds["own"], seconds["stock"]
-        )
-    return found
 
 
 def measure_growth(bench: Bench) -> dict:

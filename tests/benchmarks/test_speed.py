@@ -10,20 +10,22 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from coupled.attention import plate_run
 from coupled.attention.families import ARCHITECTURES
 from coupled.benchmarks.speed import __main__ as speed
 from coupled.benchmarks.speed import families
-from coupled.benchmarks.speed.apart import measure_apart
-from coupled.benchmarks.speed.bench import FLUX_DEV, QUICK, Bench, compare
+from coupled.benchmarks.speed.apart import SET, SETS, measure_apart
+from coupled.benchmarks.speed.bench import FLUX_DEV, QUICK, Bench, compare, draw_region
 from coupled.benchmarks.speed.families import FAMILIES
 from coupled.benchmarks.speed.measure import (
     describe_machine,
     measure_growth,
     measure_runs,
-    measure_sets,
     measure_steps,
 )
 from coupled.benchmarks.speed.page import write_page
+from coupled.benchmarks.speed.sets import PEAKS, SHARES, kinds_of_run, measure_sets
+from coupled.schedules import family
 
 pytestmark = pytest.mark.slow
 
@@ -38,15 +40,20 @@ def report():
         "growth": measure_growth(bench),
         "sets": dict.fromkeys(("host", "same"), measure_sets(bench)),
         "memory": {"exact": 1.0, "local": 1.0},
+        "memory_of_sets": dict.fromkeys(PEAKS, 1.0),
         "import_seconds": 0.1,
     }
 
 
 def test_every_row_is_a_ratio(report):
     assert len(report["steps"]) == 7 and len(report["runs"]) == 4
-    assert len(report["sets"]["host"]) == 2
+    sets = report["sets"]["host"]
+    assert list(sets) == ["n = 2"]
+    steps = sets["n = 2"]["steps"].values()
+    assert sum(step["count"] for step in steps) == 50
+    composed = [*sets.values(), *steps]
+    assert all(row["ratio"] > 0 and row["expected"] > 0 for row in composed)
     rows = [
-        *report["sets"]["host"].values(),
         *report["steps"].values(),
         *report["runs"].values(),
         *report["growth"]["tokens"],
@@ -59,7 +66,8 @@ def test_every_row_is_a_ratio(report):
 def test_the_page_shows_what_was_measured(report, tmp_path):
     write_page(report, tmp_path, tmp_path / "output")
     page = (tmp_path / "performance.md").read_text()
-    names = (*report["steps"], *report["runs"], *report["sets"]["host"])
+    sets = report["sets"]["host"]
+    names = (*report["steps"], *report["runs"], *sets, *sets["n = 2"]["steps"], *PEAKS)
     assert all(name in page for name in names)
     assert (
         json.loads((tmp_path / "output" / "performance.json").read_text())["steps"].keys()
@@ -82,12 +90,30 @@ def test_expected_cost_of_flux_dev():
     assert FLUX_DEV.flops(4, 4096, 1) == 4 * FLUX_DEV.flops(1, 4096, 1)
 
 
+def test_the_kinds_of_a_runs_steps_are_those_that_it_computes(monkeypatch):
+    """A run of a tiny model tells in which of its steps regions are decided."""
+    bench, theta, side = Bench(QUICK), family("sin", center=4), 8
+    shares, decided, stamps = iter(SHARES), [], []
+
+    def find(contrast, x0_NCHW, patch, threshold):
+        decided.append(len(stamps))
+        tokens = draw_region(2, side, next(shares)) > 0
+        return tokens.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+
+    monkeypatch.setattr(plate_run, "find_region", find)
+    bench.coupled(2, side**2, theta, "local", 50, lambda *_: stamps.append(0))
+    kinds = kinds_of_run(bench.model.get_model_object("model_sampling"), theta)
+    assert decided == [i for i, kind in enumerate(kinds) if kind.decides]
+    assert len(decided) == len(SHARES)
+
+
 @pytest.mark.slow
 def test_sets_are_measured_with_one_kernel_in_a_process_of_its_own():
     import folder_paths
 
     options = speed.parse_options(["--host", folder_paths.base_path, "--quick"])
-    assert all(row["ratio"] > 0 for row in measure_apart(options, "sets").values())
+    assert all(row["ratio"] > 0 for row in measure_apart(options, SETS).values())
+    assert measure_apart(options, SET + next(iter(PEAKS))) > 0
 
 
 @pytest.mark.slow

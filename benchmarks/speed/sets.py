@@ -1,0 +1,135 @@
+"""What whole runs of sets cost in mode local: the steps of each kind, measured, times how many of
+them a run has.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from comfy.samplers import calculate_sigmas
+
+from coupled.attention.region import STAGES, next_stage
+from coupled.attention.stages import noise_share
+from coupled.attention.strips import choose_width
+from coupled.schedules import ThetaSchedule, constant, family
+
+from .bench import Bench, Size, draw_region, time_second_step
+
+STEPS = 50  # of a run
+STEPS_TO_DECIDE = 3  # of a run whose second step decides on the regions
+# Of a picture that the regions take after each decision. (In the mini model's pictures the loose
+# ones take one and a half times as much as the tight ones, not twice.)
+LOOSE, QUARTER = 0.5, 0.25
+SHARES = (*(LOOSE for _ in STAGES[1:]), QUARTER)
+IMAGES = 4  # of the set whose peak memory is measured
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a step is computed. theta: 0, 1, or 0.5 for all between. share: of a picture that the
+    regions take; None before there are any. decides: whether it looks at whole rows for new ones.
+    """
+
+    theta: float
+    share: float | None = None
+    decides: bool = False
+
+    @property
+    def name(self) -> str:
+        if self.theta == 0:
+            return "theta 0"
+        texts = "one text" if self.theta == 1 and not self.decides else "both texts"
+        if self.decides:
+            return f"deciding, {'free' if self.share is None else 'plate outside'}, {texts}"
+        return f"whole rows, {texts}" if self.share is None else f"{self.share:.0%}, {texts}"
+
+    def run(self, bench: Bench, n: int, callback: Callable) -> None:
+        """A run whose second step is of this kind."""
+        settings = {}
+        if self.share is not None:
+            side = round(bench.size.image_tokens**0.5)
+            settings["regions"] = draw_region(1, side, self.share)
+        steps = STEPS_TO_DECIDE if self.decides else STEPS
+        theta, tokens = constant(self.theta), bench.size.image_tokens
+        bench.coupled(n, tokens, theta, "local", steps, callback, **settings)
+
+    def step(self, bench: Bench, n: int) -> float:
+        """Seconds of one step of this kind."""
+        return time_second_step(partial(self.run, bench, n))
+
+    def flops(self, size: Size, n: int) -> float:
+        """Of such a step of n images."""
+        tokens = size.image_tokens
+        texts = 1 if self.theta in (0, 1) and not self.decides else 2
+        if self.theta == 0:
+            return size.flops(1, tokens, texts)
+        if self.share is None or self.decides:
+            return size.flops(n + 1, tokens, texts)
+        text = size.text * texts
+        width = choose_width(round(self.share * tokens), n, text, tokens)
+        strips = n - (-tokens // width)
+        # The plate's strips attend as one row; an image's attends to a whole picture.
+        hidden = 2 * size.text**2 if texts == 2 else 0
+        pairs = n * (text + width) * (text + tokens) + (text + tokens) ** 2 - (n + 1) * hidden
+        return size.flops_of(strips * (text + width), pairs)
+
+
+PEAKS = {kind.name: kind for kind in (Kind(0.5), Kind(1, LOOSE, decides=True), Kind(1, LOOSE))}
+
+
+def kinds_of_run(sampling, theta: ThetaSchedule, steps: int = STEPS) -> list[Kind]:
+    """The kind of each step of a run by the host's scheduler simple."""
+    share = partial(noise_share, sampling)
+    sigmas = calculate_sigmas(sampling, "simple", steps).tolist()
+    kinds: list[Kind] = []
+    parted, decided = None, 0
+    for i, sigma in enumerate(sigmas[:-1]):
+        weight = theta.at(i / steps)
+        if weight > 0 and parted is None:
+            parted = sigma
+        stage = decided
+        if parted is not None:
+            stage = next_stage(decided, share(sigma) / share(parted), i == steps - 1)
+        region = SHARES[decided - 1] if decided else None
+        kinds.append(Kind(weight if weight in (0, 1) else 0.5, region, stage > decided))
+        decided = stage
+    return kinds
+
+
+def measure_sets(bench: Bench) -> dict:
+    """Whole runs at `sin`, center 4, against the same images in one batch of the stock model."""
+    sampling = bench.model.get_model_object("model_sampling")
+    counts = Counter(kinds_of_run(sampling, family("sin", center=4)))
+    return {f"n = {n}": measure_set(bench, n, counts) for n in bench.size.sets}
+
+
+def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
+    """Ratios of the steps and, by their counts, of a whole run: measured, and as the floating-point
+    operations tell.
+    """
+    size = bench.size
+    stock = partial(bench.stock, n, size.image_tokens, STEPS)
+    turns = []
+    for _ in range(max(1, size.repeats // 2)):
+        seconds = time_second_step(stock)
+        turns.append({kind: kind.step(bench, n) / seconds for kind in counts})
+    ratios = {kind: statistics.median(turn[kind] for turn in turns) for kind in counts}
+    flops = size.flops(n, size.image_tokens, 1)
+    steps = counts.total()
+    return {
+        "ratio": sum(ratios[kind] * count for kind, count in counts.items()) / steps,
+        "expected": sum(kind.flops(size, n) * count for kind, count in counts.items())
+        / (steps * flops),
+        "steps": {
+            kind.name: {
+                "count": count,
+                "ratio": ratios[kind],
+                "expected": kind.flops(size, n) / flops,
+            }
+            for kind, count in counts.items()
+        },
+    }
