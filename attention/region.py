@@ -24,7 +24,7 @@ class Stage:
 
 
 # Loosely first, so that little is computed beside the subject; tightly when it has its shape.
-STAGES = (Stage(noise=0.96, threshold=1.2), Stage(noise=0.65, threshold=1.6))
+STAGES = (Stage(noise=0.96, threshold=1.2), Stage(noise=0.85, threshold=1.6))
 MARGIN = 1  # tokens around what was found
 # Tokens of a side: where it has fewer, one is too much of a picture for a margin, and half of the
 # threshold takes its place: feet, wheels and shadows were cut without.

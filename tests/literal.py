@@ -193,7 +193,7 @@ def literal_local(
         x0 = torch.cat(x0)
         if parted:
             last = float(after) == 0
-            due = 2 if last or sigma <= 0.65 * parted else 1 if sigma <= 0.96 * parted else 0
+            due = 2 if last or sigma <= 0.85 * parted else 1 if sigma <= 0.96 * parted else 0
             if due > decided:
                 decided = due
                 found = [
