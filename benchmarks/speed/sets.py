@@ -107,6 +107,12 @@ def measure_sets(bench: Bench) -> dict:
     return {f"n = {n}": measure_set(bench, n, counts) for n in bench.size.sets}
 
 
+def expect_ratio(size: Size, n: int, counts: Counter[Kind]) -> float:
+    """Of a whole run, as the floating-point operations tell."""
+    flops = sum(kind.flops(size, n) * count for kind, count in counts.items())
+    return flops / (counts.total() * size.flops(n, size.image_tokens, 1))
+
+
 def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
     """Ratios of the steps and, by their counts, of a whole run: measured, and as the floating-point
     operations tell.
@@ -122,8 +128,7 @@ def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
     steps = counts.total()
     return {
         "ratio": sum(ratios[kind] * count for kind, count in counts.items()) / steps,
-        "expected": sum(kind.flops(size, n) * count for kind, count in counts.items())
-        / (steps * flops),
+        "expected": expect_ratio(size, n, counts),
         "steps": {
             kind.name: {
                 "count": count,

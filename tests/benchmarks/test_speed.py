@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 
 import pytest
 
@@ -23,8 +24,14 @@ from coupled.benchmarks.speed.measure import (
     measure_runs,
     measure_steps,
 )
-from coupled.benchmarks.speed.page import write_page
-from coupled.benchmarks.speed.sets import PEAKS, SHARES, kinds_of_run, measure_sets
+from coupled.benchmarks.speed.page import SET_BARS, write_page
+from coupled.benchmarks.speed.sets import (
+    PEAKS,
+    SHARES,
+    expect_ratio,
+    kinds_of_run,
+    measure_sets,
+)
 from coupled.schedules import family
 
 pytestmark = pytest.mark.slow
@@ -105,6 +112,14 @@ def test_the_kinds_of_a_runs_steps_are_those_that_it_computes(monkeypatch):
     kinds = kinds_of_run(bench.model.get_model_object("model_sampling"), theta)
     assert decided == [i for i, kind in enumerate(kinds) if kind.decides]
     assert len(decided) == len(SHARES)
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 16])
+def test_by_the_count_whole_runs_of_sets_with_flux_dev_are_within_their_bars(n):
+    sampling = Bench(QUICK).model.get_model_object("model_sampling")
+    counts = Counter(kinds_of_run(sampling, family("sin", center=4)))
+    bar, _ = SET_BARS[f"n = {n}"]
+    assert bar - 0.1 < expect_ratio(FLUX_DEV, n, counts) <= bar
 
 
 @pytest.mark.slow
