@@ -32,6 +32,27 @@ CUT = """() => app.graph._nodes.filter((node) => {
     return pen.measureText(node.getTitle()).width + LiteGraph.NODE_TITLE_HEIGHT > node.size[0] })
     .map(({ title }) => title)"""
 
+# What the nodes show of a run, without the large files that one would need.
+SHOW = """async () => {
+    const paper = new OffscreenCanvas(512, 256);
+    paper.getContext("2d").fillRect(0, 0, 512, 256);
+    const blob = await paper.convertToBlob();
+    const says = {
+        CoupledSplitPrompts: "Background: A vibrant meadow under a clear blue sky, bathed in " +
+            "sunlight.\\n1: An eagle soars gracefully.\\n2: A red fox runs.",
+        CoupledSampler: "2 pictures in 2.8 pictures' time\\n" +
+            "background identical outside 26% of a picture (1: 26%, 2: 25%)",
+        CoupledTextAlignment: "f_ti 43.26\\n" +
+            "43.87  An eagle soars gracefully in a vibrant meadow under a clear blue sky.\\n" +
+            "42.65  A red fox runs in a vibrant meadow under a clear blue sky." };
+    const paints = new Set(["CoupledSampler", "CoupledRandomSeed", "CoupledOptimizeTheta"]);
+    for (const node of app.graph._nodes) {
+        if (says[node.type]) node.onExecuted({ text: [says[node.type]] });
+        const id = String(node.id), ids = { nodeId: id, displayNodeId: id, realNodeId: id };
+        if (paints.has(node.type)) app.api.dispatchEvent(
+            new CustomEvent("b_preview_with_metadata", { detail: { blob, ...ids } })); }
+    app.canvas.setDirty(true, true) }"""
+
 each_template = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=NEWER_TEMPLATES.get(name, ())) for name in TEMPLATES]
 )
@@ -80,6 +101,15 @@ def test_a_template_opens_readable_as_a_file(laptop, name):
     laptop.open(read(name))
     assert laptop.page.evaluate("app.canvas.ds.scale") >= READABLE
     assert laptop.page.evaluate(SEEN) == []
+
+
+@each_template
+def test_nodes_stay_apart_when_they_show_what_a_run_shows(laptop, name):
+    laptop.open(read(name))
+    laptop.run(SHOW)
+    laptop.settle(40)
+    assert laptop.overlaps() == []
+    laptop.shot(f"shown_{name}")
 
 
 def test_a_subgraph_opens_and_its_nodes_are_named(canvas):
