@@ -49,7 +49,7 @@ BOXES = """() => {
   };
   const box = ({ title, pos: [x, y], size: [w, h] }) =>
     [title, x, y - LiteGraph.NODE_TITLE_HEIGHT, x + w, y + h];
-  return [app.graph._nodes.map(box), app.graph._groups.map(letters)];
+  return [app.canvas.graph._nodes.map(box), app.canvas.graph._groups.map(letters)];
 }"""
 ONLY = """async (types) => {
   const empty = { version: 0.4, last_node_id: 0, last_link_id: 0, nodes: [], links: [] };
@@ -190,7 +190,9 @@ class Canvas:
         raise TimeoutError(f"the run did not end within {seconds} s")
 
     def overlaps(self) -> list[str]:
-        """Nodes that lie over another or over a group's title, as large as the page makes them."""
+        """Nodes that lie over another or over a group's title, as large as the page makes them;
+        of the open subgraph, if one is.
+        """
         nodes, titles = self.page.evaluate(BOXES)
         return [
             f"{a[0]} over {b[0]}"

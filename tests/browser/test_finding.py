@@ -112,11 +112,12 @@ def test_nodes_stay_apart_when_they_show_what_a_run_shows(laptop, name):
     laptop.shot(f"shown_{name}")
 
 
-def test_a_subgraph_opens_and_its_nodes_are_named(canvas):
+def test_a_subgraph_opens_and_its_nodes_are_named_and_apart(canvas):
     canvas.open(read("coupled_mini"))
     canvas.run("() => app.canvas.openSubgraph(app.graph._nodes.find((n) => n.subgraph).subgraph)")
     inside = canvas.run("app.canvas.graph._nodes.map((node) => node.type)")
     assert "CoupledSampler" in inside and "CoupledDecode" in inside
+    assert canvas.overlaps() == []
     canvas.run("() => app.canvas.setGraph(app.canvas.graph.rootGraph)")
 
 
