@@ -32,6 +32,17 @@ CUT = """() => app.graph._nodes.filter((node) => {
     return pen.measureText(node.getTitle()).width + LiteGraph.NODE_TITLE_HEIGHT > node.size[0] })
     .map(({ title }) => title)"""
 
+# Titles that the page writes short, with dots at their end.
+TRUNCATED = """() => app.graph._nodes.filter((node) => {
+    const title = document.querySelector(`[data-node-id="${node.id}"] [data-testid="node-title"]`);
+    if (title) return [...title.querySelectorAll(".truncate")]
+        .some((part) => part.scrollWidth > part.clientWidth);
+    app.canvas.ds.scale = 1;
+    const written = [], pen = app.canvas.ctx, write = pen.fillText;
+    pen.fillText = (text) => written.push(text);
+    try { node.drawTitleText(pen, { scale: 1, default_title_color: "white" }) }
+    finally { pen.fillText = write }
+    return !written.includes(node.getTitle()) }).map(({ title }) => title)"""
 # What the nodes show of a run, without the large files that one would need.
 SHOW = """async () => {
     const paper = new OffscreenCanvas(512, 256);
@@ -138,6 +149,15 @@ def test_translated_titles_fit_the_nodes_of_the_templates(canvas):
         for title, width, node in zip(titles, widths, nodes, strict=True):
             fits[title] = fits.get(title, True) and width <= node["size"][0]
     assert len(fits) > 20 and [title for title, fit in fits.items() if not fit] == []
+
+
+def test_a_new_node_shows_its_whole_title(canvas):
+    kinds = canvas.run(
+        "Object.keys(LiteGraph.registered_node_types).filter((kind) => /^Coupled[A-Z]/.test(kind))"
+    )
+    assert len(kinds) > 20
+    canvas.only(*kinds)
+    assert canvas.run(TRUNCATED) == []
 
 
 # ---- text boxes
