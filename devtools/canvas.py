@@ -40,6 +40,17 @@ FRAME = """([ids, most]) => {
 TAKE_NOTE = """() => {
     const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker;
     tracker.captureCanvasState ? tracker.captureCanvasState() : tracker.checkState() }"""
+# Nodes with their titles, and the letters of the groups' titles: [name, left, top, right, bottom].
+BOXES = """() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  const letters = ({ title, font_size, pos: [x, y] }) => {
+    pen.font = `${font_size}px Inter, Arial`;
+    return [title, x, y, x + pen.measureText(title).width + font_size / 2, y + 1.4 * font_size];
+  };
+  const box = ({ title, pos: [x, y], size: [w, h] }) =>
+    [title, x, y - LiteGraph.NODE_TITLE_HEIGHT, x + w, y + h];
+  return [app.canvas.graph._nodes.map(box), app.canvas.graph._groups.map(letters)];
+}"""
 ONLY = """async (types) => {
   const empty = { version: 0.4, last_node_id: 0, last_link_id: 0, nodes: [], links: [] };
   await app.loadGraphData({ id: crypto.randomUUID(), ...empty });
@@ -179,13 +190,14 @@ class Canvas:
         raise TimeoutError(f"the run did not end within {seconds} s")
 
     def overlaps(self) -> list[str]:
-        """Pairs of nodes that lie over each other, as large as the page makes them."""
-        corners = "[n.title, ...n.pos, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]"
-        boxes = self.page.evaluate(f"app.graph._nodes.map((n) => {corners})")
+        """Nodes that lie over another or over a group's title, as large as the page makes them;
+        of the open subgraph, if one is.
+        """
+        nodes, titles = self.page.evaluate(BOXES)
         return [
             f"{a[0]} over {b[0]}"
-            for i, a in enumerate(boxes)
-            for b in boxes[:i]
+            for i, a in enumerate(nodes)
+            for b in [*nodes[:i], *titles]
             if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
         ]
 

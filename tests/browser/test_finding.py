@@ -32,6 +32,38 @@ CUT = """() => app.graph._nodes.filter((node) => {
     return pen.measureText(node.getTitle()).width + LiteGraph.NODE_TITLE_HEIGHT > node.size[0] })
     .map(({ title }) => title)"""
 
+# Titles that the page writes short, with dots at their end.
+TRUNCATED = """() => app.graph._nodes.filter((node) => {
+    const title = document.querySelector(`[data-node-id="${node.id}"] [data-testid="node-title"]`);
+    if (title) return [...title.querySelectorAll(".truncate")]
+        .some((part) => part.scrollWidth > part.clientWidth);
+    app.canvas.ds.scale = 1;
+    const written = [], pen = app.canvas.ctx, write = pen.fillText;
+    pen.fillText = (text) => written.push(text);
+    try { node.drawTitleText(pen, { scale: 1, default_title_color: "white" }) }
+    finally { pen.fillText = write }
+    return !written.includes(node.getTitle()) }).map(({ title }) => title)"""
+# What the nodes show of a run, without the large files that one would need.
+SHOW = """async () => {
+    const paper = new OffscreenCanvas(512, 256);
+    paper.getContext("2d").fillRect(0, 0, 512, 256);
+    const blob = await paper.convertToBlob();
+    const says = {
+        CoupledSplitPrompts: "Background: A vibrant meadow under a clear blue sky, bathed in " +
+            "sunlight.\\n1: An eagle soars gracefully.\\n2: A red fox runs.",
+        CoupledSampler: "2 pictures in 2.8 pictures' time\\n" +
+            "background identical outside 26% of a picture (1: 26%, 2: 25%)",
+        CoupledTextAlignment: "f_ti 43.26\\n" +
+            "43.87  An eagle soars gracefully in a vibrant meadow under a clear blue sky.\\n" +
+            "42.65  A red fox runs in a vibrant meadow under a clear blue sky." };
+    const paints = new Set(["CoupledSampler", "CoupledRandomSeed", "CoupledOptimizeTheta"]);
+    for (const node of app.graph._nodes) {
+        if (says[node.type]) node.onExecuted({ text: [says[node.type]] });
+        const id = String(node.id), ids = { nodeId: id, displayNodeId: id, realNodeId: id };
+        if (paints.has(node.type)) app.api.dispatchEvent(
+            new CustomEvent("b_preview_with_metadata", { detail: { blob, ...ids } })); }
+    app.canvas.setDirty(true, true) }"""
+
 each_template = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=NEWER_TEMPLATES.get(name, ())) for name in TEMPLATES]
 )
@@ -82,11 +114,21 @@ def test_a_template_opens_readable_as_a_file(laptop, name):
     assert laptop.page.evaluate(SEEN) == []
 
 
-def test_a_subgraph_opens_and_its_nodes_are_named(canvas):
+@each_template
+def test_nodes_stay_apart_when_they_show_what_a_run_shows(laptop, name):
+    laptop.open(read(name))
+    laptop.run(SHOW)
+    laptop.settle(40)
+    assert laptop.overlaps() == []
+    laptop.shot(f"shown_{name}")
+
+
+def test_a_subgraph_opens_and_its_nodes_are_named_and_apart(canvas):
     canvas.open(read("coupled_mini"))
     canvas.run("() => app.canvas.openSubgraph(app.graph._nodes.find((n) => n.subgraph).subgraph)")
     inside = canvas.run("app.canvas.graph._nodes.map((node) => node.type)")
     assert "CoupledSampler" in inside and "CoupledDecode" in inside
+    assert canvas.overlaps() == []
     canvas.run("() => app.canvas.setGraph(app.canvas.graph.rootGraph)")
 
 
@@ -107,6 +149,15 @@ def test_translated_titles_fit_the_nodes_of_the_templates(canvas):
         for title, width, node in zip(titles, widths, nodes, strict=True):
             fits[title] = fits.get(title, True) and width <= node["size"][0]
     assert len(fits) > 20 and [title for title, fit in fits.items() if not fit] == []
+
+
+def test_a_new_node_shows_its_whole_title(canvas):
+    kinds = canvas.run(
+        "Object.keys(LiteGraph.registered_node_types).filter((kind) => /^Coupled[A-Z]/.test(kind))"
+    )
+    assert len(kinds) > 20
+    canvas.only(*kinds)
+    assert canvas.run(TRUNCATED) == []
 
 
 # ---- text boxes

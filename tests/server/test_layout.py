@@ -13,6 +13,7 @@ FOLDER = ROOT / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"))
 CHAIN = FOLDER / "coupled_compare_mini.json"  # all nodes of a set, one by one
 TITLE = 30  # pixels above a node's position
+GROUP_TITLE = 34  # pixels below a group's upper edge
 PAGE = (1366, 768)  # pixels of a laptop's page, which the canvas fills
 FITTED = 0.75  # the share of it that the page gives to a template that it opens
 AROUND = 10  # pixels that the page leaves around the nodes
@@ -20,8 +21,8 @@ READABLE = 0.6  # the zoom below which the classic canvas hides all text
 
 
 def reading_faults(workflow: dict) -> list[str]:
-    """Nodes that overlap or stand outside the groups, links that run to the left, nothing for the
-    reader to read.
+    """Nodes or groups that overlap, nodes outside the groups or over a group's title, links that
+    run to the left, nothing for the reader to read.
     """
     nodes = {n["id"]: n for n in workflow["nodes"]}
     found = [] if any(n["type"] in NOTES for n in nodes.values()) else ["there is no note"]
@@ -31,12 +32,21 @@ def reading_faults(workflow: dict) -> list[str]:
         (x, y, x + width, y + height)
         for x, y, width, height in (g["bounding"] for g in workflow["groups"])
     ]
+    found += [
+        f"group {i} lies over group {j}"
+        for i, a in enumerate(rooms)
+        for j, b in enumerate(rooms)
+        if j < i and meet(a, b)
+    ]
+    titles = [(left, top, right, top + GROUP_TITLE) for left, top, right, _ in rooms]
     for i, a in boxes.items():
         found += [
             f"{nodes[i]['type']} lies over {nodes[j]['type']}"
             for j, b in boxes.items()
             if j < i and meet(a, b)
         ]
+        if any(meet(a, title) for title in titles):
+            found.append(f"{nodes[i]['type']} lies over a group's title")
         if sum(within(a, room) for room in rooms) != 1:
             found.append(f"{nodes[i]['type']} is not inside one group")
     for link, origin, _, target, *_ in workflow["links"]:
@@ -76,6 +86,11 @@ def test_the_check_finds_what_reads_badly():
     assert any("not inside one group" in found for found in moved(-900, 0))
     encode = next(n for n in good["nodes"] if n["type"] == "CoupledTextEncode")
     assert any("lies over" in found for found in moved(*encode["pos"]))
+    group = next(g for g in good["groups"] if g["title"] == "Coupled")["bounding"]
+    assert "CoupledSampler lies over a group's title" in moved(*group[:2])
+    wide = copy.deepcopy(good)
+    wide["groups"][0]["bounding"][2] += 100
+    assert "group 1 lies over group 0" in reading_faults(wide)
 
 
 def test_the_first_one_is_small():
