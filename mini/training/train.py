@@ -1,8 +1,8 @@
 """Makes the mini models from a seed, stage by stage (`python3 dev.py train-mini`).
 
-scenes -> VAE -> latents -> flow matching -> guidance distillation:
-weights/{flux,text,vae}.safetensors; scenes -> Mini SAM, Mini CLIP, which measure what it paints:
-weights/{sam,clip}.safetensors.
+scenes -> VAE -> latents -> flow matching -> guidance distillation -> a LoRA for four steps:
+weights/{flux,text,vae}.safetensors, loras/mini_turbo.safetensors; scenes -> Mini SAM, Mini CLIP,
+which measure what it paints: weights/{sam,clip}.safetensors.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from ..codec import Codec
-from ..model import WEIGHTS
+from ..paths import LORA, WEIGHTS
 from .augment import pictures
 from .dataset import SceneArrays, provide_scenes
 from .loop import Budget, resume
@@ -28,6 +28,7 @@ from .train_flux import (
     train_flux,
 )
 from .train_sam import train_sam
+from .train_turbo import save_lora, train_turbo
 from .vocabulary import write_tokenizer
 
 SCENES = 36_000
@@ -72,6 +73,7 @@ class Stages:
             empty_1T = torch.tensor([captions.padded("")])
             export(codec, self.scenes, self.guidance(batches, empty_1T))
             self.finish("guidance")
+        self.turbo(captions)
 
     def flow(self, batches) -> None:
         if self.is_done("flow"):
@@ -91,6 +93,15 @@ class Stages:
         path = self.work / "guided.pt"
         budget = self.budgets["guidance"]
         return train_flux("guidance", student, batches, loss_of, path, budget, GUIDANCE_RATE)
+
+    def turbo(self, captions: Captions) -> None:
+        if self.is_done("turbo"):
+            return
+        student = Student()
+        resume(student, self.work / "guided.pt")
+        budget = self.budgets["turbo"]
+        save_lora(train_turbo(student, captions, self.work, budget, seed=self.seed), LORA)
+        self.finish("turbo")
 
     def measuring_model(self, name: str, train_model) -> None:
         if not self.is_done(name):

@@ -23,6 +23,7 @@ from .dataset import NONE, SceneArrays
 from .fused import FusedNorm, explicit_attention
 from .loop import Budget, Rate, train
 from .optimizer import Optimizer
+from .precision import quicker_dtype
 
 EMPTY_CAPTION = 0.08  # shares of the captions
 SUBJECT_ALONE = 0.22
@@ -34,7 +35,7 @@ SUBJECT_WEIGHT = 4.0  # extra weight of subject pixels: they are few, and the ha
 
 
 class Student(torch.nn.Module):
-    """Text encoder (float32) and Flux (bfloat16, for speed), trained together."""
+    """Text encoder (float32) and Flux (in the quicker numbers), trained together."""
 
     def __init__(self):
         super().__init__()
@@ -47,18 +48,19 @@ class Student(torch.nn.Module):
         initialize(self)
         keep_norm_inputs(self)
         fuse_norms(self.flux)
-        self.flux.bfloat16()
+        self.flux.to(quicker_dtype())
 
     def forward(self, x_BCHW, sigma_B, ids_BT, guidance_B):
         """Velocity of x at sigma, for token ids and guidance."""
         states_BTD = self.text.t5xxl.transformer(ids_BT, None, dtype=torch.float32)[0]
         end_B = (ids_BT == END).int().argmax(1)
         pooled_BD = self.text.pool(states_BTD[torch.arange(len(end_B)), end_B])
+        dtype = quicker_dtype()
         v_BCHW = self.flux._forward(
-            x_BCHW.bfloat16(),
+            x_BCHW.to(dtype),
             sigma_B,
-            states_BTD.bfloat16(),
-            pooled_BD.bfloat16(),
+            states_BTD.to(dtype),
+            pooled_BD.to(dtype),
             guidance_B,
             transformer_options={"optimized_attention_override": explicit_attention},
         )
