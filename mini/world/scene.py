@@ -38,6 +38,9 @@ VIEWS = (
     View(1.95, 7, 17, 16, 0.14),
 )
 
+# Every way to stand, as (view, side): `Scene.stand` counts them from 1.
+STANDS = tuple((view, side) for view in VIEWS for side in (LEFT, RIGHT))
+
 # The paper's own prompt sets are always trained on; the rule below holds other pairs out.
 PAPER_PAIRS = {
     ("eagle", "meadow"),
@@ -52,7 +55,7 @@ PAPER_PAIRS = {
 @dataclass(frozen=True)
 class Scene:
     """image_HWC: uint8 RGB of SIZE × SIZE; mask_HW: uint8 coverage of the subject, all 0 without
-    one.
+    one; stand: the number of its way to stand in STANDS, from 1, or 0 without one.
     """
 
     image_HWC: np.ndarray
@@ -60,6 +63,7 @@ class Scene:
     caption: Caption
     subject: str | None
     place: str
+    stand: int
 
 
 def held_out(subject: str, place: str) -> bool:
@@ -105,16 +109,15 @@ def draw_scene(
     place.paint(canvas, horizon)
     put_props(canvas, place.name, horizon)
     light = np.asarray(place.light) * (1 + 0.1 * warmth * np.array([1.0, 0.1, -1.0]))
-    image, mask = canvas.image, Image.new("L", (PIXELS, PIXELS))
+    image, mask, stand = canvas.image, Image.new("L", (PIXELS, PIXELS)), 0
     image = tint(image, 1 + 0.12 * warmth * np.array([1.0, 0.1, -1.0]))
     if subject:
-        mask = put_subject(canvas, image, subject, light)
+        mask, stand = put_subject(canvas, image, subject, light)
     small = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     mask = mask.resize((SIZE, SIZE), Image.Resampling.BOX)
     words = caption(rng, subject, place)
-    return Scene(
-        np.asarray(small), np.asarray(mask), words, subject.name if subject else None, place.name
-    )
+    name = subject.name if subject else None
+    return Scene(np.asarray(small), np.asarray(mask), words, name, place.name, stand)
 
 
 def tint(image: Image.Image, gain) -> Image.Image:
@@ -127,8 +130,8 @@ def tint(image: Image.Image, gain) -> Image.Image:
     return Image.merge(image.mode, lit + list(bands[3:]))
 
 
-def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> Image.Image:
-    """Paste the subject with its shadow; returns its mask at the canvas's size."""
+def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> tuple[Image.Image, int]:
+    """Paste the subject with its shadow; returns its mask at the canvas's size and its stand."""
     figure = sprite(subject)
     view = VIEWS[int(c.rng.choice(len(VIEWS), p=[view.share for view in VIEWS]))]
     scale = subject.size * view.scale * PIXELS / max(figure.height, figure.width * 0.92)
@@ -147,7 +150,7 @@ def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> Image
     image.paste(figure, (left, top), figure)
     mask = Image.new("L", image.size)
     mask.paste(figure.getchannel("A"), (left, top))
-    return mask
+    return mask, 1 + STANDS.index((view, side))
 
 
 def cast_shadow(image: Image.Image, x: float, y: float, rx: float) -> None:
