@@ -25,9 +25,9 @@ def choose_layout(
 ) -> Layout | None:
     """How images take the plate's keys and values outside their regions; None while they are free.
 
-    named, kwargs: the call's arguments; text: the tokens of its texts; grids: the architecture's
-    of this call. Strips where the model can
-    work on a part of a picture, and that saves work.
+    named, kwargs: the call's arguments; text: the tokens of its texts; grids: of its image tokens,
+    as the architecture tells. Strips where the model can work on a part of a picture, and that
+    saves work.
     """
     x_BCHW = named["x"]
     region_nhw = plate.region_of(x_BCHW)

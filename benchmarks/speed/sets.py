@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -107,10 +107,15 @@ def measure_sets(bench: Bench) -> dict:
     return {f"n = {n}": measure_set(bench, n, counts) for n in bench.size.sets}
 
 
-def expect_ratio(size: Size, n: int, counts: Counter[Kind]) -> float:
-    """Of a whole run, as the floating-point operations tell."""
-    flops = sum(kind.flops(size, n) * count for kind, count in counts.items())
-    return flops / (counts.total() * size.flops(n, size.image_tokens, 1))
+def expect_ratios(size: Size, n: int, kinds: Iterable[Kind]) -> dict[Kind, float]:
+    """Of steps, as the floating-point operations tell."""
+    stock = size.flops(n, size.image_tokens, 1)
+    return {kind: kind.flops(size, n) / stock for kind in kinds}
+
+
+def compose_ratio(ratios: dict[Kind, float], counts: Counter[Kind]) -> float:
+    """Of a whole run, from those of its steps."""
+    return sum(ratios[kind] * count for kind, count in counts.items()) / counts.total()
 
 
 def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
@@ -124,17 +129,12 @@ def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
         seconds = time_second_step(stock)
         turns.append({kind: kind.step(bench, n) / seconds for kind in counts})
     ratios = {kind: statistics.median(turn[kind] for turn in turns) for kind in counts}
-    flops = size.flops(n, size.image_tokens, 1)
-    steps = counts.total()
+    expected = expect_ratios(size, n, counts)
     return {
-        "ratio": sum(ratios[kind] * count for kind, count in counts.items()) / steps,
-        "expected": expect_ratio(size, n, counts),
+        "ratio": compose_ratio(ratios, counts),
+        "expected": compose_ratio(expected, counts),
         "steps": {
-            kind.name: {
-                "count": count,
-                "ratio": ratios[kind],
-                "expected": kind.flops(size, n) / flops,
-            }
+            kind.name: {"count": count, "ratio": ratios[kind], "expected": expected[kind]}
             for kind, count in counts.items()
         },
     }

@@ -21,28 +21,36 @@ SEEN = """() => {
         ![x, x + w].every((one) => inside((one + offset[0]) * scale, innerWidth)) ||
         ![y - 30, y + h].every((one) => inside((one + offset[1]) * scale, innerHeight)))
         .map(({ title }) => title) }"""
-# Titles wider than their nodes leave room for: on the classic canvas by their letters, with the
-# corner before them; in Nodes 2.0 by the page's own layout, which would cut them.
-CUT = """() => app.graph._nodes.filter((node) => {
+# In Nodes 2.0 the page's own layout cuts a title that is too wide.
+CUT_IN_NODES_2 = """
     const title = document.querySelector(`[data-node-id="${node.id}"] [data-testid="node-title"]`);
     if (title) return [...title.querySelectorAll(".truncate")]
         .some((part) => part.scrollWidth > part.clientWidth);
+"""
+# Titles wider than their nodes leave room for; on the classic canvas by their letters, with the
+# corner before them.
+CUT = (
+    "() => app.graph._nodes.filter((node) => {"
+    + CUT_IN_NODES_2
+    + """
     const pen = document.createElement("canvas").getContext("2d");
     pen.font = `${LiteGraph.NODE_TEXT_SIZE}px Inter, Arial`;
     return pen.measureText(node.getTitle()).width + LiteGraph.NODE_TITLE_HEIGHT > node.size[0] })
     .map(({ title }) => title)"""
+)
 
 # Titles that the page writes short, with dots at their end.
-TRUNCATED = """() => app.graph._nodes.filter((node) => {
-    const title = document.querySelector(`[data-node-id="${node.id}"] [data-testid="node-title"]`);
-    if (title) return [...title.querySelectorAll(".truncate")]
-        .some((part) => part.scrollWidth > part.clientWidth);
+TRUNCATED = (
+    "() => app.graph._nodes.filter((node) => {"
+    + CUT_IN_NODES_2
+    + """
     app.canvas.ds.scale = 1;
     const written = [], pen = app.canvas.ctx, write = pen.fillText;
     pen.fillText = (text) => written.push(text);
     try { node.drawTitleText(pen, { scale: 1, default_title_color: "white" }) }
     finally { pen.fillText = write }
     return !written.includes(node.getTitle()) }).map(({ title }) => title)"""
+)
 # What the nodes show of a run, without the large files that one would need.
 SHOW = """async () => {
     const paper = new OffscreenCanvas(512, 256);
