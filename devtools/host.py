@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -169,7 +169,7 @@ def link_pack(custom_nodes: Path) -> None:
 
 
 @contextlib.contextmanager
-def run_host(environment: Environment, *options: str) -> Iterator[HostServer]:
+def run_host(environment: Environment, *options: str) -> Generator[HostServer]:
     """A server without nodes of services, on the device that there is; its folder is gone when it
     stops.
     """
