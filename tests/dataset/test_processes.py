@@ -121,6 +121,7 @@ def complaint(process):
     """The last line of a run that fails."""
     with pytest.raises(RuntimeError) as error:
         end(process)
+    print(error.value)  # all of it, for who reads of a failure
     return str(error.value).splitlines()[-1]
 
 
