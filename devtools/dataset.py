@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (OSError, ImportError, ValueError) as error:
+        sys.stdout.flush()  # what is left in a pipe's buffer, of Ray too, is not the last word
         print(f"The data set stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -52,7 +52,7 @@ def start(host: Path, prompts: Path, folder: Path, *options: str, **process) -> 
     return subprocess.Popen(
         [*command, str(prompts), str(folder), *options],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": ""},  # as a user's
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
