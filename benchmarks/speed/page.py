@@ -40,7 +40,7 @@ noise levels."""
 SET_STEPS = "The steps it is composed of, by a step of the stock batch (the same kernel; expected):"
 EXPECTED = """\
 Expected: the floating-point operations of the matrices and of the attention; the two texts do not
-see each other."""
+see each other. Floor: the tokens of the plate and of the regions, by those of n pictures."""
 
 
 def write_page(report: dict, folder: Path, output: Path) -> None:
@@ -51,6 +51,7 @@ def write_page(report: dict, folder: Path, output: Path) -> None:
     write_text(pictures / "tokens.svg", draw_growth(growth["tokens"], title, "image tokens"))
     title = "One mixed step of a set against a stock step of one image"
     write_text(pictures / "images.svg", draw_growth(growth["images"], title, "images"))
+    write_text(pictures / "shares.svg", draw_shares(report["shares"]))
     write_json(output / "performance.json", report)
     write_text(folder / "performance.md", format_page(report))
 
@@ -73,6 +74,7 @@ def format_page(report: dict) -> str:
         "## How the cost grows",
         "![Over the image tokens](performance/tokens.svg)",
         "![Over the images of a set](performance/images.svg)",
+        "![Over the share of a picture that a region takes](performance/shares.svg)",
         EXPECTED,
     ]
     return "\n\n".join(parts) + "\n"
@@ -166,3 +168,20 @@ def draw_growth(points: list[dict], title: str, words: str) -> str:
     parts += [axes.draw_dot(p["at"], p["ratio"], HUES[0], 5) for p in points]
     hues = {"measured (dots)": HUES[0], "expected": QUIET}
     return axes.join([*parts, *draw_legend(hues, LEFT + 430, 380)])
+
+
+def draw_shares(sets: dict[str, list[dict]]) -> str:
+    """Of each set the measured ratios as dots, the expected ones as a line, the floor as a thin
+    one.
+    """
+    points = [p for row in sets.values() for p in row]
+    axes = Axes((0, 1), (0, 1.05 * max(max(p["ratio"], p["expected"]) for p in points)))
+    title = "One step in mode local against a step of the stock batch"
+    parts = axes.draw_frame(title, "share of a picture that a region takes", "ratio")
+    hues = dict(zip(sets, HUES, strict=False))
+    for name, row in sets.items():
+        parts.append(axes.draw_line([(p["at"], p["floor"]) for p in row], QUIET, 1))
+        parts.append(axes.draw_line([(p["at"], p["expected"]) for p in row], hues[name], 1.5))
+        parts += [axes.draw_dot(p["at"], p["ratio"], hues[name], 5) for p in row]
+    legend = {f"{name}: measured (dots), expected": hue for name, hue in hues.items()}
+    return axes.join([*parts, *draw_legend({**legend, "floor": QUIET}, LEFT + 430, 320)])

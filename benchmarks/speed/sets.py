@@ -26,6 +26,8 @@ STEPS_TO_DECIDE = 3  # of a run whose second step decides on the regions
 LOOSE, QUARTER = 0.5, 0.25
 SHARES = (*(LOOSE for _ in STAGES[1:]), QUARTER)
 IMAGES = 4  # of the set whose peak memory is measured
+GROWTH_SHARES = (0.1, 0.25, 0.5, 0.75)
+GROWTH_SETS = (2, 4, 8)  # images of the sets whose cost over the regions' share is measured
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,27 @@ def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
             for kind, count in counts.items()
         },
     }
+
+
+def measure_shares(bench: Bench) -> dict[str, list[dict]]:
+    """A step of sets of which the regions are computed, with one text, over the share of a picture
+    that they take: against a step of the stock batch.
+    """
+    return {f"n = {n}": measure_shares_of_set(bench, n) for n in GROWTH_SETS if n in bench.size.sets}
+
+
+def measure_shares_of_set(bench: Bench, n: int) -> list[dict]:
+    """floor: the share of the tokens of the pictures, as if a token always cost the same."""
+    size = bench.size
+    kinds = [Kind(1, share) for share in GROWTH_SHARES]
+    expected = expect_ratios(size, n, kinds)
+    stock = time_second_step(partial(bench.stock, n, size.image_tokens, STEPS))
+    return [
+        {
+            "at": kind.share,
+            "ratio": kind.step(bench, n) / stock,
+            "expected": expected[kind],
+            "floor": kind.share + 1 / n,
+        }
+        for kind in kinds
+    ]

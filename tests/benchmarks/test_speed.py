@@ -32,6 +32,7 @@ from coupled.benchmarks.speed.sets import (
     expect_ratios,
     kinds_of_run,
     measure_sets,
+    measure_shares,
 )
 from coupled.schedules import family
 
@@ -47,6 +48,7 @@ def report():
         "runs": measure_runs(bench),
         "growth": measure_growth(bench),
         "sets": dict.fromkeys(("host", "same"), measure_sets(bench)),
+        "shares": measure_shares(bench),
         "memory": {"exact": 1.0, "local": 1.0},
         "memory_of_sets": dict.fromkeys(PEAKS, 1.0),
         "import_seconds": 0.1,
@@ -81,10 +83,11 @@ def test_the_page_shows_what_was_measured(report, tmp_path):
         json.loads((tmp_path / "output" / "performance.json").read_text())["steps"].keys()
         == report["steps"].keys()
     )
-    for name in ("tokens", "images"):
+    (shares,) = report["shares"].values()
+    for name, points in {**report["growth"], "shares": shares}.items():
         assert f"performance/{name}.svg" in page
         dots = ElementTree.parse(tmp_path / "performance" / f"{name}.svg").findall(".//{*}circle")
-        assert len(dots) == len(report["growth"][name])
+        assert len(dots) == len(points) and all(point["ratio"] > 0 for point in points)
 
 
 def test_a_ratio_is_taken_turn_by_turn():
