@@ -19,7 +19,7 @@ HOSTS_OWN = {
 KANA, HAN = r"[\u3040-\u30ff]", r"[\u4e00-\u9fff]"
 # Numbers, paths, file names, names with an underscore.
 FIXED = r"[A-Za-z0-9_./:\[\]*-]*[0-9_/*\[][A-Za-z0-9_./:\[\]*-]*"
-HOLE, WORD = re.compile(r"\{\w+\}"), re.compile(r"[a-z]{4,}")
+HOLE, WORD = re.compile(r"\{\w+\}"), re.compile(r"[A-Za-z]{4,}")
 
 each_language = pytest.mark.parametrize("language", TRANSLATED)
 
@@ -140,7 +140,7 @@ def test_a_note_keeps_its_holes_and_no_english(language):
         if sorted(HOLE.findall(words[key])) != sorted(HOLE.findall(text))
     ] == []
     left = {word for text in words.values() for word in WORD.findall(HOLE.sub("", text))}
-    assert left <= {"exact", "output"}
+    assert left <= {"exact", "output", "ComfyUI", "ControlNet", "Flux", "Latent"}
 
 
 @each_language
