@@ -34,6 +34,10 @@ def test_every_pattern_has_a_line(notes):
     assert patterns == set().union(*map(patterns_of, notes))
 
 
+def test_no_note_shows_a_missing_number_as_nan(notes):
+    assert [line for line in notes if re.search(r"\bnan", line)] == []
+
+
 def test_english_patterns_give_the_line_itself(notes):
     assert [translate(line, "en") for line in notes] == notes
 
