@@ -127,11 +127,12 @@ def measure_sets_of_both(options: argparse.Namespace) -> dict:
 
 def measure_memory_of_sets(options: argparse.Namespace) -> dict:
     """Peak memory of a set's steps, by that of the stock model's batch."""
-    from .sets import PEAKS
+    from .sets import PEAKS, compare_peaks
 
     print("Measuring memory of sets …", flush=True)
     stock = measure_apart(options, SET + "stock")
-    return {name: measure_apart(options, SET + name) / stock for name in PEAKS}
+    size = choose_size(options)
+    return {name: compare_peaks(size, measure_apart(options, SET + name), stock) for name in PEAKS}
 
 
 def measure_all(options: argparse.Namespace) -> dict:

@@ -17,7 +17,7 @@ from coupled.attention.stages import noise_share
 from coupled.attention.strips import choose_width
 from coupled.schedules import ThetaSchedule, constant, family
 
-from .bench import Bench, Size, draw_region, time_second_step
+from .bench import FLUX_DEV, Bench, Size, draw_region, time_second_step
 
 STEPS = 50  # of a run
 STEPS_TO_DECIDE = 3  # of a run whose second step decides on the regions
@@ -142,11 +142,20 @@ def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
     }
 
 
+def compare_peaks(size: Size, own: float, stock: float) -> dict:
+    """Of two peaks in bytes, weights included: their ratio, and what it is at most for Flux.1-dev,
+    where what is not weights grows with the width and the weights grow with its square.
+    """
+    growth = FLUX_DEV.width / size.width * FLUX_DEV.dtype.itemsize / size.dtype.itemsize
+    return {"ratio": own / stock, "flux_dev": 1 + (own - stock) * growth / FLUX_DEV.weight_bytes}
+
+
 def measure_shares(bench: Bench) -> dict[str, list[dict]]:
     """A step of sets of which the regions are computed, with one text, over the share of a picture
     that they take: against a step of the stock batch.
     """
-    return {f"n = {n}": measure_shares_of_set(bench, n) for n in GROWTH_SETS if n in bench.size.sets}
+    sets = [n for n in GROWTH_SETS if n in bench.size.sets]
+    return {f"n = {n}": measure_shares_of_set(bench, n) for n in sets}
 
 
 def measure_shares_of_set(bench: Bench, n: int) -> list[dict]:

@@ -28,6 +28,7 @@ from coupled.benchmarks.speed.page import SET_BARS, write_page
 from coupled.benchmarks.speed.sets import (
     PEAKS,
     SHARES,
+    compare_peaks,
     compose_ratio,
     expect_ratios,
     kinds_of_run,
@@ -50,7 +51,7 @@ def report():
         "sets": dict.fromkeys(("host", "same"), measure_sets(bench)),
         "shares": measure_shares(bench),
         "memory": {"exact": 1.0, "local": 1.0},
-        "memory_of_sets": dict.fromkeys(PEAKS, 1.0),
+        "memory_of_sets": dict.fromkeys(PEAKS, compare_peaks(QUICK, 1.5e9, 1e9)),
         "import_seconds": 0.1,
     }
 
@@ -99,6 +100,12 @@ def test_expected_cost_of_flux_dev():
     """A second text of 256 tokens beside 4096 + 256 costs 6 to 7 % by the count."""
     assert 1.055 < FLUX_DEV.flops(1, 4096, 2) / FLUX_DEV.flops(1, 4096, 1) < 1.07
     assert FLUX_DEV.flops(4, 4096, 1) == 4 * FLUX_DEV.flops(1, 4096, 1)
+
+
+def test_flux_dev_has_24_gb_of_weights_beside_which_a_step_weighs_little():
+    assert 23.4e9 < FLUX_DEV.weight_bytes < 24e9  # of 11.9e9 parameters, most
+    at_flux_dev = compare_peaks(FLUX_DEV, 30e9, 27e9)
+    assert at_flux_dev["ratio"] < at_flux_dev["flux_dev"] < 1.13
 
 
 def test_the_kinds_of_a_runs_steps_are_those_that_it_computes(monkeypatch):
