@@ -33,7 +33,7 @@ def find_models(names: Models) -> dict[str, list[Path]]:
     names.check()
     found = {key: [find_model(names, key)] for key in FOLDERS if getattr(names, key)}
     if names.mini:
-        from ..mini.model import WEIGHTS
+        from ..mini.paths import WEIGHTS
 
         found = {"mini": sorted(WEIGHTS.glob("*.safetensors")), **found}
     return found

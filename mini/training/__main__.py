@@ -10,7 +10,15 @@ from pathlib import Path
 from devtools.environment import ROOT
 from devtools.pack import load_pack
 
-MINUTES = {"codec": 60, "flow": 240, "guidance": 45, "sam": 20, "clip": 20}
+MINUTES = {
+    "codec": 60,
+    "small": 150,
+    "flow": 90,
+    "guidance": 45,
+    "turbo": 30,
+    "sam": 20,
+    "clip": 20,
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

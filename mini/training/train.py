@@ -1,7 +1,8 @@
 """Makes the mini models from a seed, stage by stage (`python3 dev.py train-mini`).
 
-scenes -> VAE -> latents -> flow matching -> guidance distillation:
-weights/{flux,text,vae}.safetensors; scenes -> Mini SAM, Mini CLIP, which measure what it paints:
+scenes -> VAE -> latents -> flow matching, on small pictures and then on whole ones -> guidance
+distillation -> a LoRA for four steps: weights/{flux,text,vae}.safetensors,
+loras/mini_turbo.safetensors; scenes -> Mini SAM, Mini CLIP, which measure what it paints:
 weights/{sam,clip}.safetensors.
 """
 
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from ..codec import Codec
-from ..model import WEIGHTS
+from ..paths import LORA, WEIGHTS
 from .augment import pictures
 from .dataset import SceneArrays, provide_scenes
 from .loop import Budget, resume
@@ -24,16 +26,17 @@ from .train_flux import (
     Student,
     flow_loss,
     flux_batches,
-    loss_weights,
     train_flux,
 )
 from .train_sam import train_sam
+from .train_turbo import save_lora, train_turbo
 from .vocabulary import write_tokenizer
 
 SCENES = 36_000
 FLOW_RATE = 2e-3
 GUIDANCE_RATE = 5e-4
-FLUX_BATCH = 48
+SMALL_BATCH = 64
+FLUX_BATCH = 32
 
 
 class Stages:
@@ -62,25 +65,27 @@ class Stages:
 
     def flux(self, codec: Codec) -> None:
         """Flow matching, then guidance distillation from its result; writes the weights."""
-        latents_NCHW = encode_all(codec, self.scenes, self.work / "latents.pt")
         captions = Captions(self.scenes, self.seed)
         rng = np.random.default_rng(self.seed)
-        weights_N1HW = loss_weights(self.scenes)
-        batches = flux_batches(latents_NCHW, weights_N1HW, captions, FLUX_BATCH, rng)
-        self.flow(batches)
+        small_NCHW = encode_all(codec, self.scenes, self.work / "small.pt", smaller=2)
+        self.flow("small", flux_batches(small_NCHW, self.scenes, captions, SMALL_BATCH, rng))
+        latents_NCHW = encode_all(codec, self.scenes, self.work / "latents.pt")
+        batches = flux_batches(latents_NCHW, self.scenes, captions, FLUX_BATCH, rng)
+        self.flow("flow", batches)
         if not self.is_done("guidance"):
             empty_1T = torch.tensor([captions.padded("")])
             export(codec, self.scenes, self.guidance(batches, empty_1T))
             self.finish("guidance")
+        self.turbo(captions)
 
-    def flow(self, batches) -> None:
-        if self.is_done("flow"):
+    def flow(self, stage: str, batches) -> None:
+        if self.is_done(stage):
             return
         path = self.work / "flow.pt"
         student = Student()
         resume(student, path)
-        train_flux("flow", student, batches, flow_loss, path, self.budgets["flow"], FLOW_RATE)
-        self.finish("flow")
+        train_flux(stage, student, batches, flow_loss, path, self.budgets[stage], FLOW_RATE)
+        self.finish(stage)
 
     def guidance(self, batches, empty_1T: torch.Tensor) -> dict[str, torch.Tensor]:
         student = Student()
@@ -91,6 +96,15 @@ class Stages:
         path = self.work / "guided.pt"
         budget = self.budgets["guidance"]
         return train_flux("guidance", student, batches, loss_of, path, budget, GUIDANCE_RATE)
+
+    def turbo(self, captions: Captions) -> None:
+        if self.is_done("turbo"):
+            return
+        student = Student()
+        resume(student, self.work / "guided.pt")
+        budget = self.budgets["turbo"]
+        save_lora(train_turbo(student, captions, self.work, budget, seed=self.seed), LORA)
+        self.finish("turbo")
 
     def measuring_model(self, name: str, train_model) -> None:
         if not self.is_done(name):
@@ -111,12 +125,15 @@ def train_all(work: Path, budgets: dict[str, Budget], seed: int = 0, scenes: int
 
 
 @torch.no_grad()
-def encode_all(codec: Codec, scenes: SceneArrays, path: Path) -> torch.Tensor:
-    """Latents as the model sees them (mean 0, deviation 1), float16 [N, 16, H, W]."""
+def encode_all(codec: Codec, scenes: SceneArrays, path: Path, smaller: int = 1) -> torch.Tensor:
+    """Latents as the model sees them (mean 0, deviation 1), float16 [N, 16, H, W], of pictures made
+    so many times smaller.
+    """
     if not path.is_file():
         parts = []
         for i in range(0, len(scenes), 128):
-            latents = codec.encode(pictures(scenes, slice(i, i + 128)))
+            x_BCHW = F.avg_pool2d(pictures(scenes, slice(i, i + 128)), smaller)
+            latents = codec.encode(x_BCHW)
             parts.append(((latents - FLUX_SHIFT) * FLUX_SCALE).half())
             print(f"\rlatents {i}/{len(scenes)}", end="", flush=True)
         print()
@@ -131,7 +148,7 @@ def preview_colors(codec: Codec, scenes: SceneArrays) -> tuple[torch.Tensor, tor
     """
     x_BCHW = pictures(scenes, slice(0, 256))
     latents_BCHW = (codec.encode(x_BCHW) - FLUX_SHIFT) * FLUX_SCALE
-    small_BCHW = torch.nn.functional.avg_pool2d(x_BCHW, 8)
+    small_BCHW = F.avg_pool2d(x_BCHW, 8)
     latents_SC = latents_BCHW.permute(0, 2, 3, 1).reshape(-1, 16)
     colors_SC = small_BCHW.permute(0, 2, 3, 1).reshape(-1, 3)
     with_bias_SC = torch.cat([latents_SC, torch.ones(len(latents_SC), 1)], 1)

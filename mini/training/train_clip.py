@@ -19,6 +19,7 @@ from .augment import roughen, scenes_at
 from .dataset import NONE, SceneArrays, draw_index, names_at
 from .loop import Budget, Rate, resume, train
 from .optimizer import Optimizer
+from .precision import autocast
 
 SCALE = 100.0
 SUBJECT_ALONE = 0.15
@@ -73,7 +74,7 @@ def clip_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
 
 def clip_loss(clip: open_clip.CLIP, images_BCHW, ids_BT, right_BT):
     """The loss, twice: the log shows it too."""
-    with torch.autocast(images_BCHW.device.type, torch.bfloat16):
+    with autocast(images_BCHW.device):
         seen_BE = clip.encode_image(images_BCHW)
         read_BE = clip.encode_text(ids_BT)
     seen_BE = F.normalize(seen_BE.float(), dim=-1)

@@ -9,14 +9,36 @@ from ..size import SIZE
 from .canvas import PIXELS, Canvas, shade
 from .captions import Caption, caption
 from .places import PLACES, Place
+from .props import put_props
 from .subjects import SUBJECTS, Subject, sprite
 
-# Subjects stand on the grid of Flux's image tokens, left or right, near or far: few enough ways
-# that a model this small learns each of them sharply.
-GRID = SIZE // 16
-LEFT, RIGHT = 3, 5
-FAR, NEAR = 1.02, 1.16  # factors of a subject's size
-FEET, FEET_IN_THE_AIR = {FAR: 6, NEAR: 7}, {FAR: 5, NEAR: 6}
+LEFT, RIGHT = "left", "right"
+GRID = SIZE // 16  # Flux's image tokens along a side
+
+
+@dataclass(frozen=True)
+class View:
+    """How near a subject is. scale: factor of its size; side, feet, feet_in_the_air: where it
+    stands, in tokens from the left (or the right) and from the top; share: of the scenes.
+    """
+
+    scale: float
+    side: int
+    feet: int
+    feet_in_the_air: int
+    share: float
+
+
+# Subjects stand on the grid of image tokens, left or right, in few views: few enough ways that a
+# model this small learns each of them sharply. The nearest is partly outside the frame.
+VIEWS = (
+    View(0.78, 5, 11, 8, 0.3),
+    View(1.2, 5, 13, 10, 0.4),
+    View(1.75, 6, 17, 14, 0.3),
+)
+
+# Every way to stand, as (view, side): `Scene.stand` counts them from 1.
+STANDS = tuple((view, side) for view in VIEWS for side in (LEFT, RIGHT))
 
 # The paper's own prompt sets are always trained on; the rule below holds other pairs out.
 PAPER_PAIRS = {
@@ -32,7 +54,7 @@ PAPER_PAIRS = {
 @dataclass(frozen=True)
 class Scene:
     """image_HWC: uint8 RGB of SIZE × SIZE; mask_HW: uint8 coverage of the subject, all 0 without
-    one.
+    one; stand: the number of its way to stand in STANDS, from 1, or 0 without one.
     """
 
     image_HWC: np.ndarray
@@ -40,6 +62,7 @@ class Scene:
     caption: Caption
     subject: str | None
     place: str
+    stand: int
 
 
 def held_out(subject: str, place: str) -> bool:
@@ -83,17 +106,17 @@ def draw_scene(
     horizon = 0.5 + 0.09 * tilt
     canvas = Canvas(rng)
     place.paint(canvas, horizon)
+    put_props(canvas, place.name, horizon)
     light = np.asarray(place.light) * (1 + 0.1 * warmth * np.array([1.0, 0.1, -1.0]))
-    image, mask = canvas.image, Image.new("L", (PIXELS, PIXELS))
+    image, mask, stand = canvas.image, Image.new("L", (PIXELS, PIXELS)), 0
     image = tint(image, 1 + 0.12 * warmth * np.array([1.0, 0.1, -1.0]))
     if subject:
-        mask = put_subject(canvas, image, subject, light)
+        mask, stand = put_subject(canvas, image, subject, light)
     small = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     mask = mask.resize((SIZE, SIZE), Image.Resampling.BOX)
     words = caption(rng, subject, place)
-    return Scene(
-        np.asarray(small), np.asarray(mask), words, subject.name if subject else None, place.name
-    )
+    name = subject.name if subject else None
+    return Scene(np.asarray(small), np.asarray(mask), words, name, place.name, stand)
 
 
 def tint(image: Image.Image, gain) -> Image.Image:
@@ -106,35 +129,34 @@ def tint(image: Image.Image, gain) -> Image.Image:
     return Image.merge(image.mode, lit + list(bands[3:]))
 
 
-def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> Image.Image:
-    """Paste the subject with its shadow; returns its mask at the canvas's size."""
+def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> tuple[Image.Image, int]:
+    """Paste the subject with its shadow; returns its mask at the canvas's size and its stand."""
     figure = sprite(subject)
-    distance = c.choice((FAR, NEAR))
-    height = subject.size * distance
-    scale = height * PIXELS / max(figure.height, figure.width * 0.92)
+    view = VIEWS[int(c.rng.choice(len(VIEWS), p=[view.share for view in VIEWS]))]
+    scale = subject.size * view.scale * PIXELS / max(figure.height, figure.width * 0.92)
     figure = figure.resize(
         (round(figure.width * scale), round(figure.height * scale)), Image.Resampling.LANCZOS
     )
     side = c.choice((LEFT, RIGHT))
-    if (
-        side == LEFT
-    ):  # and only there: each side mirrored as well would be twice as many ways to learn
+    if side == LEFT:  # and only there: each side mirrored as well would be twice as many ways
         figure = figure.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     figure = tint(figure, light)
-    x = side / GRID
-    feet = (FEET_IN_THE_AIR if subject.flies else FEET)[distance] / GRID
+    x = (view.side if side == LEFT else GRID - view.side) / GRID
+    feet = (view.feet_in_the_air if subject.flies else view.feet) / GRID
     left, top = round(x * PIXELS - figure.width / 2), round(feet * PIXELS - figure.height)
     if not subject.flies:
-        cast_shadow(image, x, feet, 0.42 * figure.width / PIXELS)
+        cast_shadow(image, x, feet, 0.46 * figure.width / PIXELS)
     image.paste(figure, (left, top), figure)
     mask = Image.new("L", image.size)
     mask.paste(figure.getchannel("A"), (left, top))
-    return mask
+    return mask, 1 + STANDS.index((view, side))
 
 
 def cast_shadow(image: Image.Image, x: float, y: float, rx: float) -> None:
     """Darken the ground around (x, y), as wide as 2·rx."""
     shadow = Image.new("L", image.size)
-    box = ((x - rx) * PIXELS, (y - 0.03) * PIXELS, (x + rx) * PIXELS, (y + 0.03) * PIXELS)
-    ImageDraw.Draw(shadow).ellipse(box, fill=110)
-    image.paste(shade((30, 28, 40), 0.6), mask=shadow.filter(ImageFilter.GaussianBlur(3)))
+    ry = 0.16 * rx
+    box = ((x - rx) * PIXELS, (y - ry) * PIXELS, (x + rx) * PIXELS, (y + ry) * PIXELS)
+    ImageDraw.Draw(shadow).ellipse(box, fill=130)
+    blur = ImageFilter.GaussianBlur(0.25 * ry * PIXELS)
+    image.paste(shade((30, 28, 40), 0.6), mask=shadow.filter(blur))

@@ -9,7 +9,7 @@ from coupled.benchmarks.mini.drawn import held_out_ranking
 from coupled.metrics.alignment import text_alignment
 from coupled.mini import model as mini_model
 from coupled.mini.clip import CONTEXT, build_mini_clip, load_mini_clip, tokenizer
-from coupled.mini.model import WEIGHTS
+from coupled.mini.paths import WEIGHTS
 from coupled.mini.training.dataset import SceneArrays
 from coupled.mini.training.loop import Budget
 from coupled.mini.training.train_clip import ANY, captions, contrastive_loss, fits, train_clip
@@ -72,7 +72,6 @@ def test_loss_is_least_where_the_right_texts_score_highest():
     assert contrastive_loss(20 * right.flip(0), right) > 10
 
 
-@pytest.mark.font
 def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     arrays = SceneArrays(tmp_path, 8)
     for i in range(8):
@@ -87,7 +86,6 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     assert after["logit_scale"].exp().item() == pytest.approx(100)
 
 
-@pytest.mark.font
 @trained
 def test_it_ranks_the_right_subject_and_place_first():
     clip = load_mini_clip()
@@ -101,7 +99,6 @@ def test_it_ranks_the_right_subject_and_place_first():
     )
 
 
-@pytest.mark.font
 @trained
 def test_the_node_with_mini():
     scene = draw_scene(np.random.default_rng(0), SUBJECTS[0], PLACES[0])

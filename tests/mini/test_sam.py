@@ -7,7 +7,7 @@ import torch
 from coupled.benchmarks.mini.drawn import held_out_iou
 from coupled.metrics.segment import Segmenter, segment_entities
 from coupled.mini import model as mini_model
-from coupled.mini.model import WEIGHTS
+from coupled.mini.paths import WEIGHTS
 from coupled.mini.sam import build_mini_sam, load_mini_sam
 from coupled.mini.size import SIZE
 from coupled.mini.training.augment import roughen
@@ -157,7 +157,6 @@ def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
     )
 
 
-@pytest.mark.font
 @trained
 def test_it_finds_the_subjects_of_scenes_it_never_saw():
     segmenter = load_mini_sam()
@@ -165,7 +164,6 @@ def test_it_finds_the_subjects_of_scenes_it_never_saw():
     assert result["iou"] > 0.86 and result["found"] == 1 and result["left_empty"] >= 0.8, result
 
 
-@pytest.mark.font
 @trained
 def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
     segmenter, rng = load_mini_sam(), np.random.default_rng(5)
