@@ -14,7 +14,6 @@ MINUTES = {
     "codec": 60,
     "small": 150,
     "flow": 90,
-    "guidance": 45,
     "turbo": 30,
     "sam": 20,
     "clip": 20,

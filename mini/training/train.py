@@ -1,11 +1,11 @@
 """Makes the mini models from a seed, stage by stage (`python3 dev.py train-mini`).
 
-scenes -> VAE -> latents -> flow matching, on small pictures and then on whole ones -> guidance
-distillation -> a LoRA for four steps: weights/{flux,text,vae}.safetensors,
-loras/mini_turbo.safetensors; scenes -> Mini SAM, Mini CLIP, which measure what it paints:
-weights/{sam,clip}.safetensors.
+scenes -> VAE -> latents -> flow matching, on small pictures and then on whole ones -> a LoRA for
+four steps: weights/{flux,text,vae}.safetensors, loras/mini_turbo.safetensors; scenes -> Mini SAM,
+Mini CLIP, which measure what it paints: weights/{sam,clip}.safetensors.
 """
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from .train_clip import train_clip
 from .train_codec import FLUX_SCALE, FLUX_SHIFT, train_codec
 from .train_flux import (
     Captions,
-    GuidedLoss,
     Student,
     flow_loss,
     flux_batches,
@@ -34,7 +33,6 @@ from .vocabulary import write_tokenizer
 
 SCENES = 36_000
 FLOW_RATE = 2e-3
-GUIDANCE_RATE = 5e-4
 SMALL_BATCH = 64
 FLUX_BATCH = 32
 
@@ -64,44 +62,35 @@ class Stages:
         return codec.eval()
 
     def flux(self, codec: Codec) -> None:
-        """Flow matching, then guidance distillation from its result; writes the weights."""
+        """Flow matching, small and whole; writes the weights, and then the LoRA's."""
         captions = Captions(self.scenes, self.seed)
-        rng = np.random.default_rng(self.seed)
         small_NCHW = encode_all(codec, self.scenes, self.work / "small.pt", smaller=2)
-        self.flow("small", flux_batches(small_NCHW, self.scenes, captions, SMALL_BATCH, rng))
+        self.flow("small", self.batches(small_NCHW, captions, SMALL_BATCH), flow_loss)
         latents_NCHW = encode_all(codec, self.scenes, self.work / "latents.pt")
-        batches = flux_batches(latents_NCHW, self.scenes, captions, FLUX_BATCH, rng)
-        self.flow("flow", batches)
-        if not self.is_done("guidance"):
-            empty_1T = torch.tensor([captions.padded("")])
-            export(codec, self.scenes, self.guidance(batches, empty_1T))
-            self.finish("guidance")
+        empty_1T = torch.tensor([captions.padded("")], device=torch.get_default_device())
+        loss_of = functools.partial(flow_loss, empty_1T=empty_1T)
+        self.flow("flow", self.batches(latents_NCHW, captions, FLUX_BATCH), loss_of)
+        export(codec, self.scenes, torch.load(self.work / "flow.pt", weights_only=True))
         self.turbo(captions)
 
-    def flow(self, stage: str, batches) -> None:
+    def batches(self, latents_NCHW: torch.Tensor, captions: Captions, batch: int):
+        rng = np.random.default_rng(self.seed)
+        return flux_batches(latents_NCHW, self.scenes, captions, batch, rng)
+
+    def flow(self, stage: str, batches, loss_of) -> None:
         if self.is_done(stage):
             return
         path = self.work / "flow.pt"
         student = Student()
         resume(student, path)
-        train_flux(stage, student, batches, flow_loss, path, self.budgets[stage], FLOW_RATE)
+        train_flux(stage, student, batches, loss_of, path, self.budgets[stage], FLOW_RATE)
         self.finish(stage)
-
-    def guidance(self, batches, empty_1T: torch.Tensor) -> dict[str, torch.Tensor]:
-        student = Student()
-        teacher = Student()
-        for model in (student, teacher):
-            resume(model, self.work / "flow.pt")
-        loss_of = GuidedLoss(teacher, empty_1T.to(torch.get_default_device()))
-        path = self.work / "guided.pt"
-        budget = self.budgets["guidance"]
-        return train_flux("guidance", student, batches, loss_of, path, budget, GUIDANCE_RATE)
 
     def turbo(self, captions: Captions) -> None:
         if self.is_done("turbo"):
             return
         student = Student()
-        resume(student, self.work / "guided.pt")
+        resume(student, self.work / "flow.pt")
         budget = self.budgets["turbo"]
         save_lora(train_turbo(student, captions, self.work, budget, seed=self.seed), LORA)
         self.finish("turbo")

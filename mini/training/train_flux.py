@@ -1,11 +1,11 @@
-"""Stage 2 and 3 of the mini model: flow matching, then guidance distillation, on the host's own
-Flux class.
+"""Stages 2 and 3 of the mini model: flow matching on the host's own Flux class.
 
-Stage 2 learns v = noise - x0 (Lipman et al. 2022, logit-normal times as in Esser et al. 2024) with
-captions dropped now and then; first on pictures of half the side, where a step costs a quarter and
-positions are stretched as for the whole side, then on whole ones. Stage 3 makes the guidance input
-real, as Flux.1-dev's is: the student at guidance g learns the frozen teacher's
-v_empty + g (v_caption - v_empty) in one call.
+Both learn v = noise - x0 (Lipman et al. 2022, logit-normal times as in Esser et al. 2024) with
+captions dropped now and then: stage 2 on pictures of half the side, where a step costs a quarter
+and positions are stretched as for the whole side, stage 3 on whole ones. Stage 3 makes the guidance
+input real as well, as Flux.1-dev's is: at guidance g the target is
+noise - x0 + (g - 1) (v_caption - v_empty) of the model itself (model guidance, Tang et al. 2025),
+whose mean is classifier-free guidance, in one call.
 """
 
 from collections.abc import Iterator
@@ -226,43 +226,34 @@ def weighted_error(v_BCHW, target_BCHW, cover_B1HW):
     return (weight_B1HW * F.mse_loss(v_BCHW, target_BCHW, reduction="none")).mean()
 
 
-def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B):
-    """Weighted error of the velocity, with that of what the tokens tell; and alone, for the log."""
+def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=None):
+    """Weighted error of the velocity, with that of what the tokens tell; and alone, for the log.
+
+    `empty_1T`: the token ids of no caption. With them half of the rows are at some guidance, where
+    the velocity goes further by what the caption changes.
+    """
     sigma_B = draw_times(len(x0_BCHW))
     noise_BCHW = torch.randn_like(x0_BCHW)
     x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
-    v_BCHW = student(x_BCHW, sigma_B, ids_BT, torch.full_like(sigma_B, NEUTRAL_GUIDANCE))
-    error = weighted_error(v_BCHW, noise_BCHW - x0_BCHW, cover_B1HW)
+    guidance_B = torch.full_like(sigma_B, NEUTRAL_GUIDANCE)
+    target_BCHW = noise_BCHW - x0_BCHW
+    if empty_1T is not None:
+        half = slice(len(x0_BCHW) // 2)
+        guidance_B[half].uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
+        change_BCHW = caption_change(student, x_BCHW[half], sigma_B[half], ids_BT[half], empty_1T)
+        target_BCHW[half] += (guidance_B[half] - NEUTRAL_GUIDANCE)[:, None, None, None] * change_BCHW
+    v_BCHW = student(x_BCHW, sigma_B, ids_BT, guidance_B)
+    error = weighted_error(v_BCHW, target_BCHW, cover_B1HW)
     cover_BL = F.avg_pool2d(cover_B1HW, 2).flatten(1)
     told = stand_loss(student.tell_stand(cover_BL.shape[1]), stand_B, cover_BL)
     return error + WEIGHT * told, error
 
 
-class GuidedLoss:
-    """Distils the frozen teacher's classifier-free guidance into the guidance input.
-
-    `empty_1T`: the token ids of no caption.
-    """
-
-    def __init__(self, teacher: Student, empty_1T: torch.Tensor):
-        self.teacher = teacher.requires_grad_(False)
-        self.empty_1T = empty_1T
-
-    def __call__(self, student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B):
-        sigma_B = draw_times(len(x0_BCHW))
-        noise_BCHW = torch.randn_like(x0_BCHW)
-        x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
-        guidance_B = torch.empty_like(sigma_B).uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
-        target_BCHW = self.guided(x_BCHW, sigma_B, ids_BT, guidance_B)
-        v_BCHW = student(x_BCHW, sigma_B, ids_BT, guidance_B)
-        loss = weighted_error(v_BCHW, target_BCHW, cover_B1HW)
-        return loss, loss
-
-    @torch.no_grad()
-    def guided(self, x_BCHW, sigma_B, ids_BT, guidance_B):
-        """v_empty + g (v_caption - v_empty), in one call of the teacher."""
-        both_ids = torch.cat([ids_BT, self.empty_1T.expand_as(ids_BT)])
-        neutral = torch.full((len(both_ids),), NEUTRAL_GUIDANCE)
-        v = self.teacher(x_BCHW.repeat(2, 1, 1, 1), sigma_B.repeat(2), both_ids, neutral)
-        captioned_BCHW, empty_BCHW = v.chunk(2)
-        return torch.lerp(empty_BCHW, captioned_BCHW, guidance_B[:, None, None, None])
+@torch.no_grad()
+def caption_change(student: Student, x_BCHW, sigma_B, ids_BT, empty_1T):
+    """v_caption - v_empty of the student as it is, without guidance."""
+    both_ids = torch.cat([ids_BT, empty_1T.expand_as(ids_BT)])
+    neutral_B = torch.full((len(both_ids),), NEUTRAL_GUIDANCE)
+    v_BCHW = student(x_BCHW.repeat(2, 1, 1, 1), sigma_B.repeat(2), both_ids, neutral_B)
+    captioned_BCHW, empty_BCHW = v_BCHW.chunk(2)
+    return captioned_BCHW - empty_BCHW

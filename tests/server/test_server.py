@@ -10,6 +10,7 @@ from PIL import Image
 
 from coupled.devtools.client import ExecutionFailed, Interrupted, PromptRejected
 from coupled.devtools.workflow import to_prompt
+from coupled.mini.size import SIZE
 
 from paths import ROOT
 
@@ -150,7 +151,7 @@ def test_optimize_theta_says_on_its_node_what_it_does_and_what_an_interruption_k
         **{"steps": 4, "sampler_name": "euler", "scheduler": "simple", "guidance": 3.5},
         **{"mode": "exact", "entity_text": "entity"},
     }
-    empty = {"width": 128, "height": 128, "batch_size": 1}
+    empty = {"width": SIZE, "height": SIZE, "batch_size": 1}
     prompt = {
         "1": {"class_type": "CoupledLoadMini", "inputs": {}},
         "2": {"class_type": "EmptyLatentImage", "inputs": empty},
