@@ -171,7 +171,6 @@ class CoupledSampler(io.ComfyNode):
         from ..attention import coupled_mode
         from ..attention.report import Report
         from ..sampling import sample_set
-        from ..sampling.alike import share_alike
 
         report = Report()
         latent = sample_set(
@@ -188,13 +187,18 @@ class CoupledSampler(io.ComfyNode):
             cfg,
             report=report,
         )
-        said = [*report.lines(), *report.warnings()]
-        if coupled_mode(model) is None:
-            said = [NOT_COUPLED]
-        samples = latent["samples"]
-        if not report.passes and len(samples) > 1:  # with a plate, its lines say it
-            said.append(f"{ALIKE} {share_alike(samples):.0%} of a picture")
+        said = describe_run(report, latent["samples"], coupled_mode(model) is not None)
         return io.NodeOutput(latent, *plate_outputs(model, latent, report), ui=show(said))
+
+
+def describe_run(report, samples, coupled: bool) -> list[str]:
+    """What the run cost, how alike the images came out, and what went wrong."""
+    from ..sampling.alike import share_alike
+
+    said = [*report.lines(), *report.warnings()] if coupled else [NOT_COUPLED]
+    if not report.passes and len(samples) > 1:  # with a plate, its lines say it
+        said.append(f"{ALIKE} {share_alike(samples):.0%} of a picture")
+    return said
 
 
 def plate_outputs(model, latent, report) -> tuple:

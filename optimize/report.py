@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..schedules import ThetaSchedule, from_values
@@ -90,7 +91,8 @@ def describe_progress(learning: Learning, seconds_left: float | None) -> str:
 def describe(name: str, one: Candidate) -> str:
     scores = ", ".join(f"{key} {one.score(weights):.3f}" for key, weights in WEIGHTS.items())
     lost = f", {one.lost} of {len(one.measured)} sets lost" if one.lost else ""
-    return f"{name}: {scores}; f_bg {1e4 * one.f_bg:.1f}e-4, f_ti {one.f_ti:.2f}{lost}"
+    f_bg = "none" if math.isnan(one.f_bg) else f"{1e4 * one.f_bg:.1f}e-4"
+    return f"{name}: {scores}; f_bg {f_bg}, f_ti {one.f_ti:.2f}{lost}"
 
 
 def describe_parameters(one: Candidate) -> str:

@@ -6,15 +6,19 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { after, resize } from "./size.js";
 import { html } from "./theta_picture.js";
+import { translate } from "./translate.js";
 import { words } from "./words.js";
 
 const NAME = "said", PATCH = "CoupledModelPatch";
 const BYPASSED = 4; // a mode of the page's nodes
-const LETTER = 6, LINE = 16, MARGIN = 30; // pixels, of 11 px letters
+const LETTER = 6, WIDE = 11, LINE = 16, MARGIN = 30; // pixels, of 11 px letters
+
+/** The pixels that a line takes: Chinese and Japanese letters are as wide as they are high. */
+const widthOf = (line) => [...line].reduce((sum, letter) => sum + (letter > "\u2e7f" ? WIDE : LETTER), 0);
 
 /** The lines that a text takes on a node. */
 const lines = (text, width) =>
-    text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil((line.length * LETTER) / (width - MARGIN))), 0);
+    text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(widthOf(line) / (width - MARGIN))), 0);
 
 function say(node, text) {
     const view = node.widgets?.find(({ name }) => name === NAME) ?? (text && board(node));
@@ -59,6 +63,14 @@ function fail({ detail: { node_id, node_type, exception_message } }) {
     if (nodes.length > 1) app.extensionManager.toast.add({ severity: "error", summary: node.title, detail, life: SHOWN });
 }
 
+/** What Optimize Theta tells while it runs: the host has just put it on the node, in English. */
+function tell({ detail: { nodeId, text } }) {
+    const nodes = path(nodeId);
+    if (!nodes.at(-1)?.comfyClass?.startsWith("Coupled")) return;
+    const views = nodes.flatMap(({ widgets }) => widgets ?? []).filter(({ value }) => value === text);
+    for (const view of views) view.value = translate(text);
+}
+
 function forget() {
     for (const node of FAILED) say(node, note(node));
     FAILED.clear();
@@ -69,10 +81,11 @@ app.registerExtension({
     setup() {
         api.addEventListener("execution_error", fail);
         api.addEventListener("execution_start", forget);
+        api.addEventListener("progress_text", tell);
     },
     nodeCreated(node) {
         if (!node.comfyClass?.startsWith("Coupled")) return;
-        after(node, "onExecuted", ({ text }) => say(node, text?.join("\n") ?? ""));
+        after(node, "onExecuted", ({ text }) => say(node, translate(text?.join("\n") ?? "")));
         // A node in mid-graph that has nothing to say sends no result at all: its last note would stay.
         if (!node.constructor.nodeData?.output_node) after(node, "onExecutionStart", () => say(node, note(node)));
     },

@@ -15,7 +15,7 @@ from dataclasses import replace
 from devtools.pack import load_host
 
 from ..command import add_page_options, choose_page_folder
-from .apart import SET, SETS, measure_apart, measure_import_seconds, measure_peak_bytes
+from .apart import SET, SETS, SHARES, measure_apart, measure_import_seconds, measure_peak_bytes
 
 IMPORTS = 5  # how often the import is measured
 
@@ -99,19 +99,20 @@ def choose_size(options: argparse.Namespace):
 
 
 def measure_as_child(options: argparse.Namespace) -> dict | int:
-    """Sets, or the peak memory of a step. In sets both sides attend by torch's own kernel: in a
-    process that has just begun, because the host chooses its attention once.
+    """Sets, their regions' shares, or the peak memory of a step. In sets both sides attend by
+    torch's own kernel: in a process that has just begun, because the host chooses it once.
     """
     if options.child.startswith(SET):
         from comfy.cli_args import args
 
         args.use_pytorch_cross_attention = True
-    if options.child != SETS:
+    if options.child not in (SETS, SHARES):
         return measure_peak_bytes(choose_size(options), options.child)
     from .bench import Bench
-    from .sets import measure_sets
+    from .sets import measure_sets, measure_shares
 
-    return measure_sets(Bench(choose_size(options)))
+    measure = measure_sets if options.child == SETS else measure_shares
+    return measure(Bench(choose_size(options)))
 
 
 def measure_sets_of_both(options: argparse.Namespace) -> dict:
@@ -126,11 +127,12 @@ def measure_sets_of_both(options: argparse.Namespace) -> dict:
 
 def measure_memory_of_sets(options: argparse.Namespace) -> dict:
     """Peak memory of a set's steps, by that of the stock model's batch."""
-    from .sets import PEAKS
+    from .sets import PEAKS, compare_peaks
 
     print("Measuring memory of sets …", flush=True)
     stock = measure_apart(options, SET + "stock")
-    return {name: measure_apart(options, SET + name) / stock for name in PEAKS}
+    size = choose_size(options)
+    return {name: compare_peaks(size, measure_apart(options, SET + name), stock) for name in PEAKS}
 
 
 def measure_all(options: argparse.Namespace) -> dict:
@@ -149,6 +151,7 @@ def measure_all(options: argparse.Namespace) -> dict:
         print(f"Measuring {name} …", flush=True)
         report[name] = measure(bench)
     report["sets"] = measure_sets_of_both(options)
+    report["shares"] = measure_apart(options, SHARES)
     print("Measuring memory and import …", flush=True)
     peaks = {mode: measure_apart(options, mode) for mode in ("stock", "exact", "local")}
     report["memory"] = {mode: peaks[mode] / peaks["stock"] for mode in ("exact", "local")}

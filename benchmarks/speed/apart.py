@@ -16,6 +16,7 @@ STATUS = Path("/proc/self/status")
 CLEAR_PEAK = Path("/proc/self/clear_refs")
 SET = "set "  # before the name of a step of a set
 SETS = SET + "runs"
+SHARES = SET + "shares"
 
 
 def measure_apart(options: argparse.Namespace, what: str) -> float:

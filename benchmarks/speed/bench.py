@@ -47,6 +47,13 @@ class Size:
     def width(self) -> int:
         return self.heads * HEAD_WIDTH
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of the blocks: two streams of attention, MLP and modulation in a double one, one in a
+        single one.
+        """
+        return (36 * self.double + 15 * self.single) * self.width**2 * self.dtype.itemsize
+
     def flops(self, n: int, image_tokens: int, texts: int) -> float:
         """Of one step: matrices over all tokens, attention of all tokens but one text over the
         other.

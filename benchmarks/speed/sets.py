@@ -17,7 +17,7 @@ from coupled.attention.stages import noise_share
 from coupled.attention.strips import choose_width
 from coupled.schedules import ThetaSchedule, constant, family
 
-from .bench import Bench, Size, draw_region, time_second_step
+from .bench import FLUX_DEV, Bench, Size, draw_region, time_second_step
 
 STEPS = 50  # of a run
 STEPS_TO_DECIDE = 3  # of a run whose second step decides on the regions
@@ -26,6 +26,8 @@ STEPS_TO_DECIDE = 3  # of a run whose second step decides on the regions
 LOOSE, QUARTER = 0.5, 0.25
 SHARES = (*(LOOSE for _ in STAGES[1:]), QUARTER)
 IMAGES = 4  # of the set whose peak memory is measured
+GROWTH_SHARES = (0.1, 0.25, 0.5, 0.75)
+GROWTH_SETS = (2, 4, 8)  # images of the sets whose cost over the regions' share is measured
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,36 @@ def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
             for kind, count in counts.items()
         },
     }
+
+
+def compare_peaks(size: Size, own: float, stock: float) -> dict:
+    """Of two peaks in bytes, weights included: their ratio, and what it is at most for Flux.1-dev,
+    where what is not weights grows with the width and the weights grow with its square.
+    """
+    growth = FLUX_DEV.width / size.width * FLUX_DEV.dtype.itemsize / size.dtype.itemsize
+    return {"ratio": own / stock, "flux_dev": 1 + (own - stock) * growth / FLUX_DEV.weight_bytes}
+
+
+def measure_shares(bench: Bench) -> dict[str, list[dict]]:
+    """A step of sets of which the regions are computed, with one text, over the share of a picture
+    that they take: against a step of the stock batch.
+    """
+    sets = [n for n in GROWTH_SETS if n in bench.size.sets]
+    return {f"n = {n}": measure_shares_of_set(bench, n) for n in sets}
+
+
+def measure_shares_of_set(bench: Bench, n: int) -> list[dict]:
+    """floor: the share of the tokens of the pictures, as if a token always cost the same."""
+    size = bench.size
+    kinds = [Kind(1, share) for share in GROWTH_SHARES]
+    expected = expect_ratios(size, n, kinds)
+    stock = time_second_step(partial(bench.stock, n, size.image_tokens, STEPS))
+    return [
+        {
+            "at": kind.share,
+            "ratio": kind.step(bench, n) / stock,
+            "expected": expected[kind],
+            "floor": kind.share + 1 / n,
+        }
+        for kind in kinds
+    ]

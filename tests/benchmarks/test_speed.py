@@ -28,10 +28,12 @@ from coupled.benchmarks.speed.page import SET_BARS, write_page
 from coupled.benchmarks.speed.sets import (
     PEAKS,
     SHARES,
+    compare_peaks,
     compose_ratio,
     expect_ratios,
     kinds_of_run,
     measure_sets,
+    measure_shares,
 )
 from coupled.schedules import family
 
@@ -47,8 +49,9 @@ def report():
         "runs": measure_runs(bench),
         "growth": measure_growth(bench),
         "sets": dict.fromkeys(("host", "same"), measure_sets(bench)),
+        "shares": measure_shares(bench),
         "memory": {"exact": 1.0, "local": 1.0},
-        "memory_of_sets": dict.fromkeys(PEAKS, 1.0),
+        "memory_of_sets": dict.fromkeys(PEAKS, compare_peaks(QUICK, 1.5e9, 1e9)),
         "import_seconds": 0.1,
     }
 
@@ -81,10 +84,11 @@ def test_the_page_shows_what_was_measured(report, tmp_path):
         json.loads((tmp_path / "output" / "performance.json").read_text())["steps"].keys()
         == report["steps"].keys()
     )
-    for name in ("tokens", "images"):
+    (shares,) = report["shares"].values()
+    for name, points in {**report["growth"], "shares": shares}.items():
         assert f"performance/{name}.svg" in page
         dots = ElementTree.parse(tmp_path / "performance" / f"{name}.svg").findall(".//{*}circle")
-        assert len(dots) == len(report["growth"][name])
+        assert len(dots) == len(points) and all(point["ratio"] > 0 for point in points)
 
 
 def test_a_ratio_is_taken_turn_by_turn():
@@ -96,6 +100,12 @@ def test_expected_cost_of_flux_dev():
     """A second text of 256 tokens beside 4096 + 256 costs 6 to 7 % by the count."""
     assert 1.055 < FLUX_DEV.flops(1, 4096, 2) / FLUX_DEV.flops(1, 4096, 1) < 1.07
     assert FLUX_DEV.flops(4, 4096, 1) == 4 * FLUX_DEV.flops(1, 4096, 1)
+
+
+def test_flux_dev_has_24_gb_of_weights_beside_which_a_step_weighs_little():
+    assert 23.4e9 < FLUX_DEV.weight_bytes < 24e9  # of 11.9e9 parameters, most
+    at_flux_dev = compare_peaks(FLUX_DEV, 30e9, 27e9)
+    assert at_flux_dev["ratio"] < at_flux_dev["flux_dev"] < 1.13
 
 
 def test_the_kinds_of_a_runs_steps_are_those_that_it_computes(monkeypatch):

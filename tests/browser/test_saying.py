@@ -1,11 +1,12 @@
 """What nodes show of their run, in the real page: the pair of a film, errors with their cure, words
-that the mini model passes over, progress.
+that the mini model passes over, progress; and all of it in the page's language.
 """
 
 import json
 
 from coupled.devtools.canvas import Canvas
 
+from notes import collect_notes, translate
 from paths import ROOT
 
 FOLDER = ROOT / "example_workflows"
@@ -19,6 +20,14 @@ PAIR = """([picture, mask, pair, shown]) => {
     a.connect(0, c, 0);
     b.connect(0, c, c.inputs.findIndex(({ name }) => name === "entity_masks"));
     c.connect(0, d, 0) }"""
+TRANSLATE = """async (text) =>
+    (await import("/extensions/coupled/translate.js")).translate(text)"""
+# What the host itself draws on a node while it runs.
+TOLD = """([id, text]) => {
+    app.api.dispatchCustomEvent("progress_text", { nodeId: String(id), text });
+    const { widgets } = app.graph.getNodeById(id);
+    return widgets.find(({ name }) => name.includes("text-preview")).value }"""
+LINK = "([a, b]) => app.graph.getNodeById(a).connect(0, app.graph.getNodeById(b), 0)"
 HEAR = """() => {
     window.heard = [];
     const hear = ({ detail: { value, max } }) => heard.push([value, max]);
@@ -94,3 +103,27 @@ def test_a_run_counts_its_steps_and_says_what_it_passed_over(canvas):
     for title in ("Encode Coupled Prompts", "Random Seed Baseline"):
         assert said[title].endswith(": xylophone")
     assert canvas.overlaps() == []
+
+
+def test_nodes_speak_the_pages_language(canvas, language, tmp_path):
+    """After a run, while it goes on, and whatever they may say."""
+    split, shown = canvas.only("CoupledSplitPrompts", "PreviewAny")
+    place = "in a meadow" if canvas.nodes2 else "on a beach"  # else the host has it in its cache
+    canvas.put("CoupledSplitPrompts", prompts=f"A dog runs {place}.\nA cat {language} {place}.")
+    canvas.run(LINK, [split, shown])
+    assert canvas.press_run()["status"]["status_str"] == "success"
+    canvas.settle(20)
+    background, first, _ = canvas.run(SAID)[canvas.run("app.graph._nodes[0].title")].splitlines()
+    assert background.startswith("背景：") and first == "1: A dog runs."
+    canvas.shot(f"speaks_{language}", split)
+
+    (learns,) = canvas.only("CoupledOptimizeTheta")
+    text = "Schedule 2 of 15: the paper's shape sin. Set 1 of 1.\nAbout 1 minute left."
+    told = "\n".join(translate(line, language) for line in text.splitlines())
+    assert canvas.run(TOLD, [learns, text]) == told != text
+    (other,) = canvas.only("PreviewAny")
+    assert canvas.run(TOLD, [other, "Done."]) == "Done."
+
+    notes = collect_notes(tmp_path)
+    spoken = canvas.run(TRANSLATE, "\n".join(notes)).splitlines()
+    assert spoken == [translate(line, language) for line in notes]

@@ -30,6 +30,7 @@ SCRIPTS = {
     "words.js",
     "size.js",
     "said.js",
+    "translate.js",
     "linked.js",
 }
 

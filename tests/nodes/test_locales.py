@@ -19,6 +19,7 @@ HOSTS_OWN = {
 KANA, HAN = r"[\u3040-\u30ff]", r"[\u4e00-\u9fff]"
 # Numbers, paths, file names, names with an underscore.
 FIXED = r"[A-Za-z0-9_./:\[\]*-]*[0-9_/*\[][A-Za-z0-9_./:\[\]*-]*"
+HOLE, WORD = re.compile(r"\{\w+\}"), re.compile(r"[A-Za-z]{4,}")
 
 each_language = pytest.mark.parametrize("language", TRANSLATED)
 
@@ -127,6 +128,19 @@ def test_a_translation_is_in_its_language(language):
         key for key, text in texts.items() if not re.search(KANA if language == "ja" else HAN, text)
     ] == []
     assert language == "ja" or [key for key, text in texts.items() if re.search(KANA, text)] == []
+
+
+@each_language
+def test_a_note_keeps_its_holes_and_no_english(language):
+    """The patterns of what nodes say on themselves; notes.py has how they are used."""
+    words, english = (flat(read(name, "main")["coupledSaid"]) for name in (language, "en"))
+    assert [
+        key
+        for key, text in english.items()
+        if sorted(HOLE.findall(words[key])) != sorted(HOLE.findall(text))
+    ] == []
+    left = {word for text in words.values() for word in WORD.findall(HOLE.sub("", text))}
+    assert left <= {"exact", "output", "ComfyUI", "ControlNet", "Flux", "Latent"}
 
 
 @each_language

@@ -19,6 +19,8 @@ from coupled.optimize.meter import Measured
 from coupled.plots.learning import draw_strip
 from coupled.schedules import from_values, read_schedule
 
+from notes import find_pattern
+
 pytestmark = pytest.mark.slow
 
 STEPS = 4
@@ -163,6 +165,7 @@ def test_it_says_what_it_does_from_the_start(mini, host, monkeypatch):
     assert all(f" of {TRIED}" in one for one in said[:-1]) and said[-1] == "Done."
     assert "the paper's shape sin" in said[1]
     assert "Best so far: score " in said[-2] and "left" in said[2]
+    assert all(find_pattern(line) for text in said for line in text.splitlines())
 
 
 def test_unfit_inputs_are_told_before_anything_is_made(mini, host):
