@@ -161,15 +161,15 @@ def measure_shares(bench: Bench) -> dict[str, list[dict]]:
 def measure_shares_of_set(bench: Bench, n: int) -> list[dict]:
     """floor: the share of the tokens of the pictures, as if a token always cost the same."""
     size = bench.size
-    kinds = [Kind(1, share) for share in GROWTH_SHARES]
-    expected = expect_ratios(size, n, kinds)
+    kinds = {share: Kind(1, share) for share in GROWTH_SHARES}
+    expected = expect_ratios(size, n, kinds.values())
     stock = time_second_step(partial(bench.stock, n, size.image_tokens, STEPS))
     return [
         {
-            "at": kind.share,
+            "at": share,
             "ratio": kind.step(bench, n) / stock,
             "expected": expected[kind],
-            "floor": kind.share + 1 / n,
+            "floor": share + 1 / n,
         }
-        for kind in kinds
+        for share, kind in kinds.items()
     ]
