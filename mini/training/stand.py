@@ -37,6 +37,26 @@ def stand_loss(told_BLO, stand_B, cover_BL):
     return way + cover + (error_BL * cover_BL).sum() / cover_BL.sum().clamp(min=1)
 
 
+def lead_noise(noise_BCHW, stand_B):
+    """Noise that tells how the subject stands: of the first channels, one for each way, that way's
+    has the highest mean.
+
+    Two channels exchange their means. As all ways are equally frequent, the noise of all scenes
+    together stays normal, and sampling starts from plain noise: only which noise goes with which
+    picture is chosen, as in flow matching with a coupling (Tong et al. 2024). Drawn apart, a run's
+    first steps show the mean of all ways, and a model this small cannot leave it: two-headed cats.
+    """
+    rows = torch.arange(len(noise_BCHW), device=noise_BCHW.device)
+    mean_BW = noise_BCHW[:, : len(STANDS)].mean((2, 3))
+    highest_B = mean_BW.argmax(1)
+    own_B = torch.where(stand_B > 0, stand_B - 1, highest_B)
+    rise_B11 = (mean_BW[rows, highest_B] - mean_BW[rows, own_B])[:, None, None]
+    noise_BCHW = noise_BCHW.clone()
+    noise_BCHW[rows, own_B] += rise_B11
+    noise_BCHW[rows, highest_B] -= rise_B11
+    return noise_BCHW
+
+
 def points_of_subjects(side: int) -> torch.Tensor:
     """Which point of a subject lies in each of side × side tokens [WAYS, L, 2]: from its feet, in
     halves of its view's size, mirrored as it is. Those in the air stand as if on the ground.

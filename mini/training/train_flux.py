@@ -28,7 +28,7 @@ from .fused import FusedNorm, explicit_attention
 from .loop import Budget, Rate, train
 from .optimizer import Optimizer
 from .precision import quicker_dtype
-from .stand import WEIGHT, StandHead, stand_loss
+from .stand import WEIGHT, StandHead, lead_noise, stand_loss
 
 EMPTY_CAPTION = 0.08  # shares of the captions
 SUBJECT_ALONE = 0.22
@@ -54,7 +54,7 @@ class Student(torch.nn.Module):
         self.text = MiniTextEncoder(dtype=torch.float32).requires_grad_(True)
         del self.text.t5xxl.logit_scale  # CLIP's; nothing here uses it
         self.flux = comfy.ldm.flux.model.Flux(operations=torch.nn, dtype=torch.float32, **config)
-        self.stand = StandHead(FLUX_CONFIG["hidden_size"])
+        self.stand = StandHead(self.flux.hidden_size)
         initialize(self)
         keep_norm_inputs(self)
         self.flux.single_blocks[TELLING_BLOCK].register_forward_hook(self.keep_tokens)
@@ -233,7 +233,7 @@ def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=N
     the velocity goes further by what the caption changes.
     """
     sigma_B = draw_times(len(x0_BCHW))
-    noise_BCHW = torch.randn_like(x0_BCHW)
+    noise_BCHW = lead_noise(torch.randn_like(x0_BCHW), stand_B)
     x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
     guidance_B = torch.full_like(sigma_B, NEUTRAL_GUIDANCE)
     target_BCHW = noise_BCHW - x0_BCHW
@@ -241,7 +241,8 @@ def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=N
         half = slice(len(x0_BCHW) // 2)
         guidance_B[half].uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
         change_BCHW = caption_change(student, x_BCHW[half], sigma_B[half], ids_BT[half], empty_1T)
-        target_BCHW[half] += (guidance_B[half] - NEUTRAL_GUIDANCE)[:, None, None, None] * change_BCHW
+        further_B111 = (guidance_B[half] - NEUTRAL_GUIDANCE)[:, None, None, None]
+        target_BCHW[half] += further_B111 * change_BCHW
     v_BCHW = student(x_BCHW, sigma_B, ids_BT, guidance_B)
     error = weighted_error(v_BCHW, target_BCHW, cover_B1HW)
     cover_BL = F.avg_pool2d(cover_B1HW, 2).flatten(1)

@@ -110,9 +110,7 @@ def test_the_stages_make_all_weights_from_a_seed_and_are_not_run_twice(tmp_path,
     monkeypatch.setattr(train, "LORA", tmp_path / "turbo.safetensors")
     monkeypatch.setattr(train_turbo, "WAYS", train_turbo.BATCH)
     monkeypatch.setattr(train, "write_tokenizer", lambda: None)  # it would write into the pack
-    budgets = dict.fromkeys(
-        ("codec", "small", "flow", "turbo", "sam", "clip"), Budget(steps=1)
-    )
+    budgets = dict.fromkeys(("codec", "small", "flow", "turbo", "sam", "clip"), Budget(steps=1))
     with torch.compiler.set_stance("force_eager"):  # no compiler is needed to test this
         train.train_all(tmp_path, budgets, scenes=64)
     made = {path.name: load_file(path) for path in (tmp_path / "weights").iterdir()}
