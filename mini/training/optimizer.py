@@ -8,6 +8,7 @@ BETAS = (0.9, 0.98)
 MUON_DECAY = 0.01
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
+NEWTON_SCHULZ_STEPS = 4
 LONGEST_GRADIENT = 1.0
 
 
@@ -31,16 +32,15 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
-    """The matrix with singular values of about 1, by five Newton-Schulz steps.
-
-    All of them are polynomials of x xᵀ, which is small: only it is multiplied until the end.
+    """The matrix with singular values of about 1, by Newton-Schulz steps: polynomials of x xᵀ,
+    which is small. Only it is multiplied until the end.
     """
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
     a, b, c = NEWTON_SCHULZ
     identity = torch.eye(len(x), dtype=x.dtype, device=x.device)
     square, product = x @ x.T, identity
-    for _ in range(5):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         step = a * identity + b * square + c * square @ square
         square, product = step @ square @ step, step @ product
     x = product @ x

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ..world.scene import GRID, LEFT, STANDS
 
 WAYS = len(STANDS) + 1  # and no subject
-WEIGHT = 0.1
+WEIGHT = 0.2
 
 
 class StandHead(nn.Sequential):

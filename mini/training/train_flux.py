@@ -37,6 +37,7 @@ LOWEST_GUIDANCE = 1.0
 HIGHEST_GUIDANCE = 5.0
 NEUTRAL_GUIDANCE = 1.0
 SAMPLER_SHIFT = 1.15  # of the host's schedule for Flux
+SMALL_SHIFT = 2.0  # most of the noise levels are above 0.65
 TELLING_BLOCK = 1  # of the single blocks
 SUBJECT_WEIGHT = 4.0  # extra weight of subject pixels: they are few, and the hardest to learn
 
@@ -172,10 +173,12 @@ class Captions:
         return ids + [PAD] * (MIN_TOKENS - len(ids))
 
 
-def draw_times(count: int) -> torch.Tensor:
-    """Noise levels: half of them logit-normal, half as the sampler's schedule shifts them. Where a
-    subject stands is decided in a run's first steps, which the first half hardly ever draws.
+def draw_times(count: int, side: int) -> torch.Tensor:
+    """Noise levels for latents of that side: of whole ones half logit-normal, half as the sampler's
+    schedule shifts them. Small ones are there for what high noise decides, where a subject stands.
     """
+    if side < SIZE // 8:
+        return flux_time_shift(SMALL_SHIFT, 1.0, torch.rand(count)).clamp(1e-3, 1)
     drawn_B = torch.sigmoid(torch.randn(count) + 0.2)
     sampled_B = flux_time_shift(SAMPLER_SHIFT, 1.0, torch.rand(count))
     return torch.where(torch.rand(count) < 0.5, drawn_B, sampled_B).clamp(1e-3, 1)
@@ -232,7 +235,7 @@ def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=N
     `empty_1T`: the token ids of no caption. With them half of the rows are at some guidance, where
     the velocity goes further by what the caption changes.
     """
-    sigma_B = draw_times(len(x0_BCHW))
+    sigma_B = draw_times(len(x0_BCHW), x0_BCHW.shape[-1])
     noise_BCHW = lead_noise(torch.randn_like(x0_BCHW), stand_B)
     x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
     guidance_B = torch.full_like(sigma_B, NEUTRAL_GUIDANCE)
