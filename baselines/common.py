@@ -17,7 +17,7 @@ from ..sampling.checks import (
     check_settings,
     check_text_encoder,
 )
-from ..sampling.lockstep import Run, plan_run, to_latent
+from ..sampling.run import Run, plan_run, to_latent
 
 
 def plan_baseline(

@@ -16,8 +16,8 @@ from comfy.model_sampling import CONST
 from comfy.samplers import KSAMPLER
 
 from ..attention.conditioning import Conditioning
-from ..sampling.lockstep import Run
 from ..sampling.preview import SetProgress
+from ..sampling.run import Run
 from .common import check_share, encode, finish, plan_baseline, stock_image
 
 

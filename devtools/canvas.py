@@ -92,6 +92,13 @@ class Canvas:
         self.page.wait_for_function(READY)
         self.settle(20)
 
+    def speak(self, language: str) -> None:
+        """Opens the page again in that language, with what is open."""
+        set_setting(self.url, "Comfy.Locale", language)
+        self.page.wait_for_timeout(1000)  # the page keeps what is open a moment later
+        self.page.reload()
+        self.wait_until_ready()
+
     def settle(self, frames: int = 8) -> None:
         """Waits for the page: it draws and lays out some frames after each change, slowly on a busy
         machine.

@@ -25,7 +25,8 @@ from ..sampling.checks import (
     check_text_encoder,
 )
 from ..sampling.decode import decode_run
-from ..sampling.lockstep import Run, attempt, first_size, halve, plan_run
+from ..sampling.passes import attempt, first_size, halve
+from ..sampling.run import Run, plan_run
 from ..schedules import ThetaSchedule
 from .fingerprint import fingerprint
 from .prefixes import Prefixes, Start

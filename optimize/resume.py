@@ -9,7 +9,7 @@ import torch
 from comfy.samplers import KSAMPLER
 
 from ..attention.plate_run import PLATE
-from ..sampling.lockstep import Run
+from ..sampling.run import Run
 from .prefixes import Start
 
 

@@ -106,12 +106,12 @@ def measure_as_child(options: argparse.Namespace) -> dict | int:
         from comfy.cli_args import args
 
         args.use_pytorch_cross_attention = True
-    if options.child not in (SETS, SHARES):
-        return measure_peak_bytes(choose_size(options), options.child)
     from .bench import Bench
     from .sets import measure_sets, measure_shares
 
-    measure = measure_sets if options.child == SETS else measure_shares
+    measure = {SETS: measure_sets, SHARES: measure_shares}.get(options.child)
+    if measure is None:
+        return measure_peak_bytes(choose_size(options), options.child)
     return measure(Bench(choose_size(options)))
 
 

@@ -39,9 +39,9 @@ the measured steps of each kind times how many of them the pack's own schedule h
 noise levels."""
 SET_STEPS = "The steps it is composed of, by a step of the stock batch (the same kernel; expected):"
 FLUX_DEV_PEAK = """\
-A small model has hardly any weights. At Flux.1-dev's size what a step takes beyond the stock one
-grows with the width, in bfloat16, and stands beside 24 GB of weights: this gives the second column,
-counted, not measured. It leaves out what the stock step takes beside the weights."""
+The second column is counted from the first: at Flux.1-dev's size what a step takes beyond the stock
+one has grown with the width, in bfloat16, and stands beside 24 GB of weights, of which a small
+model has hardly any. What the stock step takes beside the weights is left out."""
 EXPECTED = """\
 Expected: the floating-point operations of the matrices and of the attention; the two texts do not
 see each other. Floor: the tokens of the plate and of the regions, by those of n pictures."""
@@ -168,11 +168,9 @@ def format_others(report: dict) -> str:
 
 def draw_growth(points: list[dict], title: str, words: str) -> str:
     """The measured ratios as dots, the expected ones as a line."""
-    highest = 1.05 * max(max(p["expected"], p["ratio"]) for p in points)
-    axes = Axes((0, 1.02 * points[-1]["at"]), (0, highest))
+    axes = Axes((0, 1.02 * points[-1]["at"]), (0, find_highest(points)))
     parts = axes.draw_frame(title, words, "ratio")
-    parts.append(axes.draw_line([(p["at"], p["expected"]) for p in points], QUIET, 1.5))
-    parts += [axes.draw_dot(p["at"], p["ratio"], HUES[0], 5) for p in points]
+    parts += draw_measured(axes, points, QUIET, HUES[0])
     hues = {"measured (dots)": HUES[0], "expected": QUIET}
     return axes.join([*parts, *draw_legend(hues, LEFT + 430, 380)])
 
@@ -181,14 +179,22 @@ def draw_shares(sets: dict[str, list[dict]]) -> str:
     """Of each set the measured ratios as dots, the expected ones as a line, the floor as a thin
     one.
     """
-    points = [p for row in sets.values() for p in row]
-    axes = Axes((0, 1), (0, 1.05 * max(max(p["ratio"], p["expected"]) for p in points)))
+    axes = Axes((0, 1), (0, max(map(find_highest, sets.values()))))
     title = "One step in mode local against a step of the stock batch"
     parts = axes.draw_frame(title, "share of a picture that a region takes", "ratio")
     hues = dict(zip(sets, HUES, strict=False))
     for name, row in sets.items():
         parts.append(axes.draw_line([(p["at"], p["floor"]) for p in row], QUIET, 1))
-        parts.append(axes.draw_line([(p["at"], p["expected"]) for p in row], hues[name], 1.5))
-        parts += [axes.draw_dot(p["at"], p["ratio"], hues[name], 5) for p in row]
+        parts += draw_measured(axes, row, hues[name], hues[name])
     legend = {f"{name}: measured (dots), expected": hue for name, hue in hues.items()}
     return axes.join([*parts, *draw_legend({**legend, "floor": QUIET}, LEFT + 430, 320)])
+
+
+def find_highest(points: list[dict]) -> float:
+    """Where the axis of the ratios ends."""
+    return 1.05 * max(max(p["expected"], p["ratio"]) for p in points)
+
+
+def draw_measured(axes: Axes, points: list[dict], line_hue: str, dot_hue: str) -> list[str]:
+    line = axes.draw_line([(p["at"], p["expected"]) for p in points], line_hue, 1.5)
+    return [line, *(axes.draw_dot(p["at"], p["ratio"], dot_hue, 5) for p in points)]

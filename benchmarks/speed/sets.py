@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -115,6 +115,17 @@ def expect_ratios(size: Size, n: int, kinds: Iterable[Kind]) -> dict[Kind, float
     return {kind: kind.flops(size, n) / stock for kind in kinds}
 
 
+def measure_ratios(bench: Bench, n: int, kinds: Collection[Kind]) -> dict[Kind, float]:
+    """Of steps: the median of turns, each with a stock step of its own."""
+    size = bench.size
+    stock = partial(bench.stock, n, size.image_tokens, STEPS)
+    turns = []
+    for _ in range(max(1, size.repeats // 2)):
+        seconds = time_second_step(stock)
+        turns.append({kind: kind.step(bench, n) / seconds for kind in kinds})
+    return {kind: statistics.median(turn[kind] for turn in turns) for kind in kinds}
+
+
 def compose_ratio(ratios: dict[Kind, float], counts: Counter[Kind]) -> float:
     """Of a whole run, from those of its steps."""
     return sum(ratios[kind] * count for kind, count in counts.items()) / counts.total()
@@ -124,14 +135,7 @@ def measure_set(bench: Bench, n: int, counts: Counter[Kind]) -> dict:
     """Ratios of the steps and, by their counts, of a whole run: measured, and as the floating-point
     operations tell.
     """
-    size = bench.size
-    stock = partial(bench.stock, n, size.image_tokens, STEPS)
-    turns = []
-    for _ in range(max(1, size.repeats // 2)):
-        seconds = time_second_step(stock)
-        turns.append({kind: kind.step(bench, n) / seconds for kind in counts})
-    ratios = {kind: statistics.median(turn[kind] for turn in turns) for kind in counts}
-    expected = expect_ratios(size, n, counts)
+    ratios, expected = measure_ratios(bench, n, counts), expect_ratios(bench.size, n, counts)
     return {
         "ratio": compose_ratio(ratios, counts),
         "expected": compose_ratio(expected, counts),
@@ -160,14 +164,13 @@ def measure_shares(bench: Bench) -> dict[str, list[dict]]:
 
 def measure_shares_of_set(bench: Bench, n: int) -> list[dict]:
     """floor: the share of the tokens of the pictures, as if a token always cost the same."""
-    size = bench.size
     kinds = {share: Kind(1, share) for share in GROWTH_SHARES}
-    expected = expect_ratios(size, n, kinds.values())
-    stock = time_second_step(partial(bench.stock, n, size.image_tokens, STEPS))
+    ratios = measure_ratios(bench, n, kinds.values())
+    expected = expect_ratios(bench.size, n, kinds.values())
     return [
         {
             "at": share,
-            "ratio": kind.step(bench, n) / stock,
+            "ratio": ratios[kind],
             "expected": expected[kind],
             "floor": share + 1 / n,
         }

@@ -3,7 +3,7 @@
 import pytest
 
 from coupled.devtools.browser import ADVICE, find_browser
-from coupled.devtools.canvas import OPTIONS, Canvas, set_setting
+from coupled.devtools.canvas import OPTIONS, Canvas
 
 
 @pytest.fixture(scope="module")  # while it is open, no other test can run an event loop
@@ -40,13 +40,6 @@ def laptop(canvas):
 @pytest.fixture(params=["zh", "ja"])
 def language(request, canvas):
     """The page in another language than English."""
-    speak(canvas, request.param)
+    canvas.speak(request.param)
     yield request.param
-    speak(canvas, "en")
-
-
-def speak(canvas: Canvas, language: str) -> None:
-    set_setting(canvas.url, "Comfy.Locale", language)
-    canvas.page.wait_for_timeout(1000)  # the page keeps what is open a moment later
-    canvas.page.reload()
-    canvas.wait_until_ready()
+    canvas.speak("en")

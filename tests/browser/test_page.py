@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coupled.devtools.canvas import Canvas, set_setting
+from coupled.devtools.canvas import Canvas
 from coupled.devtools.host import HostServer
 from coupled.mini.size import SIZE
 from coupled.nodes.theta_store import SHIPPED
@@ -89,17 +89,13 @@ def open_help(canvas: Canvas, node: str):
 @pytest.mark.needs_host("0.24", "the Info panel")
 def test_help_fits_the_info_panel_in_every_language(canvas):
     for language, heading in HELP.items():
-        set_setting(canvas.url, "Comfy.Locale", language)
-        canvas.page.reload()
-        canvas.wait_until_ready()
+        canvas.speak(language)
         for node in LONG:
             panel = open_help(canvas, node)
             assert heading in panel.locator("h2").all_inner_texts()
             assert not panel.evaluate(CUT_LINES), (node, language)
         canvas.shot(f"help_{language}")
-    set_setting(canvas.url, "Comfy.Locale", "en")
-    canvas.page.reload()
-    canvas.wait_until_ready()
+    canvas.speak("en")
 
 
 # ---- theta by hand
@@ -361,9 +357,7 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     assert canvas.overlaps() == []  # nor with the previews that samplers show now
     canvas.shot("mini_after")
 
-    set_setting(canvas.url, "Comfy.Locale", "ja")
-    canvas.page.reload()
-    canvas.wait_until_ready()
+    canvas.speak("ja")
     assert drawn(canvas) == values
     words = json.loads((ROOT / "locales" / "ja" / "main.json").read_text(encoding="utf-8"))[
         "coupledCurve"

@@ -115,11 +115,11 @@ def test_in_local_hints_of_the_images_stay_theirs(local, positive):
 
 
 def test_a_pass_that_was_halved_keeps_the_plate(local, positive, monkeypatch):
-    import coupled.sampling.lockstep as lockstep
+    import coupled.sampling.passes as passes
 
     latent = {"samples": random(1, 16, 8, 12), "noise_mask": random(N, 1, 64, 96, seed=2).round()}
     whole = samples(local, positive, latent)
-    monkeypatch.setattr(lockstep, "first_size", lambda model, shape: 1)
+    monkeypatch.setattr(passes, "first_size", lambda model, shape: 1)
     close(samples(local, positive, latent), whole)
 
 

@@ -14,7 +14,7 @@ import torch
 from coupled.attention import coupled_mode, select_images
 from coupled.nodes.sampling import NODES, CoupledNoise, CoupledSampler
 from coupled.sampling import couple, draw_shared_noise, sample_set
-from coupled.sampling.lockstep import first_size
+from coupled.sampling.passes import first_size
 from coupled.schedules import constant, sin
 
 from tiny import tiny_conditioning, tiny_coupled, tiny_flux
