@@ -18,6 +18,7 @@ MINUTES = {
     "sam": 20,
     "clip": 20,
 }
+FLOW_STAGES = ("small", "flow")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -26,6 +27,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".work" / "mini", help="scenes, checkpoints"
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        help="how many train the flow side by side (one for each core; on a GPU one)",
+    )
+    parser.add_argument("--only", choices=FLOW_STAGES, help=argparse.SUPPRESS)
     for stage, minutes in MINUTES.items():
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, metavar="MINUTES")
         parser.add_argument(
@@ -50,7 +57,12 @@ def main() -> int:
         stage: training.Budget(given[f"{stage}_minutes"], given[f"{stage}_steps"])
         for stage in MINUTES
     }
-    training.train_all(options.work, budgets)
+    processes = options.processes or (torch.get_num_threads() if args.cpu else 1)
+    stages = training.Stages(options.work, budgets, processes=processes)
+    if options.only:  # this process is one of several
+        stages.flow(options.only, training.find_partners(options.work))
+    else:
+        training.train_all(stages)
     return 0
 
 

@@ -88,14 +88,24 @@ class Optimizer:
             for group in part.param_groups:
                 group["lr"] = rate
             part.step()
-        with torch.no_grad():
-            torch._foreach_copy_(list(self.weights.values()), copies)
-            self.update_average(copies)
+        self.copy_to_model()
+        self.update_average()
 
-    def update_average(self, copies: list[torch.Tensor]) -> None:
+    @torch.no_grad()
+    def load(self, copies: list[torch.Tensor]) -> None:
+        """Go on from these weights, in the order of `copies`."""
+        torch._foreach_copy_(list(self.copies.values()), copies)
+        self.copy_to_model()
+
+    @torch.no_grad()
+    def copy_to_model(self) -> None:
+        torch._foreach_copy_(list(self.weights.values()), list(self.copies.values()))
+
+    @torch.no_grad()
+    def update_average(self) -> None:
         self.steps += 1
         share = 1 - min(self.memory, self.steps / (self.steps + self.youth))
-        torch._foreach_lerp_(list(self.average.values()), copies, share)
+        torch._foreach_lerp_(list(self.average.values()), list(self.copies.values()), share)
 
     def average_state(self) -> dict[str, torch.Tensor]:
         """The model's state on the CPU with the averages in place of its weights."""

@@ -18,6 +18,7 @@ from ..paths import LORA, WEIGHTS
 from .augment import pictures
 from .dataset import SceneArrays, provide_scenes
 from .loop import Budget, resume
+from .partners import Alone, Partners, find_partners, run_side_by_side
 from .train_clip import train_clip
 from .train_codec import FLUX_SCALE, FLUX_SHIFT, train_codec
 from .train_flux import (
@@ -32,18 +33,30 @@ from .train_turbo import save_lora, train_turbo
 from .vocabulary import write_tokenizer
 
 SCENES = 36_000
-FLOW_RATE = 2e-3
-SMALL_BATCH = 64
-FLUX_BATCH = 32
+# The stages of flow matching: how much smaller their pictures are, and how many make a batch.
+SMALLER = {"small": 2, "flow": 1}
+BATCHES = {"small": 24, "flow": 16}
+GUIDED = "flow"  # the stage that learns the guidance as well
 
 
 class Stages:
-    """The stages of a training in `work`; one whose result lies there is not run again."""
+    """The stages of a training in `work`; one whose result lies there is not run again.
 
-    def __init__(self, work: Path, budgets: dict[str, Budget], seed: int, scenes: int = SCENES):
+    processes: how many train the flow side by side.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        budgets: dict[str, Budget],
+        seed: int = 0,
+        scenes: int = SCENES,
+        processes: int = 1,
+    ):
         self.work = work
         self.budgets = budgets
         self.seed = seed
+        self.processes = processes
         self.scenes = provide_scenes(work / "train", scenes, seed)
 
     def is_done(self, stage: str) -> bool:
@@ -63,28 +76,33 @@ class Stages:
 
     def flux(self, codec: Codec) -> None:
         """Flow matching, small and whole; writes the weights, and then the LoRA's."""
-        captions = Captions(self.scenes, self.seed)
-        small_NCHW = encode_all(codec, self.scenes, self.work / "small.pt", smaller=2)
-        self.flow("small", self.batches(small_NCHW, captions, SMALL_BATCH), flow_loss)
-        latents_NCHW = encode_all(codec, self.scenes, self.work / "latents.pt")
-        empty_1T = torch.tensor([captions.padded("")], device=torch.get_default_device())
-        loss_of = functools.partial(flow_loss, empty_1T=empty_1T)
-        self.flow("flow", self.batches(latents_NCHW, captions, FLUX_BATCH), loss_of)
+        for stage, smaller in SMALLER.items():
+            if not self.is_done(stage):
+                encode_all(codec, self.scenes, self.work / f"{stage}-latents.pt", smaller)
+                if self.processes == 1:
+                    self.flow(stage, Alone())
+                else:
+                    run_side_by_side(self.processes, "--only", stage)
+                self.finish(stage)
         export(codec, self.scenes, torch.load(self.work / "flow.pt", weights_only=True))
-        self.turbo(captions)
+        self.turbo(Captions(self.scenes, self.seed))
 
-    def batches(self, latents_NCHW: torch.Tensor, captions: Captions, batch: int):
-        rng = np.random.default_rng(self.seed)
-        return flux_batches(latents_NCHW, self.scenes, captions, batch, rng)
-
-    def flow(self, stage: str, batches, loss_of) -> None:
-        if self.is_done(stage):
-            return
-        path = self.work / "flow.pt"
+    def flow(self, stage: str, partners: Alone | Partners) -> None:
+        """One stage of flow matching, by this process of those that train it."""
+        latents_NCHW = torch.load(self.work / f"{stage}-latents.pt", weights_only=True)
+        torch.manual_seed(self.seed)
         student = Student()
+        path = self.work / "flow.pt"
         resume(student, path)
-        train_flux(stage, student, batches, loss_of, path, self.budgets[stage], FLOW_RATE)
-        self.finish(stage)
+        torch.manual_seed(self.seed + partners.rank)
+        rng = np.random.default_rng([self.seed, partners.rank])
+        captions = Captions(self.scenes, self.seed + partners.rank)
+        batches = flux_batches(latents_NCHW, self.scenes, captions, BATCHES[stage], rng)
+        loss_of = flow_loss
+        if stage == GUIDED:
+            empty_1T = torch.tensor([captions.padded("")], device=torch.get_default_device())
+            loss_of = functools.partial(flow_loss, empty_1T=empty_1T)
+        train_flux(stage, student, batches, loss_of, path, self.budgets[stage], partners)
 
     def turbo(self, captions: Captions) -> None:
         if self.is_done("turbo"):
@@ -103,31 +121,29 @@ class Stages:
             self.finish(name)
 
 
-def train_all(work: Path, budgets: dict[str, Budget], seed: int = 0, scenes: int = SCENES) -> None:
+def train_all(stages: Stages) -> None:
     """All stages, each with its budget."""
-    torch.manual_seed(seed)
+    torch.manual_seed(stages.seed)
     write_tokenizer()
-    stages = Stages(work, budgets, seed, scenes)
     stages.flux(stages.codec())
     stages.measuring_model("sam", train_sam)
     stages.measuring_model("clip", train_clip)
 
 
 @torch.no_grad()
-def encode_all(codec: Codec, scenes: SceneArrays, path: Path, smaller: int = 1) -> torch.Tensor:
-    """Latents as the model sees them (mean 0, deviation 1), float16 [N, 16, H, W], of pictures made
-    so many times smaller.
+def encode_all(codec: Codec, scenes: SceneArrays, path: Path, smaller: int) -> None:
+    """Write latents as the model sees them (mean 0, deviation 1), float16 [N, 16, H, W], of
+    pictures made so many times smaller, unless they are there.
     """
-    if not path.is_file():
-        parts = []
-        for i in range(0, len(scenes), 128):
-            x_BCHW = F.avg_pool2d(pictures(scenes, slice(i, i + 128)), smaller)
-            latents = codec.encode(x_BCHW)
-            parts.append(((latents - FLUX_SHIFT) * FLUX_SCALE).half())
-            print(f"\rlatents {i}/{len(scenes)}", end="", flush=True)
-        print()
-        torch.save(torch.cat(parts), path)
-    return torch.load(path, weights_only=True)
+    if path.is_file():
+        return
+    parts = []
+    for i in range(0, len(scenes), 128):
+        x_BCHW = F.avg_pool2d(pictures(scenes, slice(i, i + 128)), smaller)
+        parts.append(((codec.encode(x_BCHW) - FLUX_SHIFT) * FLUX_SCALE).half())
+        print(f"\rlatents {i}/{len(scenes)}", end="", flush=True)
+    print()
+    torch.save(torch.cat(parts), path)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import open_clip
 import torch
 from torch.nn import functional as F
 
-from ..clip import build_mini_clip, tokenizer
+from ..clip import SIDE, build_mini_clip, tokenizer
 from ..world import PLACES, SUBJECTS, caption
 from .augment import roughen, scenes_at
 from .dataset import NONE, SceneArrays, draw_index, names_at
@@ -69,7 +69,13 @@ def clip_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
         subject_B, place_B = names_at(scenes, index)
         texts, named_subject_T, named_place_T = captions(rng, subject_B, place_B)
         right_BT = fits(named_subject_T, subject_B) & fits(named_place_T, place_B)
-        yield (roughen(images_BCHW) - mean) / std, tokenize(texts), right_BT.float()
+        small_BCHW = make_smaller(roughen(images_BCHW))
+        yield (small_BCHW - mean) / std, tokenize(texts), right_BT.float()
+
+
+def make_smaller(images_BCHW):
+    """Pictures of the side that Mini CLIP looks at, as its preprocessing makes them."""
+    return F.interpolate(images_BCHW, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def clip_loss(clip: open_clip.CLIP, images_BCHW, ids_BT, right_BT):

@@ -27,9 +27,11 @@ from .dataset import NONE, SceneArrays
 from .fused import FusedNorm, explicit_attention
 from .loop import Budget, Rate, train
 from .optimizer import Optimizer
+from .partners import Alone, Partners
 from .precision import quicker_dtype
 from .stand import WEIGHT, StandHead, lead_noise, stand_loss
 
+RATE = Rate(2e-3, power=0.6)
 EMPTY_CAPTION = 0.08  # shares of the captions
 SUBJECT_ALONE = 0.22
 UNKNOWN_WORD = 0.01  # share of the words
@@ -215,11 +217,17 @@ def is_matrix(name: str) -> bool:
 
 
 def train_flux(
-    name: str, student: Student, batches, loss_of, path: Path, budget: Budget, rate: float
-) -> dict[str, torch.Tensor]:
-    """One stage: `loss_of(student, *batch)`. The moving average, also written to `path`."""
+    name: str,
+    student: Student,
+    batches,
+    loss_of,
+    path: Path,
+    budget: Budget,
+    partners: Alone | Partners,
+) -> None:
+    """One stage: `loss_of(student, *batch)`. The moving average is written to `path`."""
     optimizer = Optimizer(student, decay=0.0, is_matrix=is_matrix, memory=0.999, youth=50)
-    return train(name, optimizer, batches, loss_of, Rate(rate), budget, path)
+    train(name, optimizer, batches, loss_of, RATE, budget, path, partners)
 
 
 def weighted_error(v_BCHW, target_BCHW, cover_B1HW):

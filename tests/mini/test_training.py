@@ -112,13 +112,13 @@ def test_the_stages_make_all_weights_from_a_seed_and_are_not_run_twice(tmp_path,
     monkeypatch.setattr(train, "write_tokenizer", lambda: None)  # it would write into the pack
     budgets = dict.fromkeys(("codec", "small", "flow", "turbo", "sam", "clip"), Budget(steps=1))
     with torch.compiler.set_stance("force_eager"):  # no compiler is needed to test this
-        train.train_all(tmp_path, budgets, scenes=64)
+        train.train_all(train.Stages(tmp_path, budgets, scenes=64))
     made = {path.name: load_file(path) for path in (tmp_path / "weights").iterdir()}
     shipped = {path.name: load_file(path) for path in WEIGHTS.iterdir()}
     assert {n: shapes(w) for n, w in made.items()} == {n: shapes(w) for n, w in shipped.items()}
     assert shapes(load_file(tmp_path / "turbo.safetensors")) == shapes(load_file(LORA))
     before = torch.load(tmp_path / "codec.pt", weights_only=True)
-    train.train_all(tmp_path, budgets, scenes=64)
+    train.train_all(train.Stages(tmp_path, budgets, scenes=64))
     after = torch.load(tmp_path / "codec.pt", weights_only=True)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
