@@ -60,7 +60,8 @@ def main() -> int:
     processes = options.processes or (torch.get_num_threads() if args.cpu else 1)
     stages = training.Stages(options.work, budgets, processes=processes)
     if options.only:  # this process is one of several
-        stages.flow(options.only, training.find_partners(options.work))
+        partners = importlib.import_module("coupled.mini.training.partners")
+        stages.flow(options.only, partners.find_partners(options.work))
     else:
         training.train_all(stages)
     return 0

@@ -18,7 +18,7 @@ from ..paths import LORA, WEIGHTS
 from .augment import pictures
 from .dataset import SceneArrays, provide_scenes
 from .loop import Budget, resume
-from .partners import Alone, Partners, find_partners, run_side_by_side
+from .partners import Alone, Partners, run_side_by_side
 from .train_clip import train_clip
 from .train_codec import FLUX_SCALE, FLUX_SHIFT, train_codec
 from .train_flux import (
