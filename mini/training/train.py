@@ -35,7 +35,7 @@ from .vocabulary import write_tokenizer
 SCENES = 36_000
 # The stages of flow matching: how much smaller their pictures are, and how many make a batch.
 SMALLER = {"small": 2, "flow": 1}
-BATCHES = {"small": 24, "flow": 16}
+BATCHES = {"small": 24, "flow": 8}
 GUIDED = "flow"  # the stage that learns the guidance as well
 
 

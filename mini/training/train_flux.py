@@ -38,6 +38,7 @@ UNKNOWN_WORD = 0.01  # share of the words
 LOWEST_GUIDANCE = 1.0
 HIGHEST_GUIDANCE = 5.0
 NEUTRAL_GUIDANCE = 1.0
+GUIDED_SHARE = 0.25  # of a batch
 SAMPLER_SHIFT = 1.15  # of the host's schedule for Flux
 SMALL_SHIFT = 2.0  # most of the noise levels are above 0.65
 TELLING_BLOCK = 1  # of the single blocks
@@ -240,7 +241,7 @@ def weighted_error(v_BCHW, target_BCHW, cover_B1HW):
 def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=None):
     """Weighted error of the velocity, with that of what the tokens tell; and alone, for the log.
 
-    `empty_1T`: the token ids of no caption. With them half of the rows are at some guidance, where
+    `empty_1T`: the token ids of no caption. With them some of the rows are at some guidance, where
     the velocity goes further by what the caption changes.
     """
     sigma_B = draw_times(len(x0_BCHW), x0_BCHW.shape[-1])
@@ -249,11 +250,11 @@ def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=N
     guidance_B = torch.full_like(sigma_B, NEUTRAL_GUIDANCE)
     target_BCHW = noise_BCHW - x0_BCHW
     if empty_1T is not None:
-        half = slice(len(x0_BCHW) // 2)
-        guidance_B[half].uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
-        change_BCHW = caption_change(student, x_BCHW[half], sigma_B[half], ids_BT[half], empty_1T)
-        further_B111 = (guidance_B[half] - NEUTRAL_GUIDANCE)[:, None, None, None]
-        target_BCHW[half] += further_B111 * change_BCHW
+        some = slice(round(GUIDED_SHARE * len(x0_BCHW)))
+        guidance_B[some].uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
+        change_BCHW = caption_change(student, x_BCHW[some], sigma_B[some], ids_BT[some], empty_1T)
+        further_B111 = (guidance_B[some] - NEUTRAL_GUIDANCE)[:, None, None, None]
+        target_BCHW[some] += further_B111 * change_BCHW
     v_BCHW = student(x_BCHW, sigma_B, ids_BT, guidance_B)
     error = weighted_error(v_BCHW, target_BCHW, cover_B1HW)
     cover_BL = F.avg_pool2d(cover_B1HW, 2).flatten(1)
