@@ -18,7 +18,6 @@ MINUTES = {
     "sam": 20,
     "clip": 20,
 }
-FLOW_STAGES = ("small", "flow")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -32,7 +31,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=int,
         help="how many train the flow side by side (one for each core; on a GPU one)",
     )
-    parser.add_argument("--only", choices=FLOW_STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=MINUTES, help=argparse.SUPPRESS)
     for stage, minutes in MINUTES.items():
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, metavar="MINUTES")
         parser.add_argument(
@@ -61,7 +60,7 @@ def main() -> int:
     stages = training.Stages(options.work, budgets, processes=processes)
     if options.only:  # this process is one of several
         partners = importlib.import_module("coupled.mini.training.partners")
-        stages.flow(options.only, partners.find_partners(options.work))
+        stages.flow(options.only, partners.find_partners())
     else:
         training.train_all(stages)
     return 0

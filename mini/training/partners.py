@@ -6,6 +6,7 @@ threads, which wait for each other in every layer.
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import torch.distributed
 from .optimizer import Optimizer
 
 ROUND = 10.0  # seconds between two means
-RANK, COUNT = "COUPLED_TRAINING_RANK", "COUPLED_TRAINING_COUNT"
+# Environment variables that a partner finds: its number, how many there are, where they meet.
+RANK, COUNT, MEETING = (f"COUPLED_TRAINING_{name}" for name in ("RANK", "COUNT", "MEETING"))
 
 
 class Alone:
@@ -28,12 +30,11 @@ class Alone:
 
 
 class Partners:
-    """This process among `count`, which meet through a file in `folder`."""
+    """This process among `count`, which meet through a file of their own."""
 
-    def __init__(self, rank: int, count: int, folder: Path):
-        meeting = (folder / f"meeting-{os.getppid()}").as_uri()
+    def __init__(self, rank: int, count: int, meeting: Path):
         torch.distributed.init_process_group(
-            "gloo", init_method=meeting, rank=rank, world_size=count
+            "gloo", init_method=meeting.as_uri(), rank=rank, world_size=count
         )
         self.rank = rank
         self.count = count
@@ -62,11 +63,12 @@ class Partners:
         return float(shared[-1]) / self.count
 
 
-def find_partners(folder: Path) -> Alone | Partners:
+def find_partners() -> Alone | Partners:
     """Those that `run_side_by_side` started beside this process."""
-    if COUNT not in os.environ:
+    if MEETING not in os.environ:
         return Alone()
-    return Partners(int(os.environ[RANK]), int(os.environ[COUNT]), folder)
+    rank, count = (int(os.environ[name]) for name in (RANK, COUNT))
+    return Partners(rank, count, Path(os.environ[MEETING]))
 
 
 def run_side_by_side(count: int, *options: str) -> None:
@@ -74,18 +76,21 @@ def run_side_by_side(count: int, *options: str) -> None:
 
     RuntimeError if one of them fails; the others are stopped.
     """
+    command = [*sys.orig_argv, *options]
     threads = max(1, (os.cpu_count() or 1) // count)
     processes = []
-    for rank in range(count):
-        own = {RANK: str(rank), COUNT: str(count), "OMP_NUM_THREADS": str(threads)}
-        command = [*sys.orig_argv, *options]
-        processes.append(subprocess.Popen(command, env={**os.environ, **own}))
-    try:
-        while not all_ended(processes):
-            time.sleep(0.1)
-    finally:
-        for process in processes:
-            process.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        shared = {COUNT: str(count), MEETING: f"{folder}/meeting", "OMP_NUM_THREADS": str(threads)}
+        try:
+            for rank in range(count):
+                variables = {**os.environ, **shared, RANK: str(rank)}
+                processes.append(subprocess.Popen(command, env=variables))
+            while not all_ended(processes):
+                time.sleep(0.1)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
 
 
 def all_ended(processes: list[subprocess.Popen]) -> bool:

@@ -13,6 +13,7 @@ import open_clip
 import torch
 from torch.nn import functional as F
 
+from ...metrics.clip import Preprocessing
 from ..clip import SIDE, build_mini_clip, tokenizer
 from ..world import PLACES, SUBJECTS, caption
 from .augment import roughen, scenes_at
@@ -60,22 +61,18 @@ def contrastive_loss(logits_BT, right_BT) -> torch.Tensor:
 
 
 def clip_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
-    """Normalized pictures, token ids of a caption each, and which caption fits which picture."""
+    """Pictures as Mini CLIP takes them, token ids of a caption each, and which caption fits which
+    picture.
+    """
     tokenize = tokenizer()
-    mean, std = normalization()
+    prepare = Preprocessing(size=(SIDE, SIDE))
     while True:
         index = draw_index(rng, scenes, batch)
         images_BCHW, _ = scenes_at(scenes, index)
         subject_B, place_B = names_at(scenes, index)
         texts, named_subject_T, named_place_T = captions(rng, subject_B, place_B)
         right_BT = fits(named_subject_T, subject_B) & fits(named_place_T, place_B)
-        small_BCHW = make_smaller(roughen(images_BCHW))
-        yield (small_BCHW - mean) / std, tokenize(texts), right_BT.float()
-
-
-def make_smaller(images_BCHW):
-    """Pictures of the side that Mini CLIP looks at, as its preprocessing makes them."""
-    return F.interpolate(images_BCHW, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
+        yield prepare(roughen(images_BCHW).movedim(1, -1)), tokenize(texts), right_BT.float()
 
 
 def clip_loss(clip: open_clip.CLIP, images_BCHW, ids_BT, right_BT):
@@ -102,10 +99,3 @@ def train_clip(
     rate = Rate(1e-3, warmup=200)
     clip.load_state_dict(train("clip", optimizer, batches, clip_loss, rate, budget, path))
     return clip.eval()
-
-
-def normalization() -> tuple[torch.Tensor, torch.Tensor]:
-    """CLIP's own mean and deviation of pixels, [3, 1, 1] each."""
-    mean_C = torch.tensor(open_clip.OPENAI_DATASET_MEAN)
-    std_C = torch.tensor(open_clip.OPENAI_DATASET_STD)
-    return mean_C[:, None, None], std_C[:, None, None]

@@ -17,7 +17,7 @@ def main(host: str, folder: Path) -> None:
     from coupled.mini.training.optimizer import Optimizer
 
     partners.ROUND = 0.2
-    own = partners.find_partners(folder)
+    own = partners.find_partners()
     torch.manual_seed(0)
     optimizer = Optimizer(torch.nn.Linear(2, 1, bias=False), decay=0.0)
     torch.manual_seed(own.rank)

@@ -32,5 +32,5 @@ def test_a_partner_that_fails_ends_the_training(monkeypatch, tmp_path):
         run_partners(monkeypatch, tmp_path / "no-host", tmp_path)
 
 
-def test_a_process_that_was_started_alone_has_no_partners(tmp_path):
-    assert isinstance(find_partners(tmp_path), Alone)
+def test_a_process_that_was_started_alone_has_no_partners():
+    assert isinstance(find_partners(), Alone)
