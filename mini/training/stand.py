@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..world.scene import GRID, LEFT, STANDS
+from ..world.scene import GRID, VIEWS
 
-WAYS = len(STANDS) + 1  # and no subject
+WAYS = len(VIEWS) + 1  # and no subject
+LEADERS = [1, 3, 5]  # latent channels, one for each view
 WEIGHT = 0.2
 
 
@@ -38,8 +39,7 @@ def stand_loss(told_BLO, stand_B, cover_BL):
 
 
 def lead_noise(noise_BCHW, stand_B):
-    """Noise that tells how the subject stands: of the first channels, one for each way, that way's
-    has the highest mean.
+    """Noise that tells how the subject stands: of LEADERS, that way's has the highest mean.
 
     Two channels exchange their means. As all ways are equally frequent, the noise of all scenes
     together stays normal, and sampling starts from plain noise: only which noise goes with which
@@ -47,25 +47,24 @@ def lead_noise(noise_BCHW, stand_B):
     first steps show the mean of all ways, and a model this small cannot leave it: two-headed cats.
     """
     rows = torch.arange(len(noise_BCHW), device=noise_BCHW.device)
-    mean_BW = noise_BCHW[:, : len(STANDS)].mean((2, 3))
+    leaders = torch.tensor(LEADERS, device=noise_BCHW.device)
+    mean_BW = noise_BCHW[:, leaders].mean((2, 3))
     highest_B = mean_BW.argmax(1)
     own_B = torch.where(stand_B > 0, stand_B - 1, highest_B)
     rise_B11 = (mean_BW[rows, highest_B] - mean_BW[rows, own_B])[:, None, None]
     noise_BCHW = noise_BCHW.clone()
-    noise_BCHW[rows, own_B] += rise_B11
-    noise_BCHW[rows, highest_B] -= rise_B11
+    noise_BCHW[rows, leaders[own_B]] += rise_B11
+    noise_BCHW[rows, leaders[highest_B]] -= rise_B11
     return noise_BCHW
 
 
 def points_of_subjects(side: int) -> torch.Tensor:
     """Which point of a subject lies in each of side × side tokens [WAYS, L, 2]: from its feet, in
-    halves of its view's size, mirrored as it is. Those in the air stand as if on the ground.
+    halves of its view's size. Those in the air stand as if on the ground.
     """
     ys, xs = torch.meshgrid(*2 * [(torch.arange(side) + 0.5) * GRID / side], indexing="ij")
     points = [torch.stack([xs, ys], -1) * 2 / GRID]
-    for view, place in STANDS:
-        x = view.side if place == LEFT else GRID - view.side
-        mirror = 1 if place == LEFT else -1
-        from_feet = torch.stack([(xs - x) * mirror, ys - view.feet], -1)
+    for view in VIEWS:
+        from_feet = torch.stack([view.x - xs, ys - view.feet], -1)
         points.append(from_feet * 2 / (GRID * view.scale))
     return torch.stack(points).flatten(1, 2)

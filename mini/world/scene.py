@@ -12,32 +12,29 @@ from .places import PLACES, Place
 from .props import put_props
 from .subjects import SUBJECTS, Subject, sprite
 
-LEFT, RIGHT = "left", "right"
 GRID = SIZE // 16  # Flux's image tokens along a side
 
 
 @dataclass(frozen=True)
 class View:
-    """How near a subject is. scale: factor of its size; side, feet, feet_in_the_air: where it
-    stands, in tokens from the left (or the right) and from the top.
+    """How near a subject is. scale: factor of its size; x, feet, feet_in_the_air: where it stands,
+    in tokens from the left and from the top.
     """
 
     scale: float
-    side: int
+    x: int
     feet: int
     feet_in_the_air: int
 
 
-# Subjects stand on the grid of image tokens, left or right, in few views: few enough ways that a
-# model this small learns each of them sharply. The nearest is partly outside the frame.
+# Subjects stand on the grid of image tokens, in few views, one as frequent as another: few enough
+# ways to stand that a model this small learns each of them sharply. The nearest is partly outside
+# the frame.
 VIEWS = (
-    View(0.78, 5, 11, 8),
-    View(1.2, 5, 13, 10),
-    View(1.75, 6, 17, 14),
+    View(0.78, 11, 11, 8),
+    View(1.2, 11, 13, 10),
+    View(1.75, 10, 17, 14),
 )
-
-# Every way to stand, as (view, side), one as frequent as another: `Scene.stand` counts them from 1.
-STANDS = tuple((view, side) for view in VIEWS for side in (LEFT, RIGHT))
 
 # The paper's own prompt sets are always trained on; the rule below holds other pairs out.
 PAPER_PAIRS = {
@@ -53,7 +50,7 @@ PAPER_PAIRS = {
 @dataclass(frozen=True)
 class Scene:
     """image_HWC: uint8 RGB of SIZE × SIZE; mask_HW: uint8 coverage of the subject, all 0 without
-    one; stand: the number of its way to stand in STANDS, from 1, or 0 without one.
+    one; stand: the number of its view in VIEWS, from 1, or 0 without one.
     """
 
     image_HWC: np.ndarray
@@ -130,17 +127,13 @@ def tint(image: Image.Image, gain) -> Image.Image:
 
 def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> tuple[Image.Image, int]:
     """Paste the subject with its shadow; returns its mask at the canvas's size and its stand."""
-    figure = sprite(subject)
     view = c.choice(VIEWS)
+    figure = tint(sprite(subject), light)
     scale = subject.size * view.scale * PIXELS / max(figure.height, figure.width * 0.92)
     figure = figure.resize(
         (round(figure.width * scale), round(figure.height * scale)), Image.Resampling.LANCZOS
     )
-    side = c.choice((LEFT, RIGHT))
-    if side == LEFT:  # and only there: each side mirrored as well would be twice as many ways
-        figure = figure.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    figure = tint(figure, light)
-    x = (view.side if side == LEFT else GRID - view.side) / GRID
+    x = view.x / GRID
     feet = (view.feet_in_the_air if subject.flies else view.feet) / GRID
     left, top = round(x * PIXELS - figure.width / 2), round(feet * PIXELS - figure.height)
     if not subject.flies:
@@ -148,7 +141,7 @@ def put_subject(c: Canvas, image: Image.Image, subject: Subject, light) -> tuple
     image.paste(figure, (left, top), figure)
     mask = Image.new("L", image.size)
     mask.paste(figure.getchannel("A"), (left, top))
-    return mask, 1 + STANDS.index((view, side))
+    return mask, 1 + VIEWS.index(view)
 
 
 def cast_shadow(image: Image.Image, x: float, y: float, rx: float) -> None:
