@@ -36,14 +36,18 @@ VIEWS = (
     View(1.75, 10, 17, 14),
 )
 
-# The paper's own prompt sets are always trained on; the rule below holds other pairs out.
-PAPER_PAIRS = {
-    ("eagle", "meadow"),
-    ("fox", "meadow"),
-    ("saxophonist", "tokyo"),
-    ("woman", "tokyo"),
-    ("deer", "forest"),
-    ("squirrel", "forest"),
+# Pairs kept from training, so that new combinations can be judged: about one in six. The paper's
+# own are not among them.
+HELD_OUT = {
+    "meadow": ("squirrel", "flamingo", "saxophonist"),
+    "tokyo": ("dog",),
+    "forest": ("cat", "owl", "car"),
+    "room": ("eagle", "penguin", "robot", "snowman"),
+    "beach": ("fox", "woman", "panda"),
+    "mountains": ("deer", "man"),
+    "desert": ("squirrel", "flamingo", "saxophonist"),
+    "park": ("dog",),
+    "lake": ("cat", "owl", "car"),
 }
 
 
@@ -62,12 +66,8 @@ class Scene:
 
 
 def held_out(subject: str, place: str) -> bool:
-    """Whether this pair is kept from training: about one in six, so that new combinations can be
-    judged.
-    """
-    i = [s.name for s in SUBJECTS].index(subject)
-    j = [p.name for p in PLACES].index(place)
-    return (5 * i + 7 * j) % 6 == 3 and (subject, place) not in PAPER_PAIRS
+    """Whether this pair is kept from training."""
+    return subject in HELD_OUT[place]
 
 
 def framing(rng: np.random.Generator, subject: Subject | None) -> tuple[float, float]:

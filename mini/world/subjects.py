@@ -52,31 +52,6 @@ SUBJECTS = (
     ),
     Subject("dog", ("a dog", "a happy dog", "a brown dog"), ("sits", "plays", "stands")),
     Subject("cat", ("a cat", "an orange cat", "a ginger cat"), ("sits", "walks", "stands")),
-    Subject(
-        "horse",
-        ("a horse", "a brown horse", "a wild horse"),
-        ("gallops", "runs", "trots"),
-        0.52,
-    ),
-    Subject(
-        "rabbit",
-        ("a rabbit", "a white rabbit", "a small rabbit"),
-        ("sits", "hops", "rests"),
-        0.42,
-    ),
-    Subject(
-        "elephant",
-        ("an elephant", "a gray elephant", "a big elephant"),
-        ("walks", "stands", "strolls"),
-        0.54,
-    ),
-    Subject("giraffe", ("a giraffe", "a tall giraffe", "a young giraffe"), STANDS, 0.58),
-    Subject(
-        "tiger",
-        ("a tiger", "a striped tiger", "a wild tiger"),
-        ("prowls", "walks", "runs"),
-        0.5,
-    ),
     Subject("owl", ("an owl", "a brown owl", "a wise owl"), ("sits", "watches", "rests"), 0.44),
     Subject(
         "penguin",
@@ -85,32 +60,9 @@ SUBJECTS = (
         0.44,
     ),
     Subject(
-        "turtle",
-        ("a turtle", "a green turtle", "an old turtle"),
-        ("crawls", "walks", "rests"),
-        0.42,
-    ),
-    Subject(
-        "cow",
-        ("a cow", "a black and white cow", "a spotted cow"),
-        ("grazes", "stands", "walks"),
-        0.5,
-    ),
-    Subject(
         "flamingo",
         ("a flamingo", "a pink flamingo", "an elegant flamingo"),
         ("stands on one leg", "stands", "rests"),
-        0.54,
-    ),
-    Subject(
-        "parrot",
-        ("a parrot", "a red parrot", "a colorful parrot"),
-        ("sits", "rests", "looks around"),
-    ),
-    Subject(
-        "dinosaur",
-        ("a dinosaur", "a green dinosaur", "a fierce dinosaur"),
-        ("roars", "runs", "stomps"),
         0.54,
     ),
     Subject(
@@ -142,12 +94,6 @@ SUBJECTS = (
         0.54,
     ),
     Subject(
-        "saxophone",
-        ("a saxophone", "a golden saxophone", "a shiny saxophone"),
-        ("stands", "lies", "rests"),
-        0.44,
-    ),
-    Subject(
         "car",
         ("a red car", "a car", "a small red car"),
         ("drives", "is parked", "stops"),
@@ -164,13 +110,6 @@ SUBJECTS = (
         ("a panda", "a cute panda", "a giant panda"),
         ("sits", "looks around", "rests"),
         0.42,
-    ),
-    Subject(
-        "butterfly",
-        ("a butterfly", "an orange butterfly", "a monarch butterfly"),
-        ("flutters", "flies", "hovers"),
-        0.4,
-        True,
     ),
 )
 

@@ -145,7 +145,7 @@ def test_optimize_theta_says_on_its_node_what_it_does_and_what_an_interruption_k
 
     inputs = {
         **{"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "latent_image": ["2", 0]},
-        **{"prompt_sets": "A cat sits in a meadow.\nA horse runs in a meadow."},
+        **{"prompt_sets": "A cat sits in a meadow.\nA dog plays in a meadow."},
         **{"segmenter": "mini", "clip_model": "mini", "budget": 5, "minutes": 0.0, "coarse": 1.0},
         **{"weights": "stated", "max_lost": 0.25, "study": "said", "seed": 1, "seeds_per_set": 1},
         **{"steps": 4, "sampler_name": "euler", "scheduler": "simple", "guidance": 3.5},
