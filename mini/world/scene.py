@@ -10,7 +10,7 @@ from .canvas import PIXELS, Canvas, shade
 from .captions import Caption, caption
 from .places import PLACES, Place
 from .props import put_props
-from .subjects import SUBJECTS, Subject, sprite
+from .subjects import Subject, sprite
 
 GRID = SIZE // 16  # Flux's image tokens along a side
 
