@@ -29,7 +29,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--processes",
         type=int,
-        help="how many train the flow side by side (one for each core; on a GPU one)",
+        help="how many train the flow and the LoRA side by side (one for each core; on a GPU one)",
     )
     parser.add_argument("--only", choices=MINUTES, help=argparse.SUPPRESS)
     for stage, minutes in MINUTES.items():
@@ -60,7 +60,7 @@ def main() -> int:
     stages = training.Stages(options.work, budgets, processes=processes)
     if options.only:  # this process is one of several
         partners = importlib.import_module("coupled.mini.training.partners")
-        stages.flow(options.only, partners.find_partners())
+        stages.take_part(options.only, partners.find_partners())
     else:
         training.train_all(stages)
     return 0

@@ -23,7 +23,7 @@ RANK, COUNT, MEETING = (f"COUPLED_TRAINING_{name}" for name in ("RANK", "COUNT",
 class Alone:
     """One process: nobody to agree with."""
 
-    rank = 0
+    rank, count = 0, 1
 
     def agree(self, optimizer: Optimizer, progress: float) -> float:
         return progress

@@ -37,12 +37,13 @@ SCENES = 36_000
 SMALLER = {"small": 2, "flow": 1}
 BATCHES = {"small": 24, "flow": 8}
 GUIDED = "flow"  # the stage that learns the guidance as well
+TURBO = "turbo"
 
 
 class Stages:
     """The stages of a training in `work`; one whose result lies there is not run again.
 
-    processes: how many train the flow side by side.
+    processes: how many train the flow and the LoRA side by side.
     """
 
     def __init__(
@@ -79,39 +80,49 @@ class Stages:
         for stage, smaller in SMALLER.items():
             if not self.is_done(stage):
                 encode_all(codec, self.scenes, self.work / f"{stage}-latents.pt", smaller)
-                if self.processes == 1:
-                    self.flow(stage, Alone())
-                else:
-                    run_side_by_side(self.processes, "--only", stage)
-                self.finish(stage)
+                self.run(stage)
         export(codec, self.scenes, torch.load(self.work / "flow.pt", weights_only=True))
-        self.turbo(Captions(self.scenes, self.seed))
+        if not self.is_done(TURBO):
+            self.run(TURBO)
 
-    def flow(self, stage: str, partners: Alone | Partners) -> None:
-        """One stage of flow matching, by this process of those that train it."""
-        latents_NCHW = torch.load(self.work / f"{stage}-latents.pt", weights_only=True)
+    def run(self, stage: str) -> None:
+        """One of the stages that processes can train side by side."""
+        if self.processes == 1:
+            self.take_part(stage, Alone())
+        else:
+            run_side_by_side(self.processes, "--only", stage)
+        self.finish(stage)
+
+    def take_part(self, stage: str, partners: Alone | Partners) -> None:
+        """The same as this process of those that train it."""
         torch.manual_seed(self.seed)
         student = Student()
-        path = self.work / "flow.pt"
-        resume(student, path)
+        resume(student, self.work / "flow.pt")
+        captions = Captions(self.scenes, self.seed + partners.rank)
+        train_part = self.turbo if stage == TURBO else self.flow
+        train_part(stage, student, captions, partners)
+
+    def flow(
+        self, stage: str, student: Student, captions: Captions, partners: Alone | Partners
+    ) -> None:
+        latents_NCHW = torch.load(self.work / f"{stage}-latents.pt", weights_only=True)
         torch.manual_seed(self.seed + partners.rank)
         rng = np.random.default_rng([self.seed, partners.rank])
-        captions = Captions(self.scenes, self.seed + partners.rank)
         batches = flux_batches(latents_NCHW, self.scenes, captions, BATCHES[stage], rng)
         loss_of = flow_loss
         if stage == GUIDED:
             empty_1T = torch.tensor([captions.padded("")], device=torch.get_default_device())
             loss_of = functools.partial(flow_loss, empty_1T=empty_1T)
+        path = self.work / "flow.pt"
         train_flux(stage, student, batches, loss_of, path, self.budgets[stage], partners)
 
-    def turbo(self, captions: Captions) -> None:
-        if self.is_done("turbo"):
-            return
-        student = Student()
-        resume(student, self.work / "flow.pt")
-        budget = self.budgets["turbo"]
-        save_lora(train_turbo(student, captions, self.work, budget, seed=self.seed), LORA)
-        self.finish("turbo")
+    def turbo(
+        self, stage: str, student: Student, captions: Captions, partners: Alone | Partners
+    ) -> None:
+        budget = self.budgets[stage]
+        lora = train_turbo(student, captions, self.work, budget, partners, seed=self.seed)
+        if partners.rank == 0:
+            save_lora(lora, LORA)
 
     def measuring_model(self, name: str, train_model) -> None:
         if not self.is_done(name):

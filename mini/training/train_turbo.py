@@ -20,6 +20,7 @@ from ..codec import LATENT_CHANNELS
 from ..size import SIZE
 from .loop import Budget, Rate, train
 from .optimizer import Optimizer
+from .partners import Alone, Partners
 from .train_flux import Captions, Student
 
 STEPS = 4
@@ -58,18 +59,18 @@ def add_loras(module: nn.Module, prefix: str = "") -> dict[str, Lora]:
 
 
 def sample_ways(
-    teacher: Student, sigmas: torch.Tensor, captions: Captions, rng
+    teacher: Student, sigmas: torch.Tensor, captions: Captions, rng, count: int
 ) -> dict[str, torch.Tensor]:
-    """The teacher's ways from noise to picture: latents [WAYS, STEPS + 1, 16, H, W], float16,
+    """The teacher's ways from noise to picture: latents [count, STEPS + 1, 16, H, W], float16,
     where it stood at each of the student's sigmas, and the token ids of their captions.
     """
     ways, texts = [], []
-    for start in range(0, WAYS, BATCH):
+    for start in range(0, count, BATCH):
         ids_BT = captions.ids(rng.integers(len(captions.subject_N), size=BATCH))
         x_BCHW = torch.randn(BATCH, LATENT_CHANNELS, SIZE // 8, SIZE // 8)
         ways.append(torch.stack(walk(teacher, x_BCHW, ids_BT, sigmas), 1).half())
         texts.append(ids_BT)
-        print(f"\rways {start + BATCH}/{WAYS}", end="", flush=True)
+        print(f"\rways {start + BATCH}/{count}", end="", flush=True)
     print()
     return {"ways": torch.cat(ways), "ids": torch.cat(texts)}
 
@@ -113,23 +114,25 @@ def train_turbo(
     captions: Captions,
     work: Path,
     budget: Budget,
+    partners: Alone | Partners,
     seed: int = 0,
 ) -> dict[str, torch.Tensor]:
     """The LoRA for a trained student, keys as the host's LoRA loaders read them. `work` keeps the
-    teacher's ways.
+    teacher's ways, of which each partner samples its share.
     """
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, partners.rank])
+    torch.manual_seed(seed + partners.rank)
     fine = calculate_sigmas(comfy.model_sampling.ModelSamplingFlux(), SCHEDULER, TEACHER_STEPS)
     coarse = fine[:: TEACHER_STEPS // STEPS]
-    path = work / "ways.pt"
+    path = work / f"ways-{partners.rank}.pt"
     if not path.is_file():
-        torch.save(sample_ways(student, fine, captions, rng), path)
+        torch.save(sample_ways(student, fine, captions, rng, WAYS // partners.count), path)
     student.requires_grad_(False)
+    torch.manual_seed(seed)  # the first weights are the same for all
     loras = add_loras(student.flux)
     optimizer = Optimizer(student, decay=0.0, memory=0.995)
     batches = turbo_batches(torch.load(path, weights_only=True), coarse, rng)
-    state = train("turbo", optimizer, batches, turbo_loss, Rate(1e-3), budget)
+    state = train("turbo", optimizer, batches, turbo_loss, Rate(1e-3), budget, partners=partners)
     return {
         f"diffusion_model.{name}.lora_{letter}.weight": state[f"flux.{name}.{part}.weight"]
         for name in loras
