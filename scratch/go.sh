@@ -1,6 +1,7 @@
-#!/bin/bash
-# KIND PICTURES BATCH RATE POWER [guided]: two processes, each on a core, whose weights are averaged every ten seconds
-cd "$(dirname "$0")"; L=../.work/legs; PY=../.venv/bin/python; rm -f $L/store_$1
-export OMP_NUM_THREADS=1 GLOO_SOCKET_IFNAME=lo; [ -f $L/quick.so ] && export LD_PRELOAD=$PWD/$L/quick.so
-for i in 0 1; do taskset -c $i nice -n 10 $PY flow_dp.py $1 $2 $3 $4 $5 $i $6 > $L/$1_$i.log 2>&1 & done
+# ARGS of flow_dp without rank; guided last
+cd /work/train; rm -f store_$1; export LD_PRELOAD=/tmp/libfakeintel.so OMP_NUM_THREADS=1 GLOO_SOCKET_IFNAME=lo
+K=$1; N=$2; B=$3; R=$4; P=$5; G=$6
+taskset -c 0 nice -n 10 /work/main/.venv/bin/python flow_dp.py $K $N $B $R $P 0 $G > dp_$K.log 2>&1 &
+taskset -c 1 nice -n 10 /work/main/.venv/bin/python flow_dp.py $K $N $B $R $P 1 $G > dp_${K}_1.log 2>&1 &
 wait
+touch $K.finished
