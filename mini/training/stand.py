@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ..world.scene import GRID, VIEWS
 
 WAYS = len(VIEWS) + 1  # and no subject
-LEADERS = [1, 3, 5]  # latent channels, one for each view
+LEADERS = [1, 3, 5]  # latent channels, one for each view; any would do, but weights know theirs
 WEIGHT = 0.2
 
 
