@@ -17,15 +17,13 @@ import torch
 
 from .region import (
     MOST,
-    STAGES,
     find_region,
     grid_of,
+    is_time,
     like,
-    next_stage,
     one_frame,
     share_of,
     tokens_of,
-    whole_tokens,
 )
 from .report import PassReport, Work
 
@@ -36,13 +34,13 @@ PLATE = "coupled_plate"  # the PlateRun of a run, among its transformer_options
 class Known:
     """All that one step must know of those before it.
 
-    parted: the noise level at which theta rose; None before. decided: how many stages are behind.
+    parted: the noise level at which theta rose; None before. decided: whether the regions are.
     own_nHW: the latent pixels that are an image's own, and region_nhw: the tokens that show any of
     them; None while all are. lost: images whose subject cannot be told from the background.
     """
 
     parted: float | None = None
-    decided: int = 0
+    decided: bool = False
     own_nHW: torch.Tensor | None = None
     region_nhw: torch.Tensor | None = None
     lost: tuple[int, ...] = ()
@@ -117,14 +115,12 @@ class PlateRun:
             self.known = dataclasses.replace(self.known, parted=self.sigma)
 
     def is_due(self) -> bool:
-        """Whether a decision on the regions falls into this step, which needs whole rows."""
-        return self.known.parted is not None and self.stage() > self.known.decided
-
-    def stage(self) -> int:
-        """How many stages are decided after this step."""
+        """Whether the regions are decided in this step, which needs whole rows."""
         parted = self.known.parted
+        if parted is None or self.known.decided:
+            return False
         noise = self.share(self.sigma) / self.share(parted) if parted else 0.0
-        return next_stage(self.known.decided, noise, self.sigma <= self.last_sigma)
+        return is_time(noise, self.sigma <= self.last_sigma)
 
     def hear(self, contrast_BS: torch.Tensor | None, options: dict) -> None:
         """Hears the contrast of a call of one set or more; that of the positive one counts."""
@@ -135,16 +131,12 @@ class PlateRun:
         self.contrasts += [one for one, kind in zip(sets, kinds, strict=False) if kind == 0]
 
     def decide(self, x0_NCHW: torch.Tensor) -> None:
-        """Finds the regions from this step's clean pictures, within those of before."""
-        stage = self.stage()
+        """Finds the regions from this step's clean pictures, within what is drawn."""
         h, w = grid_of(*x0_NCHW.shape[-2:], self.patch)
         # Reference images come after; an area of the picture has fewer tokens and cannot be used.
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
-        threshold = STAGES[stage - 1].threshold
-        found_nHW = find_region(contrast_NS, one_frame(x0_NCHW), self.patch, threshold)
-        if stage < len(STAGES):  # loosely
-            found_nHW = whole_tokens(found_nHW, self.patch)
+        found_nHW = find_region(contrast_NS, one_frame(x0_NCHW), self.patch)
         before_nHW = self.known.own_nHW
         if before_nHW is None:
             before_nHW = torch.ones_like(found_nHW)
@@ -152,9 +144,9 @@ class PlateRun:
         nothing_n = ~found_nHW.flatten(1).any(1)  # a subject that is not seen may still be there
         found_nHW = torch.where(nothing_n[:, None, None], before_nHW, found_nHW)
         lost_n = share_of(found_nHW) > MOST
-        told = stage < len(STAGES) or self.allowed_nHW is not None
+        told = self.allowed_nHW is not None
         lost = () if told else tuple(lost_n.nonzero().flatten().tolist())
-        self.keep(self.within(found_nHW | lost_n[:, None, None]), decided=stage, lost=lost)
+        self.keep(self.within(found_nHW | lost_n[:, None, None]), decided=True, lost=lost)
 
     def within(self, own_nHW: torch.Tensor) -> torch.Tensor:
         """What is allowed of it, and what is an image's own in any case."""

@@ -35,15 +35,17 @@ class Bench:
 
 
 def load_mini_bench(steps: int) -> Bench:
-    """The models that ship with the pack, 128 × 128."""
+    """The models that ship with the pack, at the size they know."""
     from coupled.mini.clip import load_mini_clip
-    from coupled.mini.model import WEIGHTS, load_mini
+    from coupled.mini.model import load_mini
+    from coupled.mini.paths import WEIGHTS
     from coupled.mini.sam import load_mini_sam
+    from coupled.mini.size import SIZE
 
     name = f"mini-{steps}-{digest(sorted(WEIGHTS.glob('*.safetensors')))}"
-    title = f"Mini Flux, 128 × 128, {steps} steps"
+    title = f"Mini Flux, {SIZE} × {SIZE}, {steps} steps"
     meter = ModelMeter(load_mini_sam(), load_mini_clip(), name, MINI_POINTS)
-    return Bench(name, title, *load_mini(), empty_latent(128), steps, meter)
+    return Bench(name, title, *load_mini(), empty_latent(SIZE), steps, meter)
 
 
 @dataclass(frozen=True)

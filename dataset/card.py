@@ -11,7 +11,7 @@ from .models import describe_files
 from .settings import Settings
 from .store import write_aside
 
-MINI_LICENSE = "MIT; the mini model was trained on glyphs of Noto Color Emoji (SIL OFL 1.1)"
+MINI_LICENSE = "MIT; the mini model was trained on pictures of Fluent Emoji 3D (MIT)"
 UNKNOWN = "not stated; `dataset finish --license` does. That of the model's pictures counts"
 FIELDS = {
     "id": "of the record; the seed follows from it unless one was given",

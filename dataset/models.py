@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from ..mini.paths import LORA
 from .files import digest, find_file, register_file
 from .settings import Models, Settings
 
@@ -15,7 +16,6 @@ FOLDERS = {
     "lora": "loras",
     "clip_weights": "open_clip",
 }
-LORAS = Path(__file__).parent.parent / "mini" / "loras"  # those that come with the mini model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ def find_models(names: Models) -> dict[str, list[Path]]:
     names.check()
     found = {key: [find_model(names, key)] for key in FOLDERS if getattr(names, key)}
     if names.mini:
-        from ..mini.model import WEIGHTS
+        from ..mini.paths import WEIGHTS
 
         found = {"mini": sorted(WEIGHTS.glob("*.safetensors")), **found}
     return found
@@ -41,8 +41,8 @@ def find_models(names: Models) -> dict[str, list[Path]]:
 
 def find_model(names: Models, key: str) -> Path:
     name = getattr(names, key)
-    if key == "lora" and (LORAS / name).is_file():
-        return LORAS / name
+    if key == "lora" and (LORA.parent / name).is_file():
+        return LORA.parent / name
     return find_file(FOLDERS[key], name)
 
 

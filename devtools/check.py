@@ -19,7 +19,7 @@ from pathlib import Path
 from .environment import ROOT
 from .host import stop_on_termination
 
-FAST = "not browser and not server and not font"
+FAST = "not browser and not server"
 QUICK = f"{FAST} and not slow"
 PACK = "coupled"
 UNTYPED = "tests"

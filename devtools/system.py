@@ -17,15 +17,7 @@ from .browser import find_browser
 from .environment import SetupError
 from .stream import stream
 
-FONT = "NotoColorEmoji.ttf"
-FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 CLUSTERS = Path("/usr/lib/postgresql")  # where Debian keeps the server's programs, by version
-
-
-def find_font() -> bool:
-    if given := os.environ.get("COUPLED_EMOJI_FONT"):
-        return Path(given).is_file()
-    return any(True for folder in FONT_FOLDERS for _ in Path(folder).expanduser().rglob(FONT))
 
 
 def find_atomic() -> bool:
@@ -59,13 +51,6 @@ class Package:
 PACKAGES = (
     Package("chromium", "the browser tests", find_browser, 720),
     Package("libatomic1", "the browser tests' driver", find_atomic, 1),
-    Package(
-        "fonts-noto-color-emoji",
-        "the subjects that the mini model is trained on and tested with",
-        find_font,
-        11,
-        ("test", "train-mini", "bench"),
-    ),
     Package("postgresql", "the test of workers on one database", find_postgres, 205),
 )
 

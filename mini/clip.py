@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     import open_clip
 
 CONTEXT = 40
+SIDE = SIZE // 2  # it looks at pictures made smaller, as CLIP does
 
 
 def build_mini_clip() -> "open_clip.CLIP":
     """The untrained model. ImportError without the package open_clip."""
     open_clip = import_open_clip()
     vision = open_clip.CLIPVisionCfg(
-        layers=4, width=192, head_width=48, patch_size=16, image_size=SIZE
+        layers=4, width=192, head_width=48, patch_size=16, image_size=SIDE
     )
     text = open_clip.CLIPTextCfg(
         context_length=CONTEXT,

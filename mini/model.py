@@ -1,7 +1,6 @@
 """The mini model as the host's objects, MODEL, CLIP and VAE, from the weights beside this file."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import comfy.ldm.models.autoencoder
@@ -15,9 +14,9 @@ import comfy.utils
 import torch
 
 from .codec import LATENT_CHANNELS, Codec
+from .paths import WEIGHTS
 from .text import POOLED_WIDTH, T5_CONFIG, MiniTextEncoder, MiniTokenizer
 
-WEIGHTS = Path(__file__).parent / "weights"
 FLUX_CONFIG = {
     "image_model": "flux",
     "in_channels": LATENT_CHANNELS,

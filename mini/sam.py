@@ -12,7 +12,7 @@ from .size import SIZE
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-PATCH = 8  # 8 × 8 × 3 numbers fit into a token whole
+PATCH = 16
 WIDTH = 192
 DEPTH = 4
 HEADS = 6
@@ -23,7 +23,7 @@ DECODER_HEADS = 4
 def build_mini_sam() -> "Sam":
     """The untrained model. ImportError without the package segment-anything.
 
-    Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 128 × 128.
+    Masks come out at a quarter of a patch: 64 × 64 logits for a picture of 256 × 256.
     """
     import_segment_anything()
     from segment_anything.modeling import (

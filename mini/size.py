@@ -1,3 +1,3 @@
 """The side of the pictures that the mini models know, in pixels."""
 
-SIZE = 128
+SIZE = 256

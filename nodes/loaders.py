@@ -11,7 +11,7 @@ class CoupledLoadMini(io.ComfyNode):
             display_name="Load Mini Flux",
             category="coupled/loaders",
             description=(
-                "A small Flux that ships with the pack and paints 128 × 128 scenes on a CPU in"
+                "A small Flux that ships with the pack and paints 256 × 256 scenes on a CPU in"
                 " seconds. It knows the places and subjects listed in mini/README.md; for anything"
                 " else, load a real Flux instead."
             ),

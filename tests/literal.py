@@ -12,7 +12,7 @@ import torch
 from comfy.ldm.flux.layers import apply_mod, timestep_embedding
 from comfy.ldm.flux.math import apply_rope
 from einops import rearrange
-from scipy.ndimage import binary_dilation, map_coordinates
+from scipy.ndimage import binary_dilation, binary_erosion, label, map_coordinates
 
 
 def qkv(attn, x, heads):
@@ -172,7 +172,7 @@ def literal_local(
     """
     n, H, W = len(x), *x.shape[2:]
     allowed = torch.ones(n, H, W, dtype=torch.bool) if regions is None else scaled_by_two(regions)
-    plate, own, parted, decided = x[:1], allowed, None, 0
+    plate, own, parted, decided = x[:1], allowed, None, False
     for sigma, after, theta in zip(sigmas[:-1], sigmas[1:], thetas, strict=True):
         if theta > 0 and parted is None:
             parted = float(sigma)
@@ -193,14 +193,13 @@ def literal_local(
         x0 = torch.cat(x0)
         if parted:
             last = float(after) == 0
-            due = 2 if last or sigma <= 0.85 * parted else 1 if sigma <= 0.96 * parted else 0
-            if due > decided:
-                decided = due
+            if not decided and (last or sigma <= 0.975 * parted):
+                decided = True
                 found = [
                     region(sum(c[0] for c in contrasts[i]) / len(contrasts[i]), x0[i], x0_plate[0])
                     for i in range(n)
                 ]
-                found = [one[due - 1] & before for one, before in zip(found, own, strict=True)]
+                found = [one & before for one, before in zip(found, own, strict=True)]
                 found = [one if one.any() else old for one, old in zip(found, own, strict=True)]
                 whole = [one.float().mean() > 0.85 for one in found]
                 own = torch.stack([one | all_ for one, all_ in zip(found, whole, strict=True)])
@@ -224,7 +223,7 @@ def tokens(one):
 
 
 def region(contrast_S, x0_CHW, plate_CHW):
-    """Where the entity stands, loosely (whole tokens) and tightly, with what is around; [H, W]."""
+    """Where the entity stands, with what is around; [H, W]."""
     H, W = x0_CHW.shape[1:]
     attended = scaled_up(contrast_S.reshape(H // 2, W // 2).numpy())
     squares = ((x0_CHW - plate_CHW) ** 2).mean(0).numpy()
@@ -232,17 +231,30 @@ def region(contrast_S, x0_CHW, plate_CHW):
         [squares[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].mean() for j in range(W)]
         for i in range(H)
     ]
-    score = sum((s - s.mean()) / s.std(ddof=1) for s in (attended, np.log(np.array(spots) + 1e-4)))
-    found = []
-    coarse = min(H, W) < 32
-    for threshold in (1.2, 1.6):
-        threshold = threshold / 2 if coarse else threshold
-        around = 1 if coarse else 5
-        found.append(
-            torch.from_numpy(binary_dilation(score > threshold, np.ones((around, around))))
-        )
-    loose, tight = found
-    return scaled_by_two(tokens(loose)), tight
+    differs = (np.array(spots) + 1e-4) ** 0.25
+    one, two = ((s - s.mean()) / s.std(ddof=1) for s in (differs, attended))
+    score = one + two / 4
+    parts, count = label(score > two_classes(score), np.ones((3, 3)))
+    sizes = [(parts == i + 1).sum() for i in range(count)]
+    large = [i + 1 for i in range(count) if sizes[i] >= max(sizes) / 4]
+    margin = max(1, min(H, W) // 16)
+    far = binary_dilation(np.isin(parts, large), square(2 * margin))
+    return torch.from_numpy(binary_erosion(far, square(margin), border_value=1))
+
+
+def square(by):
+    return np.ones((2 * by + 1, 2 * by + 1))
+
+
+def two_classes(score):
+    """Between which two numbers the sum of squares around two means is least."""
+    values = np.sort(score.flatten())
+    spread = [
+        sum(((part - part.mean()) ** 2).sum() for part in (values[:k], values[k:]))
+        for k in range(1, len(values))
+    ]
+    k = int(np.argmin(spread)) + 1
+    return (values[k - 1] + values[k]) / 2
 
 
 def scaled_up(small):

@@ -16,7 +16,6 @@ NEEDS = {
     "postgres": "server",
     "served": "server",
     "chromium": "browser",
-    "scenes": "font",
 }
 # Templates with nodes of the host that came after the oldest host.
 NEWER_TEMPLATES = {

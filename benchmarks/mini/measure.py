@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import comfy.sd
 import comfy.utils
 import torch
 
@@ -19,6 +20,7 @@ from coupled.metrics.alignment import text_alignment
 from coupled.metrics.segment import segment_entities
 from coupled.mini.clip import load_mini_clip
 from coupled.mini.model import load_mini
+from coupled.mini.paths import LORA
 from coupled.mini.sam import load_mini_sam
 from coupled.mini.size import SIZE
 from coupled.mini.training.judge import SCENES, STEPS, provide_judge, verdicts
@@ -29,7 +31,10 @@ from coupled.schedules.families import family
 
 from ..models import GUIDANCE, empty_latent
 from .drawn import held_out_iou, held_out_ranking, prompt_of
+from .sheet import save_sheet
+from .wholeness import wholeness
 
+TURBO_STEPS = 4
 ALL_SETTINGS = (("local", 4), ("exact", 6), ("exact", 12), ("exact", 18), ("exact", 24))
 
 
@@ -66,17 +71,20 @@ class MiniBench:
 
     def __init__(self, work: Path, size: Size):
         comfy.utils.set_progress_bar_enabled(False)
+        self.work = work
         self.size = size
         self.model, self.clip, self.vae = load_mini()
+        lora = comfy.utils.load_torch_file(str(LORA), safe_load=True)
+        self.turbo, _ = comfy.sd.load_lora_for_models(self.model, None, lora, 1.0, 0.0)
         self.judge = provide_judge(work, size.judge_scenes, size.judge_steps)
         self.segmenter = load_mini_sam()
         self.clip_model = load_mini_clip()
 
     def report(self) -> dict:
         report = {
-            "steps": self.size.steps,
             "guidance": GUIDANCE,
-            **self.alignment(),
+            "base": self.held_out(self.model, self.size.steps, self.work / "base.png"),
+            "turbo": self.held_out(self.turbo, TURBO_STEPS, self.work / "turbo.png"),
             "sets": self.backgrounds(),
             "mini_sam": held_out_iou(partial(segment_entities, self.segmenter), self.size.drawn),
             "mini_clip": held_out_ranking(
@@ -85,11 +93,10 @@ class MiniBench:
         }
         return round_numbers(report)
 
-    def stock(self, prompts: list[str], seed: int) -> torch.Tensor:
-        """Images [n, H, W, 3] of the unpatched model, each from the same noise."""
-        steps = self.size.steps
+    def stock(self, model, prompts: list[str], seed: int, steps: int) -> torch.Tensor:
+        """Images [n, H, W, 3] of an uncoupled model, each from the same noise."""
         latent = random_seed(
-            self.model, self.clip, prompts, empty_latent(SIZE), seed, steps, guidance=GUIDANCE
+            model, self.clip, prompts, empty_latent(SIZE), seed, steps, guidance=GUIDANCE
         )
         return self.vae.decode(latent["samples"])
 
@@ -106,21 +113,34 @@ class MiniBench:
         )
         return decode_run(latent, self.vae, report)[0]
 
-    def alignment(self) -> dict:
-        """Shares of held-out prompts whose subject, place, and both are right."""
+    def held_out(self, model, steps: int, sheet: Path) -> dict:
+        """Pictures of held-out prompts: shares whose subject and place are right, wholeness in the
+        mean and of the least whole subject, seconds; and a sheet to look at.
+        """
         pairs = [(s, p) for s in SUBJECTS for p in PLACES if held_out(s.name, p.name)]
-        right = []
-        started = time.time()
-        for seed, (s, p) in itertools.product(range(self.size.seeds), pairs[: self.size.pairs]):
-            image = self.stock([prompt_of(s, p)], seed)
+        pairs = pairs[: self.size.pairs]
+        right, images, whole = [], [], {}
+        seconds = 0.0
+        for seed, (s, p) in itertools.product(range(self.size.seeds), pairs):
+            started = time.time()
+            image = self.stock(model, [prompt_of(s, p)], seed, steps)
+            seconds += time.time() - started
             ((subject, place),) = verdicts(self.judge, image)
             right.append((subject == s.name, place == p.name))
+            mask_HW = segment_entities(self.segmenter, image)[0]
+            whole.setdefault(s.name, []).append(wholeness(mask_HW, s))
+            images.append(image)
+        save_sheet(torch.cat(images), sheet)
+        of_subjects = {name: statistics.mean(values) for name, values in whole.items()}
+        least = min(of_subjects, key=of_subjects.__getitem__)
         return {
-            "held_out_images": len(right),
+            "images": len(right),
+            "steps": steps,
             "subject_right": statistics.mean(a for a, _ in right),
             "place_right": statistics.mean(b for _, b in right),
-            "both_right": statistics.mean(a and b for a, b in right),
-            "seconds_per_image": (time.time() - started) / len(right),
+            "wholeness": statistics.mean(of_subjects.values()),
+            "least_whole": f"{least} {of_subjects[least]:.3f}",
+            "seconds_per_image": seconds / len(right),
         }
 
     def backgrounds(self) -> dict:
@@ -137,7 +157,8 @@ class MiniBench:
 
     def paint(self, pair: list, place, seed: int) -> dict[str, torch.Tensor]:
         """The images of one set by each method."""
-        images = {"same seed": self.stock([prompt_of(s, place) for s in pair], seed)}
+        prompts = [prompt_of(s, place) for s in pair]
+        images = {"same seed": self.stock(self.model, prompts, seed, self.size.steps)}
         background = prompt_of(place=place)
         entities = [prompt_of(s) for s in pair]
         for mode, center in self.size.settings:

@@ -33,10 +33,9 @@ Attention's modes. *local* samples the background plate as one row more: 2 in pl
 of 4. On a CPU the host takes its sub-quadratic attention, slower and larger than the flash kernel
 of coupled calls: hence ratios far below 1."""
 SETS = """\
-Mode local at `sin`, center 4, 50 steps, subjects a quarter of the picture (half of it, as long as
-they are found loosely), against the same images in one batch of the stock model. A run is composed:
-the measured steps of each kind times how many of them the pack's own schedule has at Flux.1's
-noise levels."""
+Mode local at `sin`, center 4, 50 steps, regions of a quarter of the picture, against the same
+images in one batch of the stock model. A run is composed: the measured steps of each kind times how
+many of them the pack's own schedule has at Flux.1's noise levels."""
 SET_STEPS = "The steps it is composed of, by a step of the stock batch (the same kernel; expected):"
 FLUX_DEV_PEAK = """\
 The second column is counted from the first: at Flux.1-dev's size what a step takes beyond the stock

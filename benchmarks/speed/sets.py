@@ -12,7 +12,7 @@ from functools import partial
 
 from comfy.samplers import calculate_sigmas
 
-from coupled.attention.region import STAGES, next_stage
+from coupled.attention.region import is_time
 from coupled.attention.stages import noise_share
 from coupled.attention.strips import choose_width
 from coupled.schedules import ThetaSchedule, constant, family
@@ -21,10 +21,7 @@ from .bench import FLUX_DEV, Bench, Size, draw_region, time_second_step
 
 STEPS = 50  # of a run
 STEPS_TO_DECIDE = 3  # of a run whose second step decides on the regions
-# Of a picture that the regions take after each decision. (In the mini model's pictures the loose
-# ones take one and a half times as much as the tight ones, not twice.)
-LOOSE, QUARTER = 0.5, 0.25
-SHARES = (*(LOOSE for _ in STAGES[1:]), QUARTER)
+QUARTER = 0.25  # of a picture: what the regions take
 IMAGES = 4  # of the set whose peak memory is measured
 GROWTH_SHARES = (0.1, 0.25, 0.5, 0.75)
 GROWTH_SETS = (2, 4, 8)  # images of the sets whose cost over the regions' share is measured
@@ -33,7 +30,7 @@ GROWTH_SETS = (2, 4, 8)  # images of the sets whose cost over the regions' share
 @dataclass(frozen=True)
 class Kind:
     """How a step is computed. theta: 0, 1, or 0.5 for all between. share: of a picture that the
-    regions take; None before there are any. decides: whether it looks at whole rows for new ones.
+    regions take; None before there are any. decides: whether it looks for them.
     """
 
     theta: float
@@ -44,9 +41,9 @@ class Kind:
     def name(self) -> str:
         if self.theta == 0:
             return "theta 0"
-        texts = "one text" if self.theta == 1 and not self.decides else "both texts"
         if self.decides:
-            return f"deciding, {'free' if self.share is None else 'plate outside'}, {texts}"
+            return "deciding"
+        texts = "one text" if self.theta == 1 else "both texts"
         return f"whole rows, {texts}" if self.share is None else f"{self.share:.0%}, {texts}"
 
     def run(self, bench: Bench, n: int, callback: Callable) -> None:
@@ -69,7 +66,7 @@ class Kind:
         texts = 1 if self.theta in (0, 1) and not self.decides else 2
         if self.theta == 0:
             return size.flops(1, tokens, texts)
-        if self.share is None or self.decides:
+        if self.share is None:
             return size.flops(n + 1, tokens, texts)
         text = size.text * texts
         width = choose_width(round(self.share * tokens), n, text, tokens)
@@ -80,7 +77,7 @@ class Kind:
         return size.flops_of(strips * (text + width), pairs)
 
 
-PEAKS = {kind.name: kind for kind in (Kind(0.5), Kind(1, LOOSE, decides=True), Kind(1, LOOSE))}
+PEAKS = {kind.name: kind for kind in (Kind(0.5), Kind(0.5, decides=True), Kind(1, QUARTER))}
 
 
 def kinds_of_run(sampling, theta: ThetaSchedule, steps: int = STEPS) -> list[Kind]:
@@ -88,17 +85,17 @@ def kinds_of_run(sampling, theta: ThetaSchedule, steps: int = STEPS) -> list[Kin
     share = partial(noise_share, sampling)
     sigmas = calculate_sigmas(sampling, "simple", steps).tolist()
     kinds: list[Kind] = []
-    parted, decided = None, 0
+    parted = region = None
     for i, sigma in enumerate(sigmas[:-1]):
         weight = theta.at(i / steps)
         if weight > 0 and parted is None:
             parted = sigma
-        stage = decided
-        if parted is not None:
-            stage = next_stage(decided, share(sigma) / share(parted), i == steps - 1)
-        region = SHARES[decided - 1] if decided else None
-        kinds.append(Kind(weight if weight in (0, 1) else 0.5, region, stage > decided))
-        decided = stage
+        decides = False
+        if parted is not None and region is None:
+            decides = is_time(share(sigma) / share(parted), i == steps - 1)
+        kinds.append(Kind(weight if weight in (0, 1) else 0.5, region, decides))
+        if decides:
+            region = QUARTER
     return kinds
 
 

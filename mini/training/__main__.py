@@ -10,7 +10,14 @@ from pathlib import Path
 from devtools.environment import ROOT
 from devtools.pack import load_pack
 
-MINUTES = {"codec": 60, "flow": 240, "guidance": 45, "sam": 20, "clip": 20}
+MINUTES = {
+    "codec": 60,
+    "small": 150,
+    "flow": 90,
+    "turbo": 30,
+    "sam": 20,
+    "clip": 20,
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -19,6 +26,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".work" / "mini", help="scenes, checkpoints"
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        help="how many train the flow and the LoRA side by side (one for each core; on a GPU one)",
+    )
+    parser.add_argument("--only", choices=MINUTES, help=argparse.SUPPRESS)
     for stage, minutes in MINUTES.items():
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, metavar="MINUTES")
         parser.add_argument(
@@ -43,7 +56,13 @@ def main() -> int:
         stage: training.Budget(given[f"{stage}_minutes"], given[f"{stage}_steps"])
         for stage in MINUTES
     }
-    training.train_all(options.work, budgets)
+    processes = options.processes or (torch.get_num_threads() if args.cpu else 1)
+    stages = training.Stages(options.work, budgets, processes=processes)
+    if options.only:  # this process is one of several
+        partners = importlib.import_module("coupled.mini.training.partners")
+        stages.take_part(options.only, partners.find_partners())
+    else:
+        training.train_all(stages)
     return 0
 
 

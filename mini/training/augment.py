@@ -17,6 +17,28 @@ def scenes_at(scenes: SceneArrays, index) -> tuple[torch.Tensor, torch.Tensor]:
     return images_BHWC.permute(0, 3, 1, 2).float() / 255, masks_BHW[:, None].float() / 255
 
 
+def crops_at(
+    scenes: SceneArrays, index, side: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Square parts of scenes and of their masks, as of scenes_at; two in three around a pixel of
+    the subject.
+    """
+    images_BCHW, masks_B1HW = scenes_at(scenes, index)
+    parts = [crop(i, m, side, rng) for i, m in zip(images_BCHW, masks_B1HW, strict=True)]
+    images, masks = zip(*parts, strict=True)
+    return torch.stack(images), torch.stack(masks)
+
+
+def crop(image_CHW: torch.Tensor, mask_1HW: torch.Tensor, side: int, rng: np.random.Generator):
+    last = image_CHW.shape[-1] - side
+    y, x = rng.integers(0, last + 1, 2)
+    inside = (mask_1HW[0] > 0.5).nonzero()
+    if len(inside) and rng.random() < 2 / 3:
+        middle = inside[rng.integers(len(inside))] - side // 2
+        y, x = middle.clamp(0, last).tolist()
+    return image_CHW[:, y : y + side, x : x + side], mask_1HW[:, y : y + side, x : x + side]
+
+
 def pictures(scenes: SceneArrays, index) -> torch.Tensor:
     """Pictures [B, 3, H, W] in [-1, 1], as the VAE takes them."""
     images_BHWC = torch.from_numpy(np.array(scenes.images_NHWC[index]))

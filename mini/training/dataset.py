@@ -15,8 +15,8 @@ NONE = -1
 
 
 class SceneArrays:
-    """images_NHWC uint8, masks_NHW uint8, subject_N and place_N (indexes; subject -1: none) in a
-    folder; with a `count` they are made anew.
+    """images_NHWC uint8, masks_NHW uint8, subject_N and place_N (indexes; subject -1: none) and
+    stand_N (as Scene's) in a folder; with a `count` they are made anew.
     """
 
     def __init__(self, folder: Path, count: int | None = None):
@@ -24,6 +24,7 @@ class SceneArrays:
         self.masks_NHW = open_array(folder / "masks.npy", np.uint8, count, SIZE, SIZE)
         self.subject_N = open_array(folder / "subjects.npy", np.int16, count)
         self.place_N = open_array(folder / "places.npy", np.int16, count)
+        self.stand_N = open_array(folder / "stands.npy", np.int16, count)
 
     def __len__(self) -> int:
         return len(self.subject_N)
@@ -97,7 +98,7 @@ def render_chunk(job) -> None:
     folder, start, stop, seed, held = job
     arrays = {
         name: np.load(folder / f"{name}.npy", mmap_mode="r+")
-        for name in ("images", "masks", "subjects", "places")
+        for name in ("images", "masks", "subjects", "places", "stands")
     }
     pairs = allowed_pairs(held)
     for i in range(start, stop):
@@ -110,3 +111,4 @@ def render_chunk(job) -> None:
         arrays["masks"][i] = scene.mask_HW
         arrays["subjects"][i] = s
         arrays["places"][i] = p
+        arrays["stands"][i] = scene.stand

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from .optimizer import Optimizer
+from .partners import Alone, Partners
 
 LINE_EVERY, SAVE_EVERY = 50, 200  # steps
 
@@ -65,23 +66,31 @@ def train(
     rate: Rate,
     budget: Budget,
     path: Path | None = None,
+    partners: Alone | Partners | None = None,
 ) -> dict[str, torch.Tensor]:
     """Train `optimizer.model` and return the moving average of its weights.
 
     `loss_of(model, *batch)` gives the loss and the number that the log shows. The average is
-    written to `path` now and then and at the end, for `resume`.
+    written to `path` now and then and at the end, for `resume`. `partners`: those that train the
+    same model beside this process, of which the first one logs and writes.
     """
+    partners = partners or Alone()
     started = time.time()
     log = Log(name, started)
     step = 0
     batches = iter(batches)
-    while (progress := budget.progress(step, time.time() - started)) < 1:
+    path = path if partners.rank == 0 else None
+    while True:
+        progress = partners.agree(optimizer, budget.progress(step, time.time() - started))
+        if progress >= 1:
+            break
         batch = next(batches)
         loss, shown = loss_of(optimizer.model, *batch)
         loss.backward()
         optimizer.step(rate.at(step, progress))
         step += 1
-        log.add(step, progress, shown.detach(), len(batch[0]))
+        if partners.rank == 0:
+            log.add(step, progress, shown.detach(), len(batch[0]))
         if path and step % SAVE_EVERY == 0:
             torch.save(optimizer.average_state(), path)
     if path:

@@ -13,12 +13,14 @@ import open_clip
 import torch
 from torch.nn import functional as F
 
-from ..clip import build_mini_clip, tokenizer
+from ...metrics.clip import Preprocessing
+from ..clip import SIDE, build_mini_clip, tokenizer
 from ..world import PLACES, SUBJECTS, caption
 from .augment import roughen, scenes_at
 from .dataset import NONE, SceneArrays, draw_index, names_at
 from .loop import Budget, Rate, resume, train
 from .optimizer import Optimizer
+from .precision import autocast
 
 SCALE = 100.0
 SUBJECT_ALONE = 0.15
@@ -59,21 +61,23 @@ def contrastive_loss(logits_BT, right_BT) -> torch.Tensor:
 
 
 def clip_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
-    """Normalized pictures, token ids of a caption each, and which caption fits which picture."""
+    """Pictures as Mini CLIP takes them, token ids of a caption each, and which caption fits which
+    picture.
+    """
     tokenize = tokenizer()
-    mean, std = normalization()
+    prepare = Preprocessing(size=(SIDE, SIDE))
     while True:
         index = draw_index(rng, scenes, batch)
         images_BCHW, _ = scenes_at(scenes, index)
         subject_B, place_B = names_at(scenes, index)
         texts, named_subject_T, named_place_T = captions(rng, subject_B, place_B)
         right_BT = fits(named_subject_T, subject_B) & fits(named_place_T, place_B)
-        yield (roughen(images_BCHW) - mean) / std, tokenize(texts), right_BT.float()
+        yield prepare(roughen(images_BCHW).movedim(1, -1)), tokenize(texts), right_BT.float()
 
 
 def clip_loss(clip: open_clip.CLIP, images_BCHW, ids_BT, right_BT):
     """The loss, twice: the log shows it too."""
-    with torch.autocast(images_BCHW.device.type, torch.bfloat16):
+    with autocast(images_BCHW.device):
         seen_BE = clip.encode_image(images_BCHW)
         read_BE = clip.encode_text(ids_BT)
     seen_BE = F.normalize(seen_BE.float(), dim=-1)
@@ -95,10 +99,3 @@ def train_clip(
     rate = Rate(1e-3, warmup=200)
     clip.load_state_dict(train("clip", optimizer, batches, clip_loss, rate, budget, path))
     return clip.eval()
-
-
-def normalization() -> tuple[torch.Tensor, torch.Tensor]:
-    """CLIP's own mean and deviation of pixels, [3, 1, 1] each."""
-    mean_C = torch.tensor(open_clip.OPENAI_DATASET_MEAN)
-    std_C = torch.tensor(open_clip.OPENAI_DATASET_STD)
-    return mean_C[:, None, None], std_C[:, None, None]

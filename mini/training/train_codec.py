@@ -12,14 +12,18 @@ import numpy as np
 import torch
 
 from ..codec import Codec
-from .augment import pictures, scenes_at
+from ..size import SIZE
+from .augment import crops_at, pictures
 from .dataset import SceneArrays, draw_index
 from .loop import Budget, Rate, resume, train
 from .optimizer import Optimizer
+from .precision import autocast
 
 # Of the latents' own spread: the decoder learns to forgive what a sampler leaves.
 LATENT_NOISE = 0.1
 KL_WEIGHT = 2e-4
+# Of a picture a part is enough, and quicker: most parts show some of the subject.
+CROP = SIZE // 2
 SUBJECT_WEIGHT = 3.0  # extra weight of subject pixels: they are few, and the hardest to learn
 FLUX_SCALE = 0.3611  # of the host's Flux latent format
 FLUX_SHIFT = 0.1159
@@ -35,7 +39,7 @@ def gradients_loss(error_BCHW, weight_B1HW):
 
 def codec_loss(codec: Codec, x_BCHW, weight_B1HW):
     """The loss, and the plain L1 for the log."""
-    with torch.autocast(x_BCHW.device.type, torch.bfloat16):
+    with autocast(x_BCHW.device):
         mean, logvar = codec.moments(x_BCHW)
         logvar = logvar.clamp(-12, 4)
         noise = torch.randn_like(mean) * ((0.5 * logvar).exp() + LATENT_NOISE)
@@ -49,9 +53,10 @@ def codec_loss(codec: Codec, x_BCHW, weight_B1HW):
 
 
 def codec_batches(scenes: SceneArrays, batch: int, rng) -> Iterator[tuple]:
-    """Pictures in [-1, 1] and the weights of their pixels."""
+    """Parts of pictures in [-1, 1] and the weights of their pixels."""
     while True:
-        images_BCHW, masks_B1HW = scenes_at(scenes, draw_index(rng, scenes, batch))
+        index = draw_index(rng, scenes, batch)
+        images_BCHW, masks_B1HW = crops_at(scenes, index, CROP, rng)
         x_BCHW = (2 * images_BCHW - 1).contiguous(memory_format=torch.channels_last)
         yield x_BCHW, 1 + SUBJECT_WEIGHT * masks_B1HW
 

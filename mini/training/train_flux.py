@@ -1,9 +1,11 @@
-"""Stage 2 and 3 of the mini model: flow matching, then guidance distillation, on the host's own
-Flux class.
+"""Stages 2 and 3 of the mini model: flow matching on the host's own Flux class.
 
-Stage 2 learns v = noise - x0 (Lipman et al. 2022, logit-normal times as in Esser et al. 2024) with
-captions dropped now and then. Stage 3 makes the guidance input real, as Flux.1-dev's is: the
-student at guidance g learns the frozen teacher's v_empty + g (v_caption - v_empty) in one call.
+Both learn v = noise - x0 (Lipman et al. 2022, logit-normal times as in Esser et al. 2024) with
+captions dropped now and then: stage 2 on pictures of half the side, where a step costs a quarter
+and positions are stretched as for the whole side, stage 3 on whole ones. Stage 3 makes the guidance
+input real as well, as Flux.1-dev's is: at guidance g the target is
+noise - x0 + (g - 1) (v_caption - v_empty) of the model itself (model guidance, Tang et al. 2025),
+whose mean is classifier-free guidance, in one call.
 """
 
 from collections.abc import Iterator
@@ -14,27 +16,39 @@ import comfy.ldm.flux.model
 import comfy.model_management
 import numpy as np
 import torch
+from comfy.model_sampling import flux_time_shift
 from torch.nn import functional as F
 
 from ..model import FLUX_CONFIG
+from ..size import SIZE
 from ..text import END, MIN_TOKENS, PAD, UNKNOWN, MiniTextEncoder, MiniTokenizer
 from ..world import PLACES, SUBJECTS, caption
 from .dataset import NONE, SceneArrays
 from .fused import FusedNorm, explicit_attention
 from .loop import Budget, Rate, train
 from .optimizer import Optimizer
+from .partners import Alone, Partners
+from .precision import quicker_dtype
+from .stand import WEIGHT, StandHead, lead_noise, stand_loss
 
+RATE = Rate(2e-3, power=0.6)
 EMPTY_CAPTION = 0.08  # shares of the captions
 SUBJECT_ALONE = 0.22
 UNKNOWN_WORD = 0.01  # share of the words
 LOWEST_GUIDANCE = 1.0
 HIGHEST_GUIDANCE = 5.0
 NEUTRAL_GUIDANCE = 1.0
+GUIDED_SHARE = 0.25  # of a batch
+SAMPLER_SHIFT = 1.15  # of the host's schedule for Flux
+SMALL_SHIFT = 2.0  # most of the noise levels are above 0.65
+TELLING_BLOCK = 1  # of the single blocks
 SUBJECT_WEIGHT = 4.0  # extra weight of subject pixels: they are few, and the hardest to learn
 
 
 class Student(torch.nn.Module):
-    """Text encoder (float32) and Flux (bfloat16, for speed), trained together."""
+    """Text encoder (float32) and Flux (in the quicker numbers), trained together, and a head that
+    tells from Flux's tokens where the subject stands.
+    """
 
     def __init__(self):
         super().__init__()
@@ -44,25 +58,45 @@ class Student(torch.nn.Module):
         self.text = MiniTextEncoder(dtype=torch.float32).requires_grad_(True)
         del self.text.t5xxl.logit_scale  # CLIP's; nothing here uses it
         self.flux = comfy.ldm.flux.model.Flux(operations=torch.nn, dtype=torch.float32, **config)
+        self.stand = StandHead(self.flux.hidden_size)
         initialize(self)
         keep_norm_inputs(self)
+        self.flux.single_blocks[TELLING_BLOCK].register_forward_hook(self.keep_tokens)
         fuse_norms(self.flux)
-        self.flux.bfloat16()
+        self.flux.to(quicker_dtype())
 
     def forward(self, x_BCHW, sigma_B, ids_BT, guidance_B):
         """Velocity of x at sigma, for token ids and guidance."""
         states_BTD = self.text.t5xxl.transformer(ids_BT, None, dtype=torch.float32)[0]
         end_B = (ids_BT == END).int().argmax(1)
         pooled_BD = self.text.pool(states_BTD[torch.arange(len(end_B)), end_B])
+        dtype = quicker_dtype()
         v_BCHW = self.flux._forward(
-            x_BCHW.bfloat16(),
+            x_BCHW.to(dtype),
             sigma_B,
-            states_BTD.bfloat16(),
-            pooled_BD.bfloat16(),
+            states_BTD.to(dtype),
+            pooled_BD.to(dtype),
             guidance_B,
-            transformer_options={"optimized_attention_override": explicit_attention},
+            transformer_options={
+                "optimized_attention_override": explicit_attention,
+                "rope_options": stretch_positions(x_BCHW.shape[-1]),
+            },
         )
         return v_BCHW.float()
+
+    def keep_tokens(self, block, args, tokens_BLD):
+        self.tokens_BLD = tokens_BLD
+
+    def tell_stand(self, count: int):
+        """What the head tells of each of the `count` image tokens of the last forward."""
+        return self.stand(self.tokens_BLD[:, -count:].float())
+
+
+def stretch_positions(side: int) -> dict[str, float]:
+    """The host's options with which latents of that side reach as far as whole ones do."""
+    scale = SIZE / 8 / side
+    shift = (scale - 1) / 2
+    return {"scale_x": scale, "scale_y": scale, "shift_x": shift, "shift_y": shift}
 
 
 def initialize(student: Student) -> None:
@@ -142,34 +176,40 @@ class Captions:
         return ids + [PAD] * (MIN_TOKENS - len(ids))
 
 
-def draw_times(count: int) -> torch.Tensor:
-    """Noise levels: logit-normal, with a uniform tenth so that both ends are seen."""
-    sigma_B = torch.sigmoid(torch.randn(count) + 0.2)
-    return torch.where(torch.rand(count) < 0.1, torch.rand(count), sigma_B).clamp(1e-3, 1)
+def draw_times(count: int, side: int) -> torch.Tensor:
+    """Noise levels for latents of that side: of whole ones half logit-normal, half as the sampler's
+    schedule shifts them. Small ones are there for what high noise decides, where a subject stands.
+    """
+    if side < SIZE // 8:
+        return flux_time_shift(SMALL_SHIFT, 1.0, torch.rand(count)).clamp(1e-3, 1)
+    drawn_B = torch.sigmoid(torch.randn(count) + 0.2)
+    sampled_B = flux_time_shift(SAMPLER_SHIFT, 1.0, torch.rand(count))
+    return torch.where(torch.rand(count) < 0.5, drawn_B, sampled_B).clamp(1e-3, 1)
 
 
-def loss_weights(scenes: SceneArrays) -> torch.Tensor:
-    """Weight of each latent pixel [N, 1, H, W], float16, mean 1."""
-    cells = [cell_means(scenes.masks_NHW[i : i + 1000]) for i in range(0, len(scenes), 1000)]
-    weights = 1 + SUBJECT_WEIGHT * torch.cat(cells)
-    return (weights / weights.mean())[:, None].half()
-
-
-def cell_means(masks_NHW: np.ndarray) -> torch.Tensor:
-    """Share of each 8 × 8 cell that the mask covers, in [0, 1]."""
-    return F.avg_pool2d(torch.from_numpy(np.array(masks_NHW)).float() / 255, 8)
+def cover_cells(masks_NHW: np.ndarray, side: int) -> torch.Tensor:
+    """Share of each of side × side cells that the subject covers [N, 1, side, side], float16."""
+    parts = [masks_NHW[i : i + 1000] for i in range(0, len(masks_NHW), 1000)]
+    shares = [
+        F.adaptive_avg_pool2d(torch.from_numpy(np.array(part)).float(), side) for part in parts
+    ]
+    return (torch.cat(shares) / 255)[:, None].half()
 
 
 def flux_batches(
-    latents_NCHW: torch.Tensor, weights_N1HW: torch.Tensor, captions: Captions, batch: int, rng
+    latents_NCHW: torch.Tensor, scenes: SceneArrays, captions: Captions, batch: int, rng
 ) -> Iterator[tuple]:
-    """Latents, token ids of a caption each, and the weights of the latents' pixels."""
+    """Latents, token ids of a caption each, how much of each latent pixel the subject covers, and
+    how it stands.
+    """
     device = torch.get_default_device()
+    cover_N1HW = cover_cells(scenes.masks_NHW, latents_NCHW.shape[-1])
+    stand_N = torch.from_numpy(np.array(scenes.stand_N)).long()
     while True:
         index = rng.integers(len(latents_NCHW), size=batch)
         x0_BCHW = latents_NCHW[index].to(device).float()
-        weight_B1HW = weights_N1HW[index].to(device).float()
-        yield x0_BCHW, captions.ids(index).to(device), weight_B1HW
+        cover_B1HW = cover_N1HW[index].to(device).float()
+        yield x0_BCHW, captions.ids(index).to(device), cover_B1HW, stand_N[index].to(device)
 
 
 def is_matrix(name: str) -> bool:
@@ -178,52 +218,55 @@ def is_matrix(name: str) -> bool:
 
 
 def train_flux(
-    name: str, student: Student, batches, loss_of, path: Path, budget: Budget, rate: float
-) -> dict[str, torch.Tensor]:
-    """One stage: `loss_of(student, *batch)`. The moving average, also written to `path`."""
+    name: str,
+    student: Student,
+    batches,
+    loss_of,
+    path: Path,
+    budget: Budget,
+    partners: Alone | Partners,
+) -> None:
+    """One stage: `loss_of(student, *batch)`. The moving average is written to `path`."""
     optimizer = Optimizer(student, decay=0.0, is_matrix=is_matrix, memory=0.999, youth=50)
-    return train(name, optimizer, batches, loss_of, Rate(rate), budget, path)
+    train(name, optimizer, batches, loss_of, RATE, budget, path, partners)
 
 
-def weighted_error(v_BCHW, target_BCHW, weight_B1HW):
+def weighted_error(v_BCHW, target_BCHW, cover_B1HW):
+    """Mean squared error in which the subject's pixels weigh more."""
+    weight_B1HW = 1 + SUBJECT_WEIGHT * cover_B1HW
+    weight_B1HW = weight_B1HW / weight_B1HW.mean()
     return (weight_B1HW * F.mse_loss(v_BCHW, target_BCHW, reduction="none")).mean()
 
 
-def flow_loss(student: Student, x0_BCHW, ids_BT, weight_B1HW):
-    """Weighted mean squared error of the velocity, twice: the log shows it too."""
-    sigma_B = draw_times(len(x0_BCHW))
-    noise_BCHW = torch.randn_like(x0_BCHW)
-    x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
-    v_BCHW = student(x_BCHW, sigma_B, ids_BT, torch.full_like(sigma_B, NEUTRAL_GUIDANCE))
-    loss = weighted_error(v_BCHW, noise_BCHW - x0_BCHW, weight_B1HW)
-    return loss, loss
+def flow_loss(student: Student, x0_BCHW, ids_BT, cover_B1HW, stand_B, empty_1T=None):
+    """Weighted error of the velocity, with that of what the tokens tell; and alone, for the log.
 
-
-class GuidedLoss:
-    """Distils the frozen teacher's classifier-free guidance into the guidance input.
-
-    `empty_1T`: the token ids of no caption.
+    `empty_1T`: the token ids of no caption. With them some of the rows are at some guidance, where
+    the velocity goes further by what the caption changes.
     """
+    sigma_B = draw_times(len(x0_BCHW), x0_BCHW.shape[-1])
+    noise_BCHW = lead_noise(torch.randn_like(x0_BCHW), stand_B)
+    x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
+    guidance_B = torch.full_like(sigma_B, NEUTRAL_GUIDANCE)
+    target_BCHW = noise_BCHW - x0_BCHW
+    if empty_1T is not None:
+        some = slice(round(GUIDED_SHARE * len(x0_BCHW)))
+        guidance_B[some].uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
+        change_BCHW = caption_change(student, x_BCHW[some], sigma_B[some], ids_BT[some], empty_1T)
+        further_B111 = (guidance_B[some] - NEUTRAL_GUIDANCE)[:, None, None, None]
+        target_BCHW[some] += further_B111 * change_BCHW
+    v_BCHW = student(x_BCHW, sigma_B, ids_BT, guidance_B)
+    error = weighted_error(v_BCHW, target_BCHW, cover_B1HW)
+    cover_BL = F.avg_pool2d(cover_B1HW, 2).flatten(1)
+    told = stand_loss(student.tell_stand(cover_BL.shape[1]), stand_B, cover_BL)
+    return error + WEIGHT * told, error
 
-    def __init__(self, teacher: Student, empty_1T: torch.Tensor):
-        self.teacher = teacher.requires_grad_(False)
-        self.empty_1T = empty_1T
 
-    def __call__(self, student: Student, x0_BCHW, ids_BT, weight_B1HW):
-        sigma_B = draw_times(len(x0_BCHW))
-        noise_BCHW = torch.randn_like(x0_BCHW)
-        x_BCHW = torch.lerp(x0_BCHW, noise_BCHW, sigma_B[:, None, None, None])
-        guidance_B = torch.empty_like(sigma_B).uniform_(LOWEST_GUIDANCE, HIGHEST_GUIDANCE)
-        target_BCHW = self.guided(x_BCHW, sigma_B, ids_BT, guidance_B)
-        v_BCHW = student(x_BCHW, sigma_B, ids_BT, guidance_B)
-        loss = weighted_error(v_BCHW, target_BCHW, weight_B1HW)
-        return loss, loss
-
-    @torch.no_grad()
-    def guided(self, x_BCHW, sigma_B, ids_BT, guidance_B):
-        """v_empty + g (v_caption - v_empty), in one call of the teacher."""
-        both_ids = torch.cat([ids_BT, self.empty_1T.expand_as(ids_BT)])
-        neutral = torch.full((len(both_ids),), NEUTRAL_GUIDANCE)
-        v = self.teacher(x_BCHW.repeat(2, 1, 1, 1), sigma_B.repeat(2), both_ids, neutral)
-        captioned_BCHW, empty_BCHW = v.chunk(2)
-        return torch.lerp(empty_BCHW, captioned_BCHW, guidance_B[:, None, None, None])
+@torch.no_grad()
+def caption_change(student: Student, x_BCHW, sigma_B, ids_BT, empty_1T):
+    """v_caption - v_empty of the student as it is, without guidance."""
+    both_ids = torch.cat([ids_BT, empty_1T.expand_as(ids_BT)])
+    neutral_B = torch.full((len(both_ids),), NEUTRAL_GUIDANCE)
+    v_BCHW = student(x_BCHW.repeat(2, 1, 1, 1), sigma_B.repeat(2), both_ids, neutral_B)
+    captioned_BCHW, empty_BCHW = v_BCHW.chunk(2)
+    return captioned_BCHW - empty_BCHW

@@ -19,6 +19,7 @@ from .augment import roughen, scenes_at
 from .dataset import SceneArrays, draw_index
 from .loop import Budget, Rate, resume, train
 from .optimizer import Optimizer
+from .precision import autocast
 
 POINTS = (2, 1)  # per scene: in the subject, outside of it; one box comes on top
 SINGLE = 0  # the decoder's outputs
@@ -104,7 +105,7 @@ def pick_answers(outputs):
 def sam_loss(sam: Sam, images_BCHW, masks_B1HW):
     """The loss, and the IoU of the masks whose prompt shows a subject."""
     points_BP2, hits_BP = draw_points(masks_B1HW)
-    with torch.autocast(images_BCHW.device.type, torch.bfloat16):
+    with autocast(images_BCHW.device):
         logits, iou_BQ = predictions(sam, images_BCHW, points_BP2, draw_boxes(masks_B1HW))
     logits_BQHW = F.interpolate(logits, scale_factor=SIZE / logits.shape[-1], mode="bilinear")
     has_subject_B1 = masks_B1HW.flatten(1).amax(1, keepdim=True) > COVERED

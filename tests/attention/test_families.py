@@ -18,6 +18,7 @@ from coupled.sampling import couple
 from coupled.schedules import constant, sin, step01
 
 from compare import relative_error
+from tiny import find_all
 
 # One text shorter than the background, one longer, and one past what a family fills texts up to
 L_BG, LENGTHS = 5, (7, 3, 40)
@@ -134,9 +135,8 @@ def test_where_all_is_their_own_images_beside_a_plate_are_those_of_exact_mode(
     tiny, model, monkeypatch
 ):
     """Also from where theta is 1 on, and each row reads one text."""
-    stage = region.Stage(noise=1.0, threshold=-99.0)
-    for room in (region, plate_run):
-        monkeypatch.setattr(room, "STAGES", (stage,))
+    monkeypatch.setattr(region, "NOISE", 1.0)
+    monkeypatch.setattr(plate_run, "find_region", find_all)
     background, entities = texts_of(tiny)
     together = couple_conditioning(background, entities)
     schedule = step01(center=2, reference_steps=4)

@@ -15,7 +15,7 @@ from coupled.schedules import constant, sin, step01
 
 from compare import relative_error
 from literal import literal_local
-from tiny import tiny_conditioning, tiny_coupled, tiny_flux, tiny_latent, tiny_sample
+from tiny import find_all, tiny_conditioning, tiny_coupled, tiny_flux, tiny_latent, tiny_sample
 
 N, L_BG, L_ENT, STEPS = 3, 5, 7, 4
 PATCH = 2  # latent pixels of a token's side
@@ -111,9 +111,7 @@ def test_with_nowhere_to_stand_the_images_are_the_background_alone(model, condit
 def test_where_everything_is_their_own_the_images_are_those_of_exact_mode(
     model, conditioning, monkeypatch
 ):
-    stage = region_room.Stage(noise=0.9, threshold=-99.0)
-    monkeypatch.setattr(region_room, "STAGES", (stage,))
-    monkeypatch.setattr(plate_run, "STAGES", (stage,))
+    monkeypatch.setattr(plate_run, "find_region", find_all)
     out = tiny_sample(couple(model, THETA, "local"), conditioning)
     assert relative_error(out, tiny_sample(couple(model, THETA, "exact"), conditioning)) <= 1e-5
 
@@ -162,10 +160,9 @@ def test_under_cfg_two_sets_in_one_call_keep_their_own_plates(model, conditionin
 # Where the entity is
 
 
-def found(contrast, x0, threshold):
-    """The first image's tokens, [h, w]."""
-    pixels = region_room.find_region(contrast, x0, PATCH, threshold)
-    return region_room.tokens_of(pixels, PATCH)[0]
+def find(contrast, x0):
+    """The first image's latent pixels, [H, W]."""
+    return region_room.find_region(contrast, x0, PATCH)[0]
 
 
 def painted(height, width, box):
@@ -183,39 +180,54 @@ def painted(height, width, box):
 
 
 @pytest.mark.parametrize("height, width", [(32, 32), (33, 47), (128, 96)])
-def test_the_region_is_the_entity_with_a_margin(height, width):
-    box = (4, 5, 9, 11)
-    loose, tight = (
-        found(*painted(height, width, box), stage.threshold) for stage in region_room.STAGES
-    )
-    assert loose.shape == ((height + 1) // 2, (width + 1) // 2)
-    assert tight[4:9, 5:11].all() and loose[tight].all()
-    around = torch.zeros_like(tight)
-    around[2:11, 3:13] = True
-    assert not tight[~around].any()
-
-
-def find(contrast, x0):
-    return found(contrast, x0, region_room.STAGES[-1].threshold)
+@pytest.mark.parametrize("large", [False, True])
+def test_the_region_is_the_entity_with_a_margin(height, width, large):
+    """A sixteenth of the shorter side, around a small entity as around half of the picture."""
+    y, x = height // 8, width // 8 + 1
+    box = (2, 1, height // 2, width // 2 - 3) if large else (y, x, y + 5, x + 6)
+    top, left, bottom, right = (2 * side for side in box)
+    by = min(height, width) // 16
+    region = find(*painted(height, width, box))
+    assert region[top:bottom, left:right].all()
+    around = torch.zeros_like(region)
+    spot = by + 2
+    around[max(0, top - spot) : bottom + spot, max(0, left - spot) : right + spot] = True
+    assert not region[~around].any()
 
 
 def test_drift_alone_and_attention_alone_are_no_entity():
     contrast, x0 = painted(32, 32, (4, 4, 8, 8))
     drift = x0.clone()
     drift[0, :, 20:28, 20:28] += 0.1  # the background differs where nobody attends to the entity
-    assert not find(contrast, drift)[10:14, 10:14].any()
+    assert not find(contrast, drift)[20:28, 20:28].any()
     attended = contrast.clone().view(2, 16, 16)
     attended[0, 12:14, 12:14] += 0.8
-    assert not find(attended.flatten(1), x0)[12:14, 12:14].any()
+    assert not find(attended.flatten(1), x0)[24:28, 24:28].any()
 
 
-def test_a_decision_falls_into_its_step_and_the_last_step_decides_in_any_case():
-    first, last = region_room.STAGES
-    stage = region_room.next_stage
-    assert stage(0, 0.99, False) == 0
-    assert stage(0, first.noise, False) == 1 and stage(1, first.noise, False) == 1
-    assert stage(0, last.noise, False) == stage(1, last.noise, False) == 2
-    assert stage(0, 1.0, True) == 2
+def test_of_what_differs_as_much_small_parts_beside_a_large_one_do_not_count():
+    _, x0 = painted(32, 32, (4, 4, 8, 8))
+    x0[0, :, 26:28, 26:28] += 1
+    region = find(None, x0)
+    assert region[8:16, 8:16].all() and not region[24:, 24:].any()
+    x0[0, :, 22:28, 22:28] += 1  # and another one that is as large does
+    assert find(None, x0)[22:28, 22:28].all()
+
+
+def test_a_spot_of_a_subject_that_looks_like_the_plate_is_in():
+    contrast, x0 = painted(32, 32, (4, 4, 12, 12))
+    x0[0, :, 15:17, 15:17] = x0[1, :, 15:17, 15:17]
+    assert find(contrast, x0)[8:24, 8:24].all()
+
+
+def test_where_nothing_differs_nothing_is_found():
+    contrast, x0 = painted(32, 32, (4, 4, 8, 8))
+    assert not find(None, x0[1:].repeat(2, 1, 1, 1)).any()
+
+
+def test_it_is_decided_once_the_noise_has_fallen_and_in_the_last_step_in_any_case():
+    assert not region_room.is_time(0.99, False)
+    assert region_room.is_time(region_room.NOISE, False) and region_room.is_time(1.0, True)
 
 
 def test_a_text_that_a_mask_hides_gives_no_nan():

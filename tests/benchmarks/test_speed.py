@@ -27,7 +27,7 @@ from coupled.benchmarks.speed.measure import (
 from coupled.benchmarks.speed.page import SET_BARS, write_page
 from coupled.benchmarks.speed.sets import (
     PEAKS,
-    SHARES,
+    QUARTER,
     compare_peaks,
     compose_ratio,
     expect_ratios,
@@ -111,18 +111,18 @@ def test_flux_dev_has_24_gb_of_weights_beside_which_a_step_weighs_little():
 def test_the_kinds_of_a_runs_steps_are_those_that_it_computes(monkeypatch):
     """A run of a tiny model tells in which of its steps regions are decided."""
     bench, theta, side = Bench(QUICK), family("sin", center=4), 8
-    shares, decided, stamps = iter(SHARES), [], []
+    decided, stamps = [], []
 
-    def find(contrast, x0_NCHW, patch, threshold):
+    def find(contrast, x0_NCHW, patch):
         decided.append(len(stamps))
-        tokens = draw_region(2, side, next(shares)) > 0
+        tokens = draw_region(2, side, QUARTER) > 0
         return tokens.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
 
     monkeypatch.setattr(plate_run, "find_region", find)
     bench.coupled(2, side**2, theta, "local", 50, lambda *_: stamps.append(0))
     kinds = kinds_of_run(bench.model.get_model_object("model_sampling"), theta)
     assert decided == [i for i, kind in enumerate(kinds) if kind.decides]
-    assert len(decided) == len(SHARES)
+    assert len(decided) == 1
 
 
 @pytest.mark.parametrize("n", [2, 4, 8, 16])

@@ -350,9 +350,9 @@ def test_run_reload_and_run_again_from_a_saved_image(canvas, host_server):
     saved = {node: made for node, made in pictures.items() if made[0]["type"] == "output"}
     assert len(saved) == 2 and all(shows(canvas, node, SIZE, SIZE) for node in saved)
     assert canvas.run(SAYS, "CoupledSplitPrompts").splitlines() == [
-        "Background: A sandy beach by the sea.",
-        "1: A penguin stands.",
-        "2: A red car is parked.",
+        "Background: A misty forest at dawn, sunlight through trees.",
+        "1: A red fox runs.",
+        "2: A stag stands.",
     ]
     assert canvas.overlaps() == []  # nor with the previews that samplers show now
     canvas.shot("mini_after")

@@ -87,7 +87,7 @@ def test_the_tests_run_on_the_host_that_is_asked_for(tmp_path):
     command = [sys.executable, "dev.py", "test", "--host", "0.20.1", "--fast", "-x"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     host = tmp_path / ".host" / "0.20.1" / "ComfyUI"
-    chosen = "-m not browser and not server and not font -x"
+    chosen = "-m not browser and not server -x"
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout.splitlines()[-1]

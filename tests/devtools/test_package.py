@@ -19,6 +19,7 @@ from PIL import Image, ImageChops, ImageStat
 from coupled.devtools import cards, host
 from coupled.devtools.client import Client
 from coupled.devtools.environment import OLDEST_HOST, Environment
+from coupled.mini.size import SIZE
 
 from paths import HOST, ROOT
 
@@ -57,7 +58,7 @@ SMALL_RUN = {
         {"shape": "sin", "shape.center": 12, "shape.k": 0.8, "reference_steps": 50},
     ),
     "patch": ("CoupledModelPatch", {"model": ["load", 0], "theta": ["theta", 0], "mode": "exact"}),
-    "latent": ("EmptySD3LatentImage", {"width": 128, "height": 128, "batch_size": 1}),
+    "latent": ("EmptySD3LatentImage", {"width": SIZE, "height": SIZE, "batch_size": 1}),
     "sample": (
         "CoupledSampler",
         {

@@ -119,28 +119,8 @@ def test_nothing_is_installed_beside_a_users_own_comfyui(machine, monkeypatch, c
     assert machine.calls == [] and LINE in capsys.readouterr().out
 
 
-def test_running_needs_no_system_package_and_training_only_the_font():
-    needed = {
-        command: {package.name for package in system.PACKAGES if command in package.commands}
-        for command in ("setup", "demo", "serve", "optimize", "train-mini")
-    }
-    assert needed.pop("train-mini") == {"fonts-noto-color-emoji"}
-    assert set().union(*needed.values()) == set()
-
-
-def test_the_emoji_font_is_found_in_the_folders_of_fonts_or_where_the_user_says(
-    tmp_path, monkeypatch
-):
-    monkeypatch.delenv("COUPLED_EMOJI_FONT", raising=False)
-    monkeypatch.setattr(system, "FONT_FOLDERS", (str(tmp_path / "none"), str(tmp_path)))
-    assert not system.find_font()
-    (tmp_path / "truetype").mkdir()
-    (tmp_path / "truetype" / "NotoColorEmoji.ttf").touch()
-    assert system.find_font()
-    monkeypatch.setenv("COUPLED_EMOJI_FONT", str(tmp_path / "other.ttf"))
-    assert not system.find_font()
-    (tmp_path / "other.ttf").touch()
-    assert system.find_font()
+def test_only_the_tests_need_system_packages():
+    assert {command for package in system.PACKAGES for command in package.commands} == {"test"}
 
 
 def test_postgresql_is_found_on_the_path_and_where_debian_puts_it(tmp_path, monkeypatch):

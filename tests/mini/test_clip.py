@@ -9,7 +9,7 @@ from coupled.benchmarks.mini.drawn import held_out_ranking
 from coupled.metrics.alignment import text_alignment
 from coupled.mini import model as mini_model
 from coupled.mini.clip import CONTEXT, build_mini_clip, load_mini_clip, tokenizer
-from coupled.mini.model import WEIGHTS
+from coupled.mini.paths import WEIGHTS
 from coupled.mini.training.dataset import SceneArrays
 from coupled.mini.training.loop import Budget
 from coupled.mini.training.train_clip import ANY, captions, contrastive_loss, fits, train_clip
@@ -45,8 +45,9 @@ def test_too_many_words_are_refused():
 
 def test_captions_name_what_they_say():
     rng = np.random.default_rng(0)
+    count = len(SUBJECTS)
     texts, subjects, places = captions(
-        rng, torch.arange(27).repeat(9), torch.arange(9).repeat_interleave(27)
+        rng, torch.arange(count).repeat(9), torch.arange(9).repeat_interleave(count)
     )
     for text, s, p in zip(texts, subjects.tolist(), places.tolist(), strict=True):
         assert s == ANY or any(noun in text.lower() for noun in SUBJECTS[s].nouns)
@@ -72,7 +73,6 @@ def test_loss_is_least_where_the_right_texts_score_highest():
     assert contrastive_loss(20 * right.flip(0), right) > 10
 
 
-@pytest.mark.font
 def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     arrays = SceneArrays(tmp_path, 8)
     for i in range(8):
@@ -87,7 +87,6 @@ def test_training_learns_resumes_and_keeps_the_scale(tmp_path):
     assert after["logit_scale"].exp().item() == pytest.approx(100)
 
 
-@pytest.mark.font
 @trained
 def test_it_ranks_the_right_subject_and_place_first():
     clip = load_mini_clip()
@@ -101,13 +100,12 @@ def test_it_ranks_the_right_subject_and_place_first():
     )
 
 
-@pytest.mark.font
 @trained
 def test_the_node_with_mini():
     scene = draw_scene(np.random.default_rng(0), SUBJECTS[0], PLACES[0])
     image = torch.from_numpy(np.array(scene.image_HWC, np.float32))[None] / 255
     right, wrong = (
         CoupledTextAlignment.execute(image, text, {"clip_model": "mini"}).result[0]
-        for text in (scene.caption.text, "A saxophone on a sandy beach.")
+        for text in (scene.caption.text, "A robot on a sandy beach.")
     )
     assert right > wrong

@@ -7,7 +7,7 @@ import torch
 from coupled.benchmarks.mini.drawn import held_out_iou
 from coupled.metrics.segment import Segmenter, segment_entities
 from coupled.mini import model as mini_model
-from coupled.mini.model import WEIGHTS
+from coupled.mini.paths import WEIGHTS
 from coupled.mini.sam import build_mini_sam, load_mini_sam
 from coupled.mini.size import SIZE
 from coupled.mini.training.augment import roughen
@@ -34,7 +34,7 @@ def scenes(tmp_path_factory):
     """Six scenes, every third without a subject."""
     arrays = SceneArrays(tmp_path_factory.mktemp("scenes"), 6)
     for i in range(6):
-        subject = None if i % 3 == 2 else SUBJECTS[4 * i]
+        subject = None if i % 3 == 2 else SUBJECTS[3 * i]
         scene = draw_scene(np.random.default_rng(i), subject, PLACES[i])
         arrays.images_NHWC[i], arrays.masks_NHW[i] = scene.image_HWC, scene.mask_HW
     return arrays
@@ -157,7 +157,6 @@ def test_held_out_iou_judges_a_perfect_and_a_blind_segmenter():
     )
 
 
-@pytest.mark.font
 @trained
 def test_it_finds_the_subjects_of_scenes_it_never_saw():
     segmenter = load_mini_sam()
@@ -165,12 +164,11 @@ def test_it_finds_the_subjects_of_scenes_it_never_saw():
     assert result["iou"] > 0.86 and result["found"] == 1 and result["left_empty"] >= 0.8, result
 
 
-@pytest.mark.font
 @trained
 def test_it_finds_them_under_soft_edges_and_noise_and_in_larger_pictures():
     segmenter, rng = load_mini_sam(), np.random.default_rng(5)
     torch.manual_seed(5)
-    scenes = [draw_scene(rng, SUBJECTS[i], PLACES[i % len(PLACES)]) for i in range(0, 24, 3)]
+    scenes = [draw_scene(rng, SUBJECTS[i], PLACES[i % len(PLACES)]) for i in range(0, 16, 2)]
     images = (
         torch.from_numpy(np.stack([s.image_HWC for s in scenes])).permute(0, 3, 1, 2).float() / 255
     )

@@ -9,17 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from coupled.benchmarks.mini import __main__ as bench
-from coupled.devtools import system
-from coupled.mini import font
-from coupled.mini.model import WEIGHTS
+from coupled.mini.paths import LORA, WEIGHTS
 from coupled.mini.text import TOKENIZER
-from coupled.mini.training import dataset, loop, train, vocabulary
+from coupled.mini.training import dataset, loop, train, train_turbo, vocabulary
 from coupled.mini.training.dataset import provide_scenes
 from coupled.mini.training.judge import NAMES, train_judge, verdicts
 from coupled.mini.training.loop import Budget, Rate, resume
 from coupled.mini.training.optimizer import Optimizer
 from coupled.mini.world import PLACES
-from coupled.mini.world.subjects import glyph
 
 pytestmark = pytest.mark.slow
 
@@ -110,15 +107,18 @@ def test_frozen_weights_and_buffers_are_saved_as_they_are():
 @pytest.mark.slow
 def test_the_stages_make_all_weights_from_a_seed_and_are_not_run_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(train, "LORA", tmp_path / "turbo.safetensors")
+    monkeypatch.setattr(train_turbo, "WAYS", train_turbo.BATCH)
     monkeypatch.setattr(train, "write_tokenizer", lambda: None)  # it would write into the pack
-    budgets = dict.fromkeys(("codec", "flow", "guidance", "sam", "clip"), Budget(steps=1))
+    budgets = dict.fromkeys(("codec", "small", "flow", "turbo", "sam", "clip"), Budget(steps=1))
     with torch.compiler.set_stance("force_eager"):  # no compiler is needed to test this
-        train.train_all(tmp_path, budgets, scenes=64)
+        train.train_all(train.Stages(tmp_path, budgets, scenes=64))
     made = {path.name: load_file(path) for path in (tmp_path / "weights").iterdir()}
     shipped = {path.name: load_file(path) for path in WEIGHTS.iterdir()}
     assert {n: shapes(w) for n, w in made.items()} == {n: shapes(w) for n, w in shipped.items()}
+    assert shapes(load_file(tmp_path / "turbo.safetensors")) == shapes(load_file(LORA))
     before = torch.load(tmp_path / "codec.pt", weights_only=True)
-    train.train_all(tmp_path, budgets, scenes=64)
+    train.train_all(train.Stages(tmp_path, budgets, scenes=64))
     after = torch.load(tmp_path / "codec.pt", weights_only=True)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -152,27 +152,11 @@ def test_a_judge_learns_to_tell_scenes_apart(tmp_path):
     assert verdicts(judge, images) == names
 
 
-def test_the_missing_font_is_named_with_its_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(font, "FOLDERS", (str(tmp_path),))
-    with pytest.raises(FileNotFoundError, match="NotoColorEmoji.ttf.*fonts-noto-color-emoji"):
-        glyph("🦊")
-    path = tmp_path / "Other.ttf"
-    monkeypatch.setenv(font.VARIABLE, str(path))
-    with pytest.raises(FileNotFoundError, match="Other.ttf"):
-        font.find_font()
-    path.touch()
-    assert font.find_font() == path
-
-
-def test_the_set_up_looks_for_the_font_where_the_world_does():
-    assert (system.FONT, system.FONT_FOLDERS) == (font.NAME, font.FOLDERS)
-
-
 @pytest.mark.slow
 def test_bench_mini_runs_where_no_training_ever_ran(tmp_path, capsys):
     options = bench.parse(["--host", folder_paths.base_path, "--work", str(tmp_path), "--quick"])
     assert bench.run(options) == 0
     report = json.loads((tmp_path / "quick" / "report.json").read_text(encoding="utf-8"))
-    assert report["held_out_images"] == 2 and len(report["sets"]) == 2
+    assert report["base"]["images"] == 2 == report["turbo"]["images"] and len(report["sets"]) == 2
     assert 0 <= report["mini_clip"]["subject_first"] <= 1 and report["mini_sam"]["iou"] > 0.5
     assert json.loads(capsys.readouterr().out.split("images/s")[-1].split("\n", 1)[-1]) == report

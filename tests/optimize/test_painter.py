@@ -16,7 +16,7 @@ from coupled.sampling import couple, decode_set, sample_set
 from coupled.schedules import constant, from_values
 
 TEXT = (
-    "A cat sits in a meadow.\nA horse runs in a meadow.\n\nAn owl sits on a beach.\nA cow grazes on"
+    "A cat sits in a meadow.\nA dog plays in a meadow.\n\nAn owl sits on a beach.\nA fox runs on"
     " a beach."
 )
 STEPS = 6
@@ -206,7 +206,7 @@ def test_fingerprint_knows_weights_and_loras(mini):
 
 def test_sets_are_parted_by_blank_lines():
     first, second = parse_sets("\n" + TEXT + "\n \n\n")
-    assert first.background == "A meadow." and second.entities == ("An owl sits.", "A cow grazes.")
+    assert first.background == "A meadow." and second.entities == ("An owl sits.", "A fox runs.")
 
 
 @pytest.mark.parametrize(

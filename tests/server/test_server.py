@@ -126,6 +126,11 @@ def test_a_failing_node_is_named_with_its_error(host_server):
     assert caught.value.node_id == "1" and "ZeroDivision" in caught.value.exception_type
 
 
+def test_the_hosts_loaders_of_loras_list_the_mini_models(info):
+    names = info["LoraLoaderModelOnly"]["input"]["required"]["lora_name"]
+    assert "mini_turbo.safetensors" in str(names)
+
+
 @pytest.mark.needs_host("0.26", "Save Audio (Advanced), which 0.24.0 has and 0.24.1 has not")
 def test_workflow_becomes_the_prompt_that_the_page_makes_of_it(info):
     assert to_prompt(PAGE["workflow"], info) == PAGE["prompt"]
