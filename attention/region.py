@@ -44,7 +44,7 @@ def find_region(
         score_N1HW = score_N1HW + ATTENTION * standardize(contrast_N1HW)
     score_nHW = score_N1HW[:-1, 0]
     found_nHW = large_parts(score_nHW > split(score_nHW))
-    margin = max(1, min(x0_NCHW.shape[-2:]) // MARGIN_SHARE)
+    margin = min(x0_NCHW.shape[-2:]) // MARGIN_SHARE
     # What is widened too far and brought back has no holes.
     return ~widen(~widen(found_nHW, 2 * margin), margin)
 

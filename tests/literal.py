@@ -237,7 +237,7 @@ def region(contrast_S, x0_CHW, plate_CHW):
     parts, count = label(score > two_classes(score), np.ones((3, 3)))
     sizes = [(parts == i + 1).sum() for i in range(count)]
     large = [i + 1 for i in range(count) if sizes[i] >= max(sizes) / 4]
-    margin = max(1, min(H, W) // 16)
+    margin = min(H, W) // 16
     far = binary_dilation(np.isin(parts, large), square(2 * margin))
     return torch.from_numpy(binary_erosion(far, square(margin), border_value=1))
 

@@ -90,7 +90,7 @@ def test_a_run_counts_its_steps_and_says_what_it_passed_over(canvas):
     open_chain(canvas)
     place = "on a sandy beach by the sea."
     verb = "sits" if canvas.nodes2 else "stands"  # else all would come from the host's cache
-    prompts = f"A penguin {verb} {place}\nA xylophone lies {place}"
+    prompts = f"A penguin {verb} {place}\nA xylophone stands {place}"
     canvas.put("CoupledSplitPrompts", prompts=prompts)
     canvas.put("CoupledSampler", images_per_pass=1)
     canvas.run(HEAR)

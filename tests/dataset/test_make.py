@@ -51,7 +51,7 @@ def test_all_records_are_there_with_their_measures(made):
         assert one["verdict"] in ("kept", "rejected")
         assert one["measures"]["f_bg"] <= 0
         assert one["measures_uncoupled"]["f_bg"] < one["measures"]["f_bg"]
-        assert one["models"]["mini"]["sha256"] and one["steps"] == 2
+        assert one["models"]["mini"]["sha256"] and one["steps"] == SETTINGS.steps
         assert one["theta"] == {"shape": "sin", "center": 4.0, "k": 0.8, "reference_steps": 50}
     assert {one["verdict"] for one in records} >= {"kept"}
 
@@ -64,7 +64,7 @@ def test_webdataset_reads_the_shards(made):
     first = samples[0]
     assert first["json"] == kept[0]
     pictures = ("image_0.png", "image_1.png", "plate.png", "uncoupled_1.png")
-    assert all(first[name].shape == (64, 64, 3) for name in pictures)
+    assert all(first[name].shape == (SETTINGS.height, SETTINGS.width, 3) for name in pictures)
     # Outside the mask an image is the plate, but for what the decoder carries across the edge.
     outside = first["mask_0.png"][..., 0] == 0
     away = np.abs(first["image_0.png"].astype(int) - first["plate.png"])[outside]
@@ -76,7 +76,7 @@ def test_datasets_reads_the_parquet_files_as_images(made, tmp_path):
     kept = [one for one in read_metadata(made) if one["verdict"] == "kept"]
     assert found["id"] == [one["id"] for one in kept]
     first = found[0]
-    assert first["plate"].size == first["images"][1].size == (64, 64)
+    assert first["plate"].size == first["images"][1].size == (SETTINGS.width, SETTINGS.height)
     assert len(first["masks"]) == len(first["uncoupled"]) == 2
     assert first["f_bg"] == kept[0]["measures"]["f_bg"]
     assert first["edits"][0]["text"].startswith("replace the")
@@ -93,7 +93,7 @@ def test_folders_hold_pairs_of_one_name(made):
     control = sorted((made / "folders" / "control").glob("*insert.png"))[0]
     caption = (made / "folders" / "target" / control.name).with_suffix(".txt").read_text()
     assert caption.startswith("add a ")
-    assert Image.open(control).size == (64, 64)
+    assert Image.open(control).size == (SETTINGS.width, SETTINGS.height)
 
 
 def test_rejected_sets_stay_as_metadata_with_a_strip(made):
@@ -120,7 +120,7 @@ def test_the_page_needs_nothing_but_itself(made):
 def test_the_card_names_license_counts_and_fields(made):
     card = (made / "README.md").read_text()
     assert (
-        "SIL OFL" in card
+        "Fluent Emoji" in card
         and "is a given picture: 0." in card
         and "clip_direction" in card
         and "parquet/*.parquet" in card

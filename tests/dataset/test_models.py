@@ -1,6 +1,7 @@
 """The models of a data set: files by name or path, and a LoRA on the mini model."""
 
 import dataclasses
+from pathlib import Path
 
 import folder_paths
 import pytest
@@ -76,8 +77,8 @@ def test_files_are_found_by_name_and_hashed_by_contents(tmp_path, monkeypatch):
 
 
 def test_the_packs_own_lora_is_found_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LORAS", tmp_path)
     path = write_lora(tmp_path / "mini_turbo.safetensors")
+    monkeypatch.setattr(module, "LORA", Path(path))
     assert list(map(str, find_models(Models(lora="mini_turbo.safetensors"))["lora"])) == [path]
 
 

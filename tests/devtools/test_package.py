@@ -34,7 +34,7 @@ NOT_OURS = (
     ".ruff_cache",
     "shared",
 )
-LARGEST = 30_000_000  # bytes of the upload; the mini model is most of it
+LARGEST = 32_000_000  # bytes of the upload; the mini model is most of it
 RENEW = ".venv/bin/python -m devtools.cards"
 
 SMALL_RUN = {

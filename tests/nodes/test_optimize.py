@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from coupled.mini.model import load_mini
-from coupled.mini.size import SIZE
 from coupled.nodes import optimize as node_file
 from coupled.nodes.optimize import CoupledOptimizeTheta
 from coupled.nodes.theta_files import CoupledThetaLoad
@@ -108,7 +107,7 @@ def test_it_learns_saves_and_goes_on(mini, host):
     assert "model calls made" in text
     (saved,) = (host / "output" / "theta").glob("*.json")
     assert read_schedule(saved).values(STEPS) == theta.values(STEPS)
-    assert f"learned: {SIZE} × {SIZE}, 4 steps" in json.loads(saved.read_text())["source"]["origin"]
+    assert "learned: 128 × 128, 4 steps" in json.loads(saved.read_text())["source"]["origin"]
     name = next(name for name in list_schedules() if "mine_00001_" in name)
     assert CoupledThetaLoad.execute(name)[0].values(STEPS) == theta.values(STEPS)
     assert (host / "user" / "coupled" / "studies.db").is_file()
