@@ -137,12 +137,10 @@ class PlateRun:
         heard = [one[:, : h * w] for one in self.contrasts if one.shape[1] >= h * w]
         contrast_NS = torch.stack(heard).mean(0) if heard else None
         found_nHW = find_region(contrast_NS, one_frame(x0_NCHW), self.patch)
-        before_nHW = self.known.own_nHW
-        if before_nHW is None:
-            before_nHW = torch.ones_like(found_nHW)
-        found_nHW = found_nHW & before_nHW
+        drawn_nHW = self.within(torch.ones_like(found_nHW))
+        found_nHW = found_nHW & drawn_nHW
         nothing_n = ~found_nHW.flatten(1).any(1)  # a subject that is not seen may still be there
-        found_nHW = torch.where(nothing_n[:, None, None], before_nHW, found_nHW)
+        found_nHW = torch.where(nothing_n[:, None, None], drawn_nHW, found_nHW)
         lost_n = share_of(found_nHW) > MOST
         told = self.allowed_nHW is not None
         lost = () if told else tuple(lost_n.nonzero().flatten().tolist())
